@@ -1,0 +1,72 @@
+"""Volvelle: learned cosmology with the exact solution in the loop.
+
+Importing the package is cheap and changes no global state: the names below are loaded from their
+folders when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import VolvelleError
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Cosmology": "cosmology",
+    "PARAMETERS": "cosmology",
+    "planck18": "cosmology",
+    "CambSolver": "boltzmann",
+    "ClassSolver": "boltzmann",
+    "Ledger": "boltzmann",
+    "Request": "boltzmann",
+    "Solver": "boltzmann",
+    "get_solver": "boltzmann",
+    "solve_many": "boltzmann",
+    "ProcessExecutor": "compute",
+    "SerialExecutor": "compute",
+    "LIKELIHOODS": "likelihood",
+    "Likelihood": "likelihood",
+    "get_likelihood": "likelihood",
+    "cite": "report",
+    "write_report": "report",
+    "Configuration": "cli",
+    "run": "cli",
+}
+
+if TYPE_CHECKING:
+    from .boltzmann import CambSolver as CambSolver
+    from .boltzmann import ClassSolver as ClassSolver
+    from .boltzmann import Ledger as Ledger
+    from .boltzmann import Request as Request
+    from .boltzmann import Solver as Solver
+    from .boltzmann import get_solver as get_solver
+    from .boltzmann import solve_many as solve_many
+    from .cli import Configuration as Configuration
+    from .cli import run as run
+    from .compute import ProcessExecutor as ProcessExecutor
+    from .compute import SerialExecutor as SerialExecutor
+    from .cosmology import PARAMETERS as PARAMETERS
+    from .cosmology import Cosmology as Cosmology
+    from .cosmology import planck18 as planck18
+    from .likelihood import LIKELIHOODS as LIKELIHOODS
+    from .likelihood import Likelihood as Likelihood
+    from .likelihood import get_likelihood as get_likelihood
+    from .report import cite as cite
+    from .report import write_report as write_report
+
+__all__ = ["VolvelleError", "__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its folder at its first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'volvelle' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

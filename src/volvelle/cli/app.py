@@ -1,0 +1,160 @@
+"""The command line: ``volvelle run | report | cite | data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..errors import VolvelleError
+from . import verbs
+from .configuration import Configuration
+from .data_app import data_app
+
+BAD_INPUT = 2
+
+console = Console()
+errors = Console(stderr=True)
+
+
+class Verbs(TyperGroup):
+    """Turns a VolvelleError of any command into one line and exit status 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VolvelleError as error:
+            if ctx.params.get("debug"):
+                raise
+            message = " ".join(str(error).split())
+            errors.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+            raise typer.Exit(BAD_INPUT) from error
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Learned cosmology with the exact solution in the loop.
+
+An emulator is trained on the spot from about a hundred CLASS or CAMB solutions, sampled, and its
+posterior certified and corrected by fresh exact ones.
+
+**First steps**
+
+- `volvelle run examples/01_planck_lcdm.yaml --dry-run`: what would it cost?
+
+- `volvelle run examples/01_planck_lcdm.yaml`: from nothing to `runs/planck-lcdm/report.html`
+
+- `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
+
+**Exit status**: 0 all well; 1 the sampler has not converged or the certificate failed; 2 wrong
+input; 130 interrupted (repeat the command and it goes on).
+""",
+)
+app.add_typer(data_app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"volvelle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Before the command.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of every command; ``debug`` is read by `Verbs`, ``version`` by its callback."""
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A configuration file in YAML, see examples/.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file and say what it would cost; no more.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Write here instead of to the file's `output`.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Infer parameters: train, sample, certify, report.
+
+    The file has the blocks `theory`, `params`, `likelihood`, `emulator`, `sampler` and `output`
+    and is checked as a whole before anything is computed.
+
+    - `volvelle run examples/01_planck_lcdm.yaml`
+
+    - `volvelle run my.yaml --output runs/second-try`
+
+    Interrupted? Repeat the command: finished solutions are in the ledger, the rest goes on.
+    """
+    configuration = verbs.load(file, output)
+    if dry_run:
+        _print_estimate(configuration)
+        return
+    raise typer.Exit(verbs.run(configuration, progress=not quiet))
+
+
+def _print_estimate(configuration: Configuration) -> None:
+    sampled = ", ".join(parameter.name for parameter in configuration.sampled)
+    rows: dict[str, Any] = {
+        "solver": configuration.solver_name,
+        "sampled": sampled,
+        "likelihoods": ", ".join(configuration.likelihoods),
+        "output": configuration.output,
+    }
+    if configuration.missing_data:
+        rows["SIMULATED"] = ", ".join(configuration.missing_data)
+    rows.update(verbs.estimate(configuration))
+    table = Table(title=f"{configuration.source}: nothing is computed", show_header=False)
+    for name, value in rows.items():
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), escape(text))
+    console.print(table)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The output folder of a run.")],
+) -> None:
+    """Make the report of a run again, from what lies in its folder.
+
+    - `volvelle report runs/planck-lcdm`
+    """
+    from ..report import write_report
+
+    verbs.enable_float64()
+    typer.echo(write_report(folder))
+
+
+@app.command()
+def cite(
+    folder: Annotated[Path, typer.Argument(help="The output folder of a run.")],
+) -> None:
+    """Print the BibTeX of everything that a run used: data, solver, methods.
+
+    - `volvelle cite runs/planck-lcdm > references.bib`
+    """
+    from ..report import cite as bibtex
+
+    typer.echo(bibtex(folder))
+
+
+def main() -> None:
+    """Entry point of the console script; leaves through SystemExit with the documented status."""
+    app(prog_name="volvelle")

@@ -1,0 +1,178 @@
+"""The blocks of a configuration file: their keys, types, defaults and limits.
+
+Every model is strict (``"3"`` is no number) and refuses unknown keys. Keys are described where they
+stand; `messages` turns what pydantic finds into one-line errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(Path.expanduser)]
+Setting = int | float | str
+"""A value that is handed to a solver as it stands."""
+
+
+class Block(BaseModel):
+    """A mapping with known keys only, frozen once read."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in given:
+                if key not in known and key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key; {offer}",
+                        {"key": key, "offer": offer(str(key), known)},
+                    )
+        return given
+
+
+def offer(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """The nearest known names to a wrong one, or all of them."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(by_lower[each] for each in near)}?"
+    return f"known are {', '.join(sorted(known))}" if known else "none is known here"
+
+
+def empty(given: Any) -> Any:
+    """``class:`` with nothing behind it means: all defaults."""
+    return {} if given is None else given
+
+
+class ClassTheory(Block):
+    """CLASS solves; every key has a default."""
+
+    path: FilePath | None = None
+    """Folder of a modified CLASS whose Python extension is built; the installed one otherwise."""
+    non_linear: Literal["halofit", "hmcode", "none"] = "halofit"
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+    precision: dict[str, Setting] = Field(default_factory=dict)
+    extra_args: dict[str, Setting] = Field(default_factory=dict)
+
+
+class CambTheory(Block):
+    """CAMB solves; every key has a default."""
+
+    non_linear: Literal["halofit", "hmcode", "none"] = "halofit"
+    lens_potential_accuracy: Annotated[float, Field(ge=0)] = 1.0
+    """CAMB's accuracy of the lensing potential; 1 is what Planck needs."""
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+    precision: dict[str, Setting] = Field(default_factory=dict)
+    extra_args: dict[str, Setting] = Field(default_factory=dict)
+
+
+class TheoryBlock(Block):
+    """Which exact solver, and how it is set."""
+
+    class_: Annotated[ClassTheory | None, BeforeValidator(empty)] = Field(None, alias="class")
+    camb: Annotated[CambTheory | None, BeforeValidator(empty)] = None
+
+    @model_validator(mode="after")
+    def _one_solver(self) -> TheoryBlock:
+        named = sorted(field.removesuffix("_") for field in self.model_fields_set)
+        if len(named) != 1:
+            given = " and ".join(named) or "neither"
+            raise PydanticCustomError(
+                "solver", "expected exactly one of class and camb, got {given}", {"given": given}
+            )
+        return self
+
+
+class EmulatorBlock(Block):
+    """How the surrogate is built and how good it has to be."""
+
+    kind: Literal["auto", "polynomial", "gaussian_process", "network"] = "auto"
+    accuracy: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Largest shift of any parameter, two errors of the certificate included [sigma]."""
+    max_training: Count = 500
+    """Most exact solutions that the training may ask for."""
+    initial: Count | None = None
+    """Exact solutions of the space-filling start; chosen from the number of parameters if null."""
+    batch: Count | None = None
+    """Exact solutions per iteration; chosen from the number of parameters if null."""
+    warm_start: list[FilePath] = Field(default_factory=list)
+    """Output folders of earlier runs whose emulators are the first guess."""
+    width: Positive = 1.0
+    """Half width of the reference box in units of each parameter's ref.scale."""
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> EmulatorBlock:
+        if self.initial is not None and self.initial > self.max_training:
+            raise PydanticCustomError(
+                "initial",
+                "initial is {initial}, more than max_training, which is {most}; lower the one or "
+                "raise the other",
+                {"initial": self.initial, "most": self.max_training},
+            )
+        return self
+
+
+class NutsSampler(Block):
+    """The no-U-turn sampler with mass-matrix adaptation."""
+
+    chains: Annotated[int, Field(ge=2)] = 4
+    draws: Annotated[int, Field(ge=100)] = 2000
+    """Draws kept per chain."""
+    warmup: Annotated[int, Field(ge=10)] = 500
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
+
+
+class MetropolisSampler(Block):
+    """Random-walk Metropolis, the baseline."""
+
+    chains: Annotated[int, Field(ge=2)] = 4
+    draws: Annotated[int, Field(ge=100)] = 50_000
+    """Draws kept per chain."""
+    warmup: Annotated[int, Field(ge=10)] = 10_000
+
+
+class SamplerBlock(Block):
+    """Which sampler explores the emulator's posterior, and when its chains count as converged."""
+
+    nuts: Annotated[NutsSampler | None, BeforeValidator(empty)] = None
+    metropolis: Annotated[MetropolisSampler | None, BeforeValidator(empty)] = None
+    r_hat: Annotated[float, Field(gt=1, le=1.1)] = 1.01
+    """Largest split R-hat of any parameter."""
+    ess_min: Annotated[float, Field(gt=0)] = 400.0
+    """Smallest effective sample size of any parameter."""
+
+    @model_validator(mode="after")
+    def _one_sampler(self) -> SamplerBlock:
+        if {"nuts", "metropolis"} <= self.model_fields_set:
+            raise PydanticCustomError("sampler", "expected one of nuts and metropolis, got both")
+        return self
+
+
+class CertificateBlock(Block):
+    """How many fresh exact solutions certify the posterior."""
+
+    points: Annotated[int, Field(ge=20)] = 100
+    max_points: Annotated[int, Field(ge=20)] = 400
+
+    @model_validator(mode="after")
+    def _range(self) -> CertificateBlock:
+        if self.points > self.max_points:
+            raise PydanticCustomError(
+                "points",
+                "points is {points}, more than max_points, which is {most}; lower the one or "
+                "raise the other",
+                {"points": self.points, "most": self.max_points},
+            )
+        return self

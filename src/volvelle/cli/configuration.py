@@ -1,0 +1,175 @@
+"""A configuration file, checked before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from . import checks
+from .blocks import (
+    Block,
+    CertificateBlock,
+    Count,
+    EmulatorBlock,
+    FilePath,
+    MetropolisSampler,
+    NutsSampler,
+    SamplerBlock,
+    TheoryBlock,
+    empty,
+)
+from .document import Document
+from .messages import first_error
+from .parameters import Parameter, SampledParameter
+
+LEDGER_VARIABLE = "VOLVELLE_LEDGER"
+NO_RESULT = {"output", "workers", "ledger"}
+"""Keys that change where and how fast, not what: they do not enter the hash."""
+
+
+def default_ledger() -> Path:
+    """The ledger of exact solutions: ``VOLVELLE_LEDGER``, else a file in the user's data folder."""
+    named = os.environ.get(LEDGER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_data_path("volvelle") / "ledger.sqlite"
+
+
+def _likelihoods(given: Any) -> Any:
+    """A list of names, or names with options, as name -> options."""
+    wanted = "expected a list of different names, or a block of `name: options`"
+    if isinstance(given, list):
+        names = [name for name in given if isinstance(name, str)]
+        if len(names) != len(given) or len(set(names)) != len(names):
+            raise PydanticCustomError("likelihoods", wanted)
+        given = dict.fromkeys(names)
+    if not isinstance(given, dict) or not given:
+        raise PydanticCustomError("likelihoods", wanted)
+    return {name: empty(options) for name, options in given.items()}
+
+
+class File(Block):
+    """The keys at the top of a configuration file."""
+
+    output: FilePath
+    theory: TheoryBlock
+    params: dict[str, Parameter]
+    likelihood: Annotated[dict[str, dict[str, Any]], BeforeValidator(_likelihoods)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    emulator: Annotated[EmulatorBlock, BeforeValidator(empty)] = EmulatorBlock()
+    sampler: Annotated[SamplerBlock, BeforeValidator(empty)] = SamplerBlock()
+    certificate: Annotated[CertificateBlock, BeforeValidator(empty)] = CertificateBlock()
+    ledger: FilePath | None = None
+    workers: Count | None = None
+    simulate_if_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a run needs to know, from a file that has passed every check."""
+
+    source: Path
+    text: str
+    """The file as given."""
+    hash: str
+    """sha256 of everything that decides the result; equal for files that differ in form only."""
+    output: Path
+    seed: int
+    solver_name: Literal["class", "camb"]
+    solver_settings: dict[str, Any]
+    """Keyword arguments of `volvelle.get_solver`."""
+    neutrino_hierarchy: str
+    sampled: tuple[SampledParameter, ...]
+    fixed: dict[str, float]
+    """Fixed inputs of `volvelle.Cosmology.from_parameters`."""
+    fixed_nuisance: dict[str, float]
+    likelihoods: dict[str, dict[str, Any]]
+    missing_data: dict[str, str]
+    """Likelihoods whose data are not on this machine, with the reason; they are to be simulated."""
+    emulator: EmulatorBlock
+    sampler: NutsSampler | MetropolisSampler
+    r_hat: float
+    ess_min: float
+    certificate: CertificateBlock
+    ledger: Path
+    workers: int | None
+    """Processes that solve at a time; all cores if None."""
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, output: str | Path | None = None, files: bool = True
+    ) -> Configuration:
+        """Read and check a file.
+
+        Args:
+            path: a YAML file.
+            output: takes the place of the file's ``output``.
+            files: also check that solver, data and warm starts are on this machine.
+
+        Raises ConfigurationError: one line with file, line and key.
+        """
+        document = Document.load(Path(path))
+        try:
+            file = File.model_validate(document.data)
+        except ValidationError as error:
+            raise first_error(document, error) from error
+        found = checks.likelihoods(document, file.likelihood, file.simulate_if_missing)
+        sampled, fixed, fixed_nuisance = checks.parameters(document, file.params, found.nuisance)
+        name: Literal["class", "camb"] = "class" if file.theory.class_ is not None else "camb"
+        theory = file.theory.class_ if file.theory.class_ is not None else file.theory.camb
+        assert theory is not None, "the theory block holds exactly one solver"
+        checks.cosmology(document, sampled, fixed, theory.neutrino_hierarchy)
+        settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
+        if files:
+            checks.solver(document, name, settings)
+            checks.warm_starts(document, file.emulator.warm_start)
+            checks.output(document, Path(output or file.output))
+        nuts, metropolis = file.sampler.nuts, file.sampler.metropolis
+        return cls(
+            source=document.path,
+            text=document.text,
+            hash=_hash(file),
+            output=Path(output or file.output),
+            seed=file.seed,
+            solver_name=name,
+            solver_settings=settings,
+            neutrino_hierarchy=theory.neutrino_hierarchy,
+            sampled=sampled,
+            fixed=fixed,
+            fixed_nuisance=fixed_nuisance,
+            likelihoods=dict(file.likelihood),
+            missing_data=found.missing,
+            emulator=file.emulator,
+            sampler=metropolis or nuts or NutsSampler(),
+            r_hat=file.sampler.r_hat,
+            ess_min=file.sampler.ess_min,
+            certificate=file.certificate,
+            ledger=file.ledger or default_ledger(),
+            workers=file.workers,
+        )
+
+    @property
+    def sampler_name(self) -> Literal["nuts", "metropolis"]:
+        """The name of the sampler's block."""
+        return "nuts" if isinstance(self.sampler, NutsSampler) else "metropolis"
+
+
+def _solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {("extra" if key == "extra_args" else key): v for key, v in given.items()}
+    if "path" in settings:
+        settings["path"] = None if settings["path"] is None else str(settings["path"])
+    return settings
+
+
+def _hash(file: File) -> str:
+    content = file.model_dump(mode="json", by_alias=True, exclude=NO_RESULT)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

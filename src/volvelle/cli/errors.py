@@ -1,0 +1,12 @@
+"""What can go wrong between a configuration file and a run."""
+
+from __future__ import annotations
+
+from ..errors import VolvelleError
+
+
+class ConfigurationError(VolvelleError):
+    """A configuration file asks for something that cannot be done.
+
+    One line: file, line, dotted key, what was given, what was expected and what to do.
+    """

@@ -1,0 +1,279 @@
+"""A run from configuration to certified posterior, stage by stage; every stage can be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from safetensors.numpy import load, save
+
+from ..boltzmann import Ledger, LedgerEntry
+from ..compute import ProcessExecutor, available_cores
+from ..emulator import Emulator
+from ..inference import (
+    NUTS,
+    Chains,
+    Laplace,
+    Metropolis,
+    Posterior,
+    Sampler,
+    diagnose,
+    laplace,
+    run_chains,
+)
+from ..learning import write_atomically
+from ..report import render_summary, write_report
+from ..training import Certificate, Exact, Trainer, TrainingSettings, certify
+from .account import Account
+from .blocks import NutsSampler
+from .configuration import Configuration
+from .output import Result, derived_names, write_result
+from .progress import Reporter
+from .setup import make_likelihoods, make_problem, make_solver, warm_points
+
+METROPOLIS_THIN = 20
+BEST_STARTS = 3
+ROUNDS = 8  # of training and certificate; each failed certificate adds its points
+TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution and core, until the ledger knows
+TYPICAL_ITERATIONS = 3
+WORKER_MEMORY = 0.35  # [GiB]
+MAIN_MEMORY = 1.5  # [GiB]
+
+
+def run(configuration: Configuration, *, progress: bool = True) -> int:
+    """Train, sample, certify, report; 0 when converged and certified, else 1.
+
+    Raises VolvelleError for what the user can mend.
+    """
+    console = Console()
+    reporter = Reporter(console, silent=not progress)
+    account = Account.open(configuration)
+    summary_path = configuration.output / "summary.json"
+    if summary_path.exists():
+        summary = json.loads(summary_path.read_text())
+        reporter.say(f"{configuration.output}: this run is finished; nothing is computed again")
+    else:
+        with _Run.open(configuration, account, reporter) as job:
+            summary = job.complete()
+        with account.stage("report"):
+            write_report(configuration.output)
+        summary["seconds"] = {k: round(v, 1) for k, v in account.seconds.items()}
+        write_atomically(summary_path, json.dumps(summary, indent=1).encode())
+    if not (configuration.output / "report.html").exists():
+        write_report(configuration.output)
+    if progress:
+        console.print(render_summary(summary))
+        console.print(f"report: {configuration.output / 'report.html'}")
+    return 0 if summary["status"] == "converged" else 1
+
+
+def estimate(configuration: Configuration) -> dict[str, Any]:
+    """Expected exact calls, time [s] and memory of a run, from its dimension and the ledger."""
+    solver = make_solver(configuration)
+    n = sum(p.kind == "cosmology" for p in configuration.sampled)
+    initial = configuration.emulator.initial or (n + 1) * (n + 2) // 2 + 4
+    batch = configuration.emulator.batch or 2 * n + 4
+    warm = bool(configuration.emulator.warm_start)
+    training = 0 if warm else initial + TYPICAL_ITERATIONS * batch
+    training = min(training, configuration.emulator.max_training)
+    certificate = configuration.certificate.points + 1
+    seconds = TYPICAL_SECONDS[configuration.solver_name]
+    if configuration.ledger.exists():
+        for count in Ledger(configuration.ledger).status().solvers:
+            if count.solver == solver.name and count.solutions:
+                seconds = count.seconds / count.solutions
+    workers = configuration.workers or available_cores()
+    return {
+        "exact_calls_training": training,
+        "exact_calls_certificate": certificate,
+        "seconds_per_call": seconds,
+        "workers": workers,
+        "minutes": (training + certificate) * seconds / workers / 60.0 + 2.0,
+        "memory_GiB": MAIN_MEMORY + WORKER_MEMORY * workers,
+        "ledger": str(configuration.ledger),
+    }
+
+
+@dataclass
+class _Run:
+    """One run: the shared objects and its stages in order."""
+
+    configuration: Configuration
+    account: Account
+    reporter: Reporter
+    exact: Exact
+    trainer: Trainer
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, configuration: Configuration, account: Account, reporter: Reporter
+    ) -> Iterator[_Run]:
+        """Set everything up; workers live until the block ends."""
+        folder = configuration.output
+        write_atomically(folder / "config.yaml", configuration.text.encode())
+        ledger = Ledger(configuration.ledger)
+        solver = make_solver(configuration)
+        with ProcessExecutor(configuration.workers) as executor:
+            with account.stage("set-up"):
+                likelihoods = make_likelihoods(configuration, solver, ledger, executor, account.run)
+            problem = make_problem(configuration, solver, likelihoods)
+            exact = Exact(problem, ledger, executor, account.run, reporter.solving)
+            trainer = Trainer(
+                _timed(exact, account, reporter),
+                TrainingSettings(
+                    kind=configuration.emulator.kind,
+                    accuracy=configuration.emulator.accuracy,
+                    max_training=configuration.emulator.max_training,
+                    initial=configuration.emulator.initial,
+                    batch=configuration.emulator.batch,
+                    width=configuration.emulator.width,
+                    seed=configuration.seed,
+                    certificate_points=configuration.certificate.points,
+                ),
+                folder / "training",
+                reporter.say,
+            )
+            if configuration.missing_data:
+                reporter.say("=" * 72)
+                reporter.say("SIMULATED DATA: " + "; ".join(configuration.missing_data.values()))
+                reporter.say("Nothing below says anything about the real universe.")
+                reporter.say("=" * 72)
+            yield cls(configuration, account, reporter, trainer.exact, trainer)
+
+    def complete(self) -> dict[str, Any]:
+        """All stages; the summary, without the seconds of the report."""
+        warm = warm_points(self.configuration.emulator.warm_start, self.exact.problem)
+        with self.account.stage("fit and explore"):
+            trained = self.trainer.run(warm)
+        number = 0
+        while True:
+            emulator = self.trainer.emulator
+            assert emulator is not None, "training ends with an emulator"
+            posterior = self.exact.problem.posterior(emulator)
+            with self.account.stage("sampling"):
+                mode, chains = self._sample(posterior, number)
+            with self.account.stage("certificate"):
+                certificate = self._certify(posterior, chains, number)
+            number += 1
+            spent = len(self.trainer.asked) + certificate.n
+            room = spent + self.trainer.batch <= self.configuration.emulator.max_training
+            if certificate.passed or number >= ROUNDS or not room:
+                break
+            self.reporter.say("not certified yet: its solutions join the training set")
+            with self.account.stage("fit and explore"):
+                self.trainer.add(certificate.points, "failed certificate")
+        return self._write(emulator, posterior, mode, chains, certificate, trained)
+
+    def _sample(self, posterior: Posterior, number: int) -> tuple[Laplace, Chains]:
+        best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
+        mode = laplace(posterior, self.trainer.x[best], self.exact.problem.ref_scale)
+        path = self.configuration.output / "sampling" / f"chains_{number}.safetensors"
+        if path.exists():
+            return mode, _load_chains(path, posterior.names)
+        settings = self.configuration.sampler
+        sampler: Sampler
+        if isinstance(settings, NutsSampler):
+            sampler = NUTS(warmup=settings.warmup, target_accept=settings.target_accept)
+        else:
+            sampler = Metropolis(warmup=settings.warmup, thin=METROPOLIS_THIN)
+        self.reporter.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
+        with self.reporter.bar("sampling"):
+            chains = run_chains(
+                posterior,
+                mode,
+                sampler,
+                chains=settings.chains,
+                draws=settings.draws,
+                seed=self.configuration.seed + 104729 * (number + 1),
+                progress=self.reporter.sampling,
+            )
+        _save_chains(path, chains)
+        return mode, chains
+
+    def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
+        problem = self.exact.problem
+        return certify(
+            self.exact,
+            posterior,
+            chains,
+            derived_names(problem),
+            limit=self.configuration.emulator.accuracy,
+            points=self.configuration.certificate.points,
+            max_points=self.configuration.certificate.max_points,
+            seed=self.configuration.seed + 15485863 * (number + 1),
+            avoid=self.trainer.x,
+            say=self.reporter.say,
+        )
+
+    def _write(
+        self,
+        emulator: Emulator,
+        posterior: Posterior,
+        mode: Laplace,
+        chains: Chains,
+        certificate: Certificate,
+        trained: bool,
+    ) -> dict[str, Any]:
+        (best,) = self.exact.solve(mode.x[None])
+        entries: list[LedgerEntry] = [*certificate.entries, best]
+        result = Result(
+            configuration=self.configuration,
+            problem=self.exact.problem,
+            emulator=emulator,
+            posterior=posterior,
+            chains=chains,
+            diagnostics=diagnose(chains.names, chains.samples),
+            certificate=certificate,
+            best_x=mode.x,
+            best_theory=None if best.failed else self.exact.theory(best),
+            training_entries=self.trainer.asked,
+            certificate_entries=entries,
+            run=self.account.run,
+            history=self.trainer.history,
+            record=self.trainer.record(),
+            trained=trained,
+            seconds=dict(self.account.seconds),
+        )
+        return write_result(result)
+
+
+def _timed(exact: Exact, account: Account, reporter: Reporter) -> Exact:
+    """The same access to exact solutions, its time booked apart, with a bar."""
+
+    class Timed(Exact):
+        def solve(self, x: np.ndarray) -> list[LedgerEntry]:
+            with account.stage("exact solutions"), reporter.bar("exact solutions"):
+                return super().solve(x)
+
+    return Timed(exact.problem, exact.ledger, exact.executor, exact.run, exact.progress)
+
+
+def _save_chains(path: Path, chains: Chains) -> None:
+    content = save(
+        {
+            "samples": np.ascontiguousarray(chains.samples),
+            "log_prob": np.ascontiguousarray(chains.log_prob),
+            "counts": np.array([chains.acceptance, chains.divergences, chains.evaluations]),
+        }
+    )
+    write_atomically(path, content)
+
+
+def _load_chains(path: Path, names: tuple[str, ...]) -> Chains:
+    tensors = load(path.read_bytes())
+    acceptance, divergences, evaluations = tensors["counts"]
+    return Chains(
+        names,
+        tensors["samples"],
+        tensors["log_prob"],
+        float(acceptance),
+        int(divergences),
+        int(evaluations),
+    )

@@ -1,0 +1,73 @@
+"""What a long run says while it works: bars with the time left in a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+LINE_EVERY = 30.0  # [s] between two lines where there is no terminal
+
+
+class Reporter:
+    """Progress of one run. ``silent`` says nothing at all."""
+
+    def __init__(self, console: Console, silent: bool = False) -> None:
+        self.console = console
+        self.silent = silent
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._said = 0.0
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if not self.silent:
+            self.console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[None]:
+        """A bar that the calls of ``solving`` and ``sampling`` inside move."""
+        if self.silent or not self.console.is_terminal:
+            self._said = time.monotonic()
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            self._progress, self._task = progress, progress.add_task(title, total=1, note="")
+            try:
+                yield
+            finally:
+                self._progress = self._task = None
+
+    def solving(
+        self, done: int, total: int, failed: int, cached: int, seconds_left: float | None
+    ) -> None:
+        """Called by ``solve_many``."""
+        note = f"{cached} known" if cached else ""
+        if failed:
+            note += f"{', ' if note else ''}{failed} failed"
+        if seconds_left is not None and done < total:
+            note += f"{', ' if note else ''}{seconds_left:.0f} s left"
+        self._move(done, total, note, "exact solutions")
+
+    def sampling(self, done: int, total: int) -> None:
+        """Called by ``run_chains``."""
+        self._move(done, total, "draws per chain", "sampling")
+
+    def _move(self, done: int, total: int, note: str, what: str) -> None:
+        if self.silent or total == 0:
+            return
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, note=note)
+        elif not self.console.is_terminal and time.monotonic() - self._said > LINE_EVERY:
+            self._said = time.monotonic()
+            self.say(f"  {what}: {done}/{total} {note}")

@@ -1,0 +1,144 @@
+"""From a configuration to the problem that training, sampling and certificate share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..boltzmann import Ledger, Request, Solver, get_solver, restrict, solve_many
+from ..compute import Executor
+from ..cosmology import Cosmology
+from ..inference import make_prior
+from ..learning import StorageError
+from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
+from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
+from ..training import Problem, request_of
+from .configuration import Configuration
+
+FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensing
+    "omega_b": 0.02237,
+    "omega_cdm": 0.1200,
+    "theta_star_100": 1.04110,
+    "n_s": 0.9649,
+    "ln10A_s": 3.044,
+    "tau_reio": 0.0544,
+}
+LOW_L = slice(2, 30)
+
+
+def make_solver(configuration: Configuration) -> Solver:
+    """The exact solver that the theory block names."""
+    return get_solver(configuration.solver_name, **configuration.solver_settings)
+
+
+def make_likelihoods(
+    configuration: Configuration, solver: Solver, ledger: Ledger, executor: Executor, run: str
+) -> tuple[Likelihood, ...]:
+    """All likelihoods; those whose data are missing are simulated at the fiducial model."""
+    made: list[Likelihood] = []
+    fiducial: dict[str, Any] | None = None
+    for name, options in configuration.likelihoods.items():
+        if name not in configuration.missing_data:
+            made.append(get_likelihood(name, **options))
+            continue
+        if fiducial is None:
+            fiducial = _fiducial(configuration, solver, ledger, executor, run)
+        key = jax.random.key(configuration.seed)
+        if name == "planck_2018_low_l":
+            made.append(_simulated_low_l(fiducial, key))
+        else:
+            f_sky = float(options.get("f_sky", F_SKY))
+            made.append(SimulatedCmb.from_theory(fiducial, f_sky=f_sky, key=key))
+    return tuple(made)
+
+
+def _fiducial(
+    configuration: Configuration, solver: Solver, ledger: Ledger, executor: Executor, run: str
+) -> dict[str, Any]:
+    known = {k: v for k, v in configuration.fixed.items() if k in ("m_nu", "N_eff")}
+    cosmology = Cosmology.from_parameters({**FIDUCIAL, **known})
+    (entry,) = solve_many(solver, [cosmology], Request(), ledger, executor, run)
+    if entry.theory is None:
+        from ..boltzmann import SolverError
+
+        raise SolverError(f"the fiducial model of the simulated data failed: {entry.failure}")
+    return restrict(entry.theory, Request())
+
+
+def _simulated_low_l(theory: dict[str, Any], key: jax.Array) -> Likelihood:
+    """TT and EE at l = 2..29 with cosmic variance and Planck's noise, Gaussian in C_l."""
+    ell = np.arange(LOW_L.start, LOW_L.stop)
+    means, variances = [], []
+    for name, level in (("lensed_tt", NOISE_T), ("lensed_ee", NOISE_P)):
+        spectrum = np.asarray(theory[name])[LOW_L]
+        total = spectrum + noise_spectrum(level)[LOW_L]
+        means.append(spectrum)
+        variances.append(2.0 * total**2 / ((2 * ell + 1) * F_SKY))
+    likelihood = Gaussian.from_values(
+        np.concatenate(means),
+        np.diag(np.concatenate(variances)),
+        ["lensed_tt[2:30]", "lensed_ee[2:30]"],
+        name="planck_2018_low_l",
+    )
+    return likelihood.simulate(theory, {}, key)
+
+
+def make_problem(
+    configuration: Configuration, solver: Solver, likelihoods: tuple[Likelihood, ...]
+) -> Problem:
+    """Parameters, priors and references, theory parameters first."""
+    sampled = sorted(configuration.sampled, key=lambda p: p.kind != "cosmology")
+    n_theory = sum(p.kind == "cosmology" for p in sampled)
+    return Problem(
+        names=tuple(p.name for p in sampled),
+        n_theory=n_theory,
+        priors=tuple(make_prior(p.prior) for p in sampled),
+        ref_loc=np.array([p.ref_loc for p in sampled]),
+        ref_scale=np.array([p.ref_scale for p in sampled]),
+        fixed=dict(configuration.fixed),
+        neutrino_hierarchy=configuration.neutrino_hierarchy,
+        likelihoods=likelihoods,
+        solver=solver,
+        request=request_of(likelihoods),
+        fixed_nuisance=dict(configuration.fixed_nuisance),
+    )
+
+
+def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
+    """Points [n, d] that earlier runs solved, in this problem's parameters; None without any.
+
+    A parameter that an earlier run held fixed takes its value there; points outside a prior are
+    left out. Whether the ledger still has their solutions shows when they are asked for.
+
+    Raises StorageError when a folder's emulator cannot be read or speaks of other parameters.
+    """
+    rows: list[np.ndarray] = []
+    for folder in folders:
+        path = Path(folder) / "emulator" / "model.json"
+        try:
+            record = json.loads(path.read_text())["record"]
+            names, points, fixed = record["parameters"], record["points"], record["fixed"]
+        except (OSError, ValueError, KeyError) as error:
+            raise StorageError(
+                f"{path} cannot be read ({error}); warm_start names the output folder of a run"
+            ) from error
+        foreign = [name for name in names if name not in problem.theory_names]
+        if foreign:
+            raise StorageError(
+                f"{folder} sampled {', '.join(foreign)}, which this run does not; a warm start "
+                "needs the same parameters or fewer"
+            )
+        for point in points:
+            values = {**fixed, **dict(zip(names, point, strict=True))}
+            row = problem.ref_loc.copy()
+            for i, name in enumerate(problem.theory_names):
+                row[i] = values.get(name, problem.ref_loc[i])
+            rows.append(row)
+    if not rows:
+        return None
+    x = np.unique(np.array(rows), axis=0)
+    return x[problem.in_prior(x)]

@@ -1,0 +1,52 @@
+"""What the commands do, as functions; each switches JAX to float64 first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .configuration import Configuration
+
+
+def enable_float64() -> None:
+    """Let JAX compute in double precision, which every likelihood needs."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+
+def load(
+    configuration: Configuration | str | Path, output: str | Path | None = None
+) -> Configuration:
+    """A configuration as it is, or read and checked from a file."""
+    enable_float64()
+    if isinstance(configuration, Configuration):
+        return configuration
+    return Configuration.load(configuration, output=output)
+
+
+def run(configuration: Configuration | str | Path, *, progress: bool = True) -> int:
+    """From a configuration, or the path of its file, to a certified posterior.
+
+    Writes the output folder (summary.json, chains, emulator, report.html). An interrupted run goes
+    on where it was.
+
+    Args:
+        configuration: what to run.
+        progress: show progress in the terminal.
+
+    Returns 0 when the sampler converged and the certificate passed, else 1.
+    Raises VolvelleError for what the user can mend.
+    """
+    checked = load(configuration)
+    from .pipeline import run as run_pipeline
+
+    return run_pipeline(checked, progress=progress)
+
+
+def estimate(configuration: Configuration | str | Path) -> dict[str, Any]:
+    """Expected exact calls, time [s] and memory of a run, without running it."""
+    checked = load(configuration)
+    from .pipeline import estimate as estimate_pipeline
+
+    return estimate_pipeline(checked)

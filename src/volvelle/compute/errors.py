@@ -1,0 +1,7 @@
+"""Errors of the compute folder."""
+
+from ..errors import VolvelleError
+
+
+class ExecutorError(VolvelleError):
+    """An executor cannot run at all: the fault lies with the set-up, not with one task."""

@@ -1,0 +1,87 @@
+"""Executors: one verb, `map`, and the place where the work runs."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """What became of one task: a value, or the words of what went wrong.
+
+    `error` is "Class: message" and `traceback` its full text; `signal` names the signal that
+    killed the worker (`SIGSEGV`), `timed_out` says that the time limit did; `seconds` [s] is the
+    task's own wall-clock time.
+    """
+
+    value: Value | None = None
+    error: str | None = None
+    traceback: str | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True if the task returned."""
+        return self.error is None
+
+
+class Executor(Protocol):
+    """Maps a function over independent tasks; tasks are pure, retriable and idempotent."""
+
+    @property
+    def workers(self) -> int:
+        """Number of tasks that run at the same time."""
+        ...
+
+    def map(
+        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+    ) -> Generator[tuple[int, Outcome[Value]], None, None]:
+        """Yield (index of the task, outcome) as they finish; closing ends what is in flight."""
+        ...
+
+
+def attempt(function: Callable[[Task], Value], task: Task) -> Outcome[Value]:
+    """Call `function(task)` and return its outcome; only an interrupt passes through."""
+    start = time.perf_counter()
+    try:
+        value = function(task)
+    except (Exception, SystemExit) as exception:
+        return failed(exception, time.perf_counter() - start)
+    return Outcome(value=value, seconds=time.perf_counter() - start)
+
+
+def failed(exception: BaseException, seconds: float = 0.0) -> Outcome:
+    """Outcome of a task that raised `exception` after `seconds` [s]."""
+    message = str(exception)
+    name = type(exception).__name__
+    return Outcome(
+        error=f"{name}: {message}" if message else name,
+        traceback="".join(traceback.format_exception(exception)),
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True)
+class SerialExecutor:
+    """Runs the tasks one after the other in this process, which a crash of a task takes along."""
+
+    @property
+    def workers(self) -> int:
+        """Always one."""
+        return 1
+
+    def map(
+        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+    ) -> Generator[tuple[int, Outcome[Value]], None, None]:
+        """Yield (index, outcome) in the order of the tasks."""
+        for index, task in enumerate(tasks):
+            yield index, attempt(function, task)

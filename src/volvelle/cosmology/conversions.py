@@ -1,0 +1,325 @@
+"""Parameters of other codes: CLASS, CAMB, astropy and CCL, as plain dictionaries.
+
+All keep the same universe, so the neutrino sector is spelled out: temperature 0.71611 T_cmb per
+massive state, and as many massless states as complete N_eff.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .cosmology import Cosmology
+from .errors import ConversionError
+from .neutrinos import (
+    HIERARCHIES,
+    N_EFF_PER_MASSIVE_STATE,
+    NEUTRINO_TEMPERATURE,
+    OMEGA_NU_PER_EV,
+    minimal_sum,
+    neutrino_masses_exact,
+)
+
+MASS_TOLERANCE = 1e-6
+"""Largest difference, relative to the sum, at which masses count as a hierarchy's."""
+PLAIN_NEUTRINO_TEMPERATURE = (4.0 / 11.0) ** (1.0 / 3.0)
+_OMEGA_PHOTON = 2.472813e-5  # Omega_gamma h^2 at T_cmb = 2.7255 K, CODATA 2018
+
+
+def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
+    """(mass [eV], degeneracy) of each distinct massive state; empty if all are massless."""
+    m_nu, hierarchy = float(cosmology.m_nu), cosmology.neutrino_hierarchy
+    if hierarchy == "degenerate":
+        states: tuple[tuple[float, float], ...] = ((m_nu / 3.0, 3.0),)
+    else:
+        states = tuple((mass, 1.0) for mass in neutrino_masses_exact(m_nu, hierarchy))
+    return tuple((mass, degeneracy) for mass, degeneracy in states if mass > 0.0)
+
+
+def massless_number(cosmology: Cosmology) -> float:
+    """Effective number of massless neutrinos that completes N_eff.
+
+    Raises ConversionError when the massive states alone exceed N_eff.
+    """
+    degeneracy = sum(state[1] for state in massive_states(cosmology))
+    number = float(cosmology.N_eff) - N_EFF_PER_MASSIVE_STATE * degeneracy
+    if number < 0.0:
+        raise ConversionError(
+            f"N_eff is {float(cosmology.N_eff):.6g} but {degeneracy:.0f} massive states need "
+            f"{N_EFF_PER_MASSIVE_STATE * degeneracy:.4f}; raise N_eff or take the single hierarchy"
+        )
+    return number
+
+
+def _needs(cosmology: Cosmology, code: str) -> float:
+    if cosmology.h is None:
+        raise ConversionError(
+            f"{code} needs h, the cosmology has theta_star_100; let a solver find h and use "
+            "replace(h=..., theta_star_100=None)"
+        )
+    return float(cosmology.h)
+
+
+def to_class(cosmology: Cosmology) -> dict[str, float | str]:
+    """Input of CLASS (numbers, or lists as comma-separated text); ``extra`` is passed as it is."""
+    result: dict[str, float | str] = {
+        "h": _needs(cosmology, "CLASS"),
+        "omega_b": float(cosmology.omega_b),
+        "omega_cdm": float(cosmology.omega_cdm),
+        "n_s": float(cosmology.n_s),
+        "tau_reio": float(cosmology.tau_reio),
+        "T_cmb": float(cosmology.T_cmb),
+        "Omega_k": float(cosmology.Omega_k),
+        "N_ur": massless_number(cosmology),
+        "YHe": "BBN" if cosmology.Y_he is None else float(cosmology.Y_he),
+    }
+    if cosmology.A_s is not None:
+        result["A_s"] = float(cosmology.A_s)
+    if cosmology.sigma8 is not None:
+        result["sigma8"] = float(cosmology.sigma8)
+    states = massive_states(cosmology)
+    if states:
+        result["N_ncdm"] = len(states)
+        result["m_ncdm"] = _listed([mass for mass, _ in states])
+        result["deg_ncdm"] = _listed([degeneracy for _, degeneracy in states])
+        result["T_ncdm"] = _listed([NEUTRINO_TEMPERATURE] * len(states))
+    if (float(cosmology.w0), float(cosmology.wa)) != (-1.0, 0.0):
+        result["Omega_Lambda"] = 0.0
+        result["w0_fld"] = float(cosmology.w0)
+        result["wa_fld"] = float(cosmology.wa)
+        result["use_ppf"] = "yes"
+    clash = sorted(set(result) & set(cosmology.extra))
+    if clash:
+        raise ConversionError(
+            f"extra sets {', '.join(clash)}, which the cosmology sets already; drop it from extra"
+        )
+    return {**result, **{name: float(value) for name, value in cosmology.extra.items()}}
+
+
+def _listed(values: list[float]) -> str:
+    return ",".join(repr(value) for value in values)
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, str):
+        return [float(item) for item in value.split(",")]
+    if isinstance(value, (list, tuple)):
+        return [float(item) for item in value]
+    return [float(value)]
+
+
+def from_class(parameters: Mapping[str, Any]) -> Cosmology:
+    """Cosmology of a CLASS input; leave out what is no parameter (output, precision in words).
+
+    Unknown numeric inputs are kept in ``extra``. Raises ConversionError for masses that fit no
+    hierarchy.
+    """
+    given = dict(parameters)
+    h = float(given.pop("H0")) / 100.0 if "H0" in given else _pop(given, "h")
+    if h is None:
+        raise ConversionError("h or H0 is missing; shooting parameters of CLASS are not converted")
+    values: dict[str, Any] = {"h": h}
+    for name in ("b", "cdm"):
+        density = _pop(given, f"Omega_{name}")
+        values[f"omega_{name}"] = (
+            density * h**2 if density is not None else _pop(given, f"omega_{name}")
+        )
+    for key in ("ln10^{10}A_s", "ln_A_s_1e10"):
+        if key in given:
+            values["A_s"] = math.exp(float(given.pop(key))) * 1e-10
+    for name, ours in _CLASS_NAMES.items():
+        if name in given:
+            values[ours] = float(given.pop(name))
+    if str(given.get("YHe", "BBN")).upper() == "BBN":
+        given.pop("YHe", None)
+    else:
+        values["Y_he"] = float(given.pop("YHe"))
+    given.pop("Omega_Lambda", None)
+    given.pop("use_ppf", None)
+    values |= _neutrinos_from_class(given)
+    words = [name for name, value in given.items() if isinstance(value, str)]
+    if words:
+        raise ConversionError(
+            f"{', '.join(sorted(words))}: no numeric cosmological parameter; give it to the solver"
+        )
+    return Cosmology(**values, extra=given)
+
+
+_CLASS_NAMES = {
+    "A_s": "A_s",
+    "sigma8": "sigma8",
+    "n_s": "n_s",
+    "tau_reio": "tau_reio",
+    "T_cmb": "T_cmb",
+    "Omega_k": "Omega_k",
+    "w0_fld": "w0",
+    "wa_fld": "wa",
+}
+
+
+def _pop(given: dict[str, Any], name: str) -> float | None:
+    return float(given.pop(name)) if name in given else None
+
+
+def _neutrinos_from_class(given: dict[str, Any]) -> dict[str, Any]:
+    massless = _pop(given, "N_ur")
+    massless = 3.044 if massless is None else massless
+    count = int(given.pop("N_ncdm", 0))
+    masses = _numbers(given.pop("m_ncdm", [0.0] * count)) if count else []
+    degeneracies = _numbers(given.pop("deg_ncdm", [1.0] * count)) if count else []
+    temperatures = _numbers(given.pop("T_ncdm", [NEUTRINO_TEMPERATURE] * count)) if count else []
+    if any(value != NEUTRINO_TEMPERATURE for value in temperatures):
+        raise ConversionError(
+            f"T_ncdm is {temperatures}; only {NEUTRINO_TEMPERATURE} is the standard neutrino here"
+        )
+    spread = [
+        mass
+        for mass, degeneracy in zip(masses, degeneracies, strict=True)
+        for _ in range(round(degeneracy))
+    ]
+    if not all(float(value).is_integer() for value in degeneracies):
+        raise ConversionError(f"deg_ncdm is {degeneracies}; expected whole numbers")
+    return {
+        "m_nu": sum(spread),
+        "neutrino_hierarchy": hierarchy_of(spread),
+        "N_eff": massless + N_EFF_PER_MASSIVE_STATE * len(spread),
+    }
+
+
+def hierarchy_of(masses: list[float]) -> str:
+    """The hierarchy whose states have these masses [eV]; raises ConversionError if none does."""
+    positive = sorted(mass for mass in masses if mass > 0.0)
+    if len(positive) <= 1:
+        return "single"
+    total = sum(positive)
+    padded = [0.0] * (3 - len(positive)) + positive
+    for hierarchy in HIERARCHIES[1:]:
+        # a rounded sum at the very minimum may fall a digit below it
+        trial = max(total, minimal_sum(hierarchy))
+        if len(padded) != 3 or trial - total > MASS_TOLERANCE * total:
+            continue
+        expected = neutrino_masses_exact(trial, hierarchy)
+        if all(abs(a - b) <= MASS_TOLERANCE * total for a, b in zip(padded, expected, strict=True)):
+            return hierarchy
+    raise ConversionError(
+        f"neutrino masses {positive} eV fit none of {', '.join(HIERARCHIES)}; use one of these"
+    )
+
+
+def to_camb(cosmology: Cosmology) -> dict[str, Any]:
+    """Fields of CAMB's ``CAMBparams`` (As, ns, tau, w, wa under their names in ``set_params``).
+
+    CAMB multiplies states by an energy degeneracy at (4/11)^(1/3) T_cmb and keeps mass over
+    temperature, so a degeneracy of 1.0132 with the omega_nu of 0.71611 T_cmb is the very same
+    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field.
+    """
+    states = massive_states(cosmology)
+    total = sum(mass * degeneracy for mass, degeneracy in states)
+    result: dict[str, Any] = {
+        "H0": 100.0 * _needs(cosmology, "CAMB"),
+        "ombh2": float(cosmology.omega_b),
+        "omch2": float(cosmology.omega_cdm),
+        "omk": float(cosmology.Omega_k),
+        "omnuh2": float(cosmology.omega_nu) if states else 0.0,
+        "TCMB": float(cosmology.T_cmb),
+        "YHe": None if cosmology.Y_he is None else float(cosmology.Y_he),
+        "num_nu_massless": massless_number(cosmology),
+        "num_nu_massive": round(sum(degeneracy for _, degeneracy in states)),
+        "nu_mass_eigenstates": len(states),
+        "share_delta_neff": False,
+        "nu_mass_degeneracies": [g * N_EFF_PER_MASSIVE_STATE for _, g in states],
+        "nu_mass_fractions": [mass * g / total for mass, g in states],
+        "nu_mass_numbers": [round(g) for _, g in states],
+        "ns": float(cosmology.n_s),
+        "tau": float(cosmology.tau_reio),
+        "w": float(cosmology.w0),
+        "wa": float(cosmology.wa),
+    }
+    if cosmology.A_s is not None:
+        result["As"] = float(cosmology.A_s)
+    if cosmology.sigma8 is not None:
+        result["sigma8"] = float(cosmology.sigma8)
+    return result
+
+
+def from_camb(parameters: Mapping[str, Any]) -> Cosmology:
+    """Inverse of ``to_camb``; raises ConversionError for other neutrino sectors."""
+    numbers = list(parameters["nu_mass_numbers"])
+    fractions = list(parameters["nu_mass_fractions"])
+    for degeneracy, number in zip(parameters["nu_mass_degeneracies"], numbers, strict=True):
+        if not math.isclose(degeneracy, number * N_EFF_PER_MASSIVE_STATE, rel_tol=MASS_TOLERANCE):
+            raise ConversionError(
+                f"nu_mass_degeneracies {degeneracy:.6g} for {number} states; expected "
+                f"{number * N_EFF_PER_MASSIVE_STATE:.6g} (temperature 0.71611 T_cmb)"
+            )
+    total = float(parameters["omnuh2"]) / (OMEGA_NU_PER_EV * float(parameters["TCMB"]) ** 3)
+    masses = [
+        total * fraction / number
+        for fraction, number in zip(fractions, numbers, strict=True)
+        for _ in range(number)
+    ]
+    return Cosmology(
+        omega_b=parameters["ombh2"],
+        omega_cdm=parameters["omch2"],
+        h=parameters["H0"] / 100.0,
+        n_s=parameters["ns"],
+        tau_reio=parameters["tau"],
+        A_s=parameters.get("As"),
+        sigma8=parameters.get("sigma8"),
+        m_nu=total,
+        N_eff=parameters["num_nu_massless"] + N_EFF_PER_MASSIVE_STATE * sum(numbers),
+        neutrino_hierarchy=hierarchy_of(masses),
+        w0=parameters["w"],
+        wa=parameters["wa"],
+        Omega_k=parameters["omk"],
+        T_cmb=parameters["TCMB"],
+        Y_he=parameters["YHe"],
+    )
+
+
+def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
+    """Arguments of ``astropy.cosmology.w0waCDM`` (masses in eV, T_cmb in K, without units).
+
+    astropy shares N_eff among all states at one temperature, so its neutrino density is 0.9% off;
+    Om0 leaves neutrinos out, and Ode0 closes the universe with the densities of this package.
+    """
+    h = _needs(cosmology, "astropy")
+    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
+    states = max(int(cosmology.N_eff), len(masses))
+    photon = _OMEGA_PHOTON * (float(cosmology.T_cmb) / 2.7255) ** 4 / h**2
+    massless = massless_number(cosmology) * 7.0 / 8.0 * PLAIN_NEUTRINO_TEMPERATURE**4 * photon
+    matter = (float(cosmology.omega_b) + float(cosmology.omega_cdm)) / h**2
+    neutrino = float(cosmology.omega_nu) / h**2
+    return {
+        "H0": 100.0 * h,
+        "Om0": matter,
+        "Ode0": 1.0 - float(cosmology.Omega_k) - matter - neutrino - photon - massless,
+        "Ob0": float(cosmology.omega_b) / h**2,
+        "w0": float(cosmology.w0),
+        "wa": float(cosmology.wa),
+        "Tcmb0": float(cosmology.T_cmb),
+        "Neff": float(cosmology.N_eff),
+        "m_nu": masses + [0.0] * (states - len(masses)),
+    }
+
+
+def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
+    """Arguments of ``pyccl.Cosmology``, with the masses as a list."""
+    h = _needs(cosmology, "CCL")
+    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
+    result: dict[str, Any] = {
+        "Omega_b": float(cosmology.omega_b) / h**2,
+        "Omega_c": float(cosmology.omega_cdm) / h**2,
+        "h": h,
+        "n_s": float(cosmology.n_s),
+        "Omega_k": float(cosmology.Omega_k),
+        "w0": float(cosmology.w0),
+        "wa": float(cosmology.wa),
+        "T_CMB": float(cosmology.T_cmb),
+        "Neff": float(cosmology.N_eff),
+        "m_nu": masses,
+        "mass_split": "list",
+        "T_ncdm": NEUTRINO_TEMPERATURE,
+    }
+    amplitude = "A_s" if cosmology.A_s is not None else "sigma8"
+    result[amplitude] = float(getattr(cosmology, amplitude))
+    return result

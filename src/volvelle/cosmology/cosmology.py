@@ -1,0 +1,228 @@
+"""The universe as a frozen, differentiable pytree."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .errors import ParameterError
+from .neutrinos import check_mass_sum, is_traced, neutrino_masses, omega_nu
+from .parameters import INPUT_PARAMETERS, PARAMETERS, nearest_names
+
+Scalar = Float[Array, ""] | float
+
+_ALTERNATIVES = (("h", "theta_star_100"), ("A_s", "sigma8"))
+# Limits refuse nonsense (a wrong unit, a wrong sign), not unusual physics: (name, low, high), both
+# open.
+_LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("omega_b", 0.0, 1.0),
+    ("omega_cdm", -1e-300, 10.0),
+    ("h", 0.05, 5.0),
+    ("theta_star_100", 0.1, 10.0),
+    ("A_s", 0.0, 1e-6),
+    ("sigma8", 0.0, 10.0),
+    ("n_s", -5.0, 5.0),
+    ("tau_reio", 0.0, 1.0),
+    ("m_nu", -1e-300, 100.0),
+    ("N_eff", 0.0, 30.0),
+    ("w0", -10.0, 1.0 / 3.0),
+    ("wa", -20.0, 10.0),
+    ("Omega_k", -1.0, 1.0),
+    ("T_cmb", 0.1, 30.0),
+    ("Y_he", 0.0, 1.0),
+)
+
+
+def _scalar(value: Any) -> Any:
+    """Python and NumPy numbers become floats; arrays and tracers pass."""
+    if value is None or isinstance(value, jax.Array):
+        return value
+    if isinstance(value, (bool, str)):
+        raise ParameterError(f"a cosmological parameter is {value!r}; expected a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ParameterError(f"a cosmological parameter is {value!r}; expected a number") from None
+
+
+def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _scalar(value) for name, value in values.items()}
+
+
+class Cosmology(eqx.Module):
+    """Parameters of a universe, under the field's names; densities are Omega h^2.
+
+    Exactly one of ``h`` and ``theta_star_100``, and exactly one of ``A_s`` and ``sigma8``.
+    ``theta_star_100`` is 100 r_s(z_*)/D_M(z_*) with z_* where the optical depth without
+    reionisation is 1. ``m_nu`` [eV] is the sum, split by ``neutrino_hierarchy``; ``N_eff`` is the
+    total, massive states included (see ``neutrinos``). ``Y_he`` None means big-bang
+    nucleosynthesis. ``extra`` holds numeric inputs that only one solver knows, in its own words
+    (CLASS: ``Gamma_dcdm``; CAMB: an attribute path such as ``Reion.delta_redshift``).
+
+    Raises ParameterError and NeutrinoError; traced values are not range-checked.
+    """
+
+    _: dataclasses.KW_ONLY
+    omega_b: Scalar = eqx.field(converter=_scalar)
+    omega_cdm: Scalar = eqx.field(converter=_scalar)
+    n_s: Scalar = eqx.field(converter=_scalar)
+    tau_reio: Scalar = eqx.field(converter=_scalar)
+    h: Scalar | None = eqx.field(converter=_scalar, default=None)
+    theta_star_100: Scalar | None = eqx.field(converter=_scalar, default=None)
+    A_s: Scalar | None = eqx.field(converter=_scalar, default=None)
+    sigma8: Scalar | None = eqx.field(converter=_scalar, default=None)
+    m_nu: Scalar = eqx.field(converter=_scalar, default=0.06)
+    N_eff: Scalar = eqx.field(converter=_scalar, default=3.044)
+    w0: Scalar = eqx.field(converter=_scalar, default=-1.0)
+    wa: Scalar = eqx.field(converter=_scalar, default=0.0)
+    Omega_k: Scalar = eqx.field(converter=_scalar, default=0.0)
+    T_cmb: Scalar = eqx.field(converter=_scalar, default=2.7255)
+    Y_he: Scalar | None = eqx.field(converter=_scalar, default=None)
+    extra: dict[str, Scalar] = eqx.field(converter=_scalars, default_factory=dict)
+    neutrino_hierarchy: str = eqx.field(static=True, default="single")
+
+    def __check_init__(self) -> None:
+        for first, second in _ALTERNATIVES:
+            given = [name for name in (first, second) if getattr(self, name) is not None]
+            if len(given) != 1:
+                raise ParameterError(
+                    f"{' and '.join(given) if given else 'neither'} given; "
+                    f"expected exactly one of {first} and {second}"
+                )
+        for name, low, high in _LIMITS:
+            value = getattr(self, name)
+            if value is None or is_traced(value):
+                continue
+            if jnp.ndim(value) == 0 and not low < float(value) < high:
+                raise ParameterError(
+                    f"{name} is {float(value):.6g}; expected a value between "
+                    f"{max(low, -1e30):.6g} and {high:.6g}"
+                )
+        if jnp.ndim(self.m_nu) == 0:
+            check_mass_sum(self.m_nu, self.neutrino_hierarchy)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        parameters: Mapping[str, Any],
+        *,
+        neutrino_hierarchy: str = "single",
+        extra: Mapping[str, Any] | None = None,
+    ) -> "Cosmology":
+        """Build from a mapping of registry names, ``H0`` [km/s/Mpc] and ``ln10A_s`` included.
+
+        Raises ParameterError for unknown names (the nearest are offered), derived names and
+        conflicts.
+        """
+        values = dict(parameters)
+        hierarchy = str(values.pop("neutrino_hierarchy", neutrino_hierarchy))
+        for name in values:
+            _check_input_name(name)
+        for groups in (("h", "H0", "theta_star_100"), ("A_s", "ln10A_s", "sigma8")):
+            given = [name for name in groups if values.get(name) is not None]
+            if len(given) != 1:
+                raise ParameterError(
+                    f"{' and '.join(given) if given else 'none'} given; "
+                    f"expected exactly one of {', '.join(groups)}"
+                )
+        if values.get("H0") is not None:
+            values["h"] = _scalar(values["H0"]) / 100.0
+        if values.get("ln10A_s") is not None:
+            values["A_s"] = _exp(_scalar(values["ln10A_s"])) * 1e-10
+        values.pop("H0", None)
+        values.pop("ln10A_s", None)
+        missing = [n for n in ("omega_b", "omega_cdm", "n_s", "tau_reio") if values.get(n) is None]
+        if missing:
+            raise ParameterError(f"missing {', '.join(missing)}; every cosmology needs them")
+        return cls(**values, neutrino_hierarchy=hierarchy, extra=dict(extra or {}))
+
+    def replace(self, **changes: Any) -> "Cosmology":
+        """A copy with some fields changed, checked again."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        unknown = [name for name in changes if name not in fields]
+        if unknown:
+            near = nearest_names(unknown[0], list(fields))
+            raise ParameterError(f"unknown field '{unknown[0]}'; did you mean {', '.join(near)}?")
+        return Cosmology(**{**fields, **changes})
+
+    @property
+    def omega_nu(self) -> Scalar:
+        """Omega_nu h^2 of non-relativistic neutrinos."""
+        return omega_nu(self.m_nu, self.T_cmb)
+
+    @property
+    def omega_m(self) -> Scalar:
+        """Omega_m h^2, massive neutrinos included."""
+        return self.omega_b + self.omega_cdm + self.omega_nu
+
+    @property
+    def neutrino_masses(self) -> Float[Array, " n"]:
+        """Masses of the massive states [eV]."""
+        return neutrino_masses(self.m_nu, self.neutrino_hierarchy)
+
+    @property
+    def Omega_m(self) -> Scalar:
+        """Matter density today, massive neutrinos included and taken as non-relativistic."""
+        return self.omega_m / self._hubble() ** 2
+
+    @property
+    def H0(self) -> Scalar:
+        """Hubble constant [km/s/Mpc]."""
+        return 100.0 * self._hubble()
+
+    @property
+    def ln10A_s(self) -> Scalar:
+        """ln(10^10 A_s)."""
+        if self.A_s is None:
+            raise ParameterError("ln10A_s of a cosmology given by sigma8; a solver must find A_s")
+        if isinstance(self.A_s, float):
+            return math.log(1e10 * self.A_s)
+        return jnp.log(1e10 * self.A_s)
+
+    def _hubble(self) -> Scalar:
+        if self.h is None:
+            raise ParameterError(
+                "h of a cosmology given by theta_star_100; a solver must find it (theory['h'])"
+            )
+        return self.h
+
+    def canonical(self) -> dict[str, float | str]:
+        """Every field that is set, as plain floats and strings: the identity of the model.
+
+        Solver-native inputs appear as ``extra.NAME``. Unset alternatives and an unset Y_he are
+        absent.
+        """
+        result: dict[str, float | str] = {"neutrino_hierarchy": self.neutrino_hierarchy}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("neutrino_hierarchy", "extra") or value is None:
+                continue
+            result[field.name] = float(value)
+        result.update({f"extra.{name}": float(value) for name, value in self.extra.items()})
+        return dict(sorted(result.items()))
+
+    @classmethod
+    def from_canonical(cls, values: Mapping[str, float | str]) -> "Cosmology":
+        """Inverse of ``canonical``."""
+        fields = {n: v for n, v in values.items() if not n.startswith("extra.")}
+        extra = {n[len("extra.") :]: v for n, v in values.items() if n.startswith("extra.")}
+        return cls(**fields, extra=extra)  # pyright: ignore[reportArgumentType]
+
+
+def _exp(value: Any) -> Any:
+    return math.exp(value) if isinstance(value, float) else jnp.exp(value)
+
+
+def _check_input_name(name: str) -> None:
+    if name in INPUT_PARAMETERS:
+        return
+    if name in PARAMETERS:
+        raise ParameterError(f"'{name}' is a derived quantity; give the inputs it follows from")
+    near = nearest_names(name, INPUT_PARAMETERS)
+    offer = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(INPUT_PARAMETERS)}"
+    raise ParameterError(f"unknown parameter '{name}'; {offer} (solver-native inputs go in extra)")

@@ -1,0 +1,19 @@
+"""Errors of the cosmology folder."""
+
+from ..errors import VolvelleError
+
+
+class CosmologyError(VolvelleError):
+    """A cosmology cannot be built, or lacks what was asked of it."""
+
+
+class ParameterError(CosmologyError):
+    """A parameter is unknown, out of range, or in conflict with another one."""
+
+
+class NeutrinoError(CosmologyError):
+    """Neutrino masses that no hierarchy allows."""
+
+
+class ConversionError(CosmologyError):
+    """Parameters of another code that have no counterpart here."""

@@ -1,0 +1,160 @@
+"""Neutrino masses, temperature and density: one convention for every code.
+
+Every massive state has the temperature 0.71611 T_cmb (the CLASS default), which accounts for
+incomplete decoupling and gives sum(m_nu)/omega_nu = 93.14 eV. It adds (0.71611 / (4/11)^(1/3))^4 =
+1.0132 to N_eff; massless states fill N_eff up to its total (3.044). Mass differences: NuFIT 6.0
+with atmospheric data, arXiv:2410.05380.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from .errors import NeutrinoError
+
+HIERARCHIES: tuple[str, ...] = ("single", "degenerate", "normal", "inverted")
+
+DELTA_M21_SQUARED = 7.49e-5
+"""m_2^2 - m_1^2 [eV^2]."""
+DELTA_M31_SQUARED_NORMAL = 2.513e-3
+"""m_3^2 - m_1^2 in the normal hierarchy [eV^2]."""
+DELTA_M32_SQUARED_INVERTED = -2.484e-3
+"""m_3^2 - m_2^2 in the inverted hierarchy [eV^2]."""
+
+NEUTRINO_TEMPERATURE = 0.71611
+"""Temperature of a massive neutrino in units of T_cmb (CLASS: T_ncdm)."""
+N_EFF_PER_MASSIVE_STATE = (NEUTRINO_TEMPERATURE / (4.0 / 11.0) ** (1.0 / 3.0)) ** 4
+"""What one massive state adds to N_eff while it is relativistic."""
+
+_ZETA_3 = 1.2020569031595942
+_BOLTZMANN = 1.380649e-23  # [J/K]
+_HBAR = 1.054571817e-34  # [J s]
+_LIGHT_SPEED = 2.99792458e8  # [m/s]
+_EV = 1.602176634e-19  # [J]
+_NEWTON = 6.67428e-11  # [m^3/kg/s^2], the value of CLASS, so that omega_nu agrees to 1e-6
+_MPC = 3.085677581282e22  # [m]
+_MAX_NEWTON_STEPS = 60
+# The smallest mass solves a convex equation: Newton from above falls monotonically and is done in
+# about 10 steps.
+
+
+def _omega_nu_per_ev() -> float:
+    """omega_nu of a non-relativistic state of 1 eV at T_cmb = 1 K: n m / rho_crit h^2."""
+    temperature = NEUTRINO_TEMPERATURE * _BOLTZMANN / (_HBAR * _LIGHT_SPEED)  # [1/m]
+    number_density = 1.5 * _ZETA_3 / math.pi**2 * temperature**3  # [1/m^3], both helicities
+    hubble = 1e5 / _MPC  # [1/s]
+    critical = 3.0 * hubble**2 / (8.0 * math.pi * _NEWTON)  # [kg/m^3]
+    return number_density * (_EV / _LIGHT_SPEED**2) / critical
+
+
+OMEGA_NU_PER_EV = _omega_nu_per_ev()
+
+
+def _heavier_offsets(hierarchy: str) -> tuple[float, float]:
+    """Squared masses of the two heavier states above the lightest one [eV^2]."""
+    if hierarchy == "normal":
+        return DELTA_M21_SQUARED, DELTA_M31_SQUARED_NORMAL
+    # inverted: m_3 is the lightest, m_2^2 = m_3^2 + |D32|, m_1^2 = m_2^2 - D21
+    return -DELTA_M32_SQUARED_INVERTED - DELTA_M21_SQUARED, -DELTA_M32_SQUARED_INVERTED
+
+
+def minimal_sum(hierarchy: str) -> float:
+    """Smallest sum of the masses that a hierarchy allows [eV]."""
+    _check_hierarchy(hierarchy)
+    if hierarchy in ("single", "degenerate"):
+        return 0.0
+    first, second = _heavier_offsets(hierarchy)
+    return math.sqrt(first) + math.sqrt(second)
+
+
+def _check_hierarchy(hierarchy: str) -> None:
+    if hierarchy not in HIERARCHIES:
+        raise NeutrinoError(
+            f"neutrino_hierarchy is '{hierarchy}'; expected one of {', '.join(HIERARCHIES)}"
+        )
+
+
+@jax.custom_jvp
+def _lightest_mass(m_nu: Array, first: float, second: float) -> Array:
+    """Solve m + sqrt(m^2 + first) + sqrt(m^2 + second) = m_nu for m >= 0 [eV]."""
+
+    def step(_: int, mass: Array) -> Array:
+        root1, root2 = jnp.sqrt(mass**2 + first), jnp.sqrt(mass**2 + second)
+        slope = 1.0 + mass / root1 + mass / root2
+        return jnp.maximum(mass - (mass + root1 + root2 - m_nu) / slope, 0.0)
+
+    return jax.lax.fori_loop(0, _MAX_NEWTON_STEPS, step, m_nu / 3.0)
+
+
+@_lightest_mass.defjvp
+def _lightest_mass_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    m_nu, first, second = primals
+    mass = _lightest_mass(m_nu, first, second)
+    slope = 1.0 + mass / jnp.sqrt(mass**2 + first) + mass / jnp.sqrt(mass**2 + second)
+    return mass, tangents[0] / slope  # the mass differences are constants
+
+
+def neutrino_masses(m_nu: Float[Array, ""] | float, hierarchy: str) -> Float[Array, " n"]:
+    """Masses of the massive states, lightest first [eV]; shape (1,) for ``single``, (3,) otherwise.
+
+    Differentiable in m_nu, also at the smallest sum that the hierarchy allows.
+
+    Raises NeutrinoError for an unknown hierarchy or a sum below the hierarchy's minimum.
+    """
+    check_mass_sum(m_nu, hierarchy)
+    total = jnp.asarray(m_nu)
+    if hierarchy == "single":
+        return total[None]
+    if hierarchy == "degenerate":
+        return jnp.stack([total / 3.0] * 3)
+    first, second = _heavier_offsets(hierarchy)
+    lightest = _lightest_mass(total, first, second)
+    heavier = [jnp.sqrt(lightest**2 + first), jnp.sqrt(lightest**2 + second)]
+    return jnp.stack([lightest, *heavier])
+
+
+def neutrino_masses_exact(m_nu: float, hierarchy: str) -> tuple[float, ...]:
+    """The same masses in double precision without JAX, for the solvers [eV]."""
+    check_mass_sum(m_nu, hierarchy)
+    if hierarchy == "single":
+        return (m_nu,)
+    if hierarchy == "degenerate":
+        return (m_nu / 3.0,) * 3
+    first, second = _heavier_offsets(hierarchy)
+    mass = m_nu / 3.0
+    for _ in range(_MAX_NEWTON_STEPS):
+        root1, root2 = math.sqrt(mass**2 + first), math.sqrt(mass**2 + second)
+        slope = 1.0 + mass / root1 + mass / root2
+        mass = max(mass - (mass + root1 + root2 - m_nu) / slope, 0.0)
+    return (mass, math.sqrt(mass**2 + first), math.sqrt(mass**2 + second))
+
+
+def is_traced(value: object) -> bool:
+    """Whether JAX is tracing, so that the value is not known yet."""
+    return isinstance(value, Tracer)
+
+
+def check_mass_sum(m_nu: Float[Array, ""] | float, hierarchy: str) -> None:
+    """Refuse an unknown hierarchy and, unless traced, a sum that it cannot have."""
+    _check_hierarchy(hierarchy)
+    if is_traced(m_nu):
+        return
+    smallest = minimal_sum(hierarchy)
+    if not float(m_nu) >= smallest:
+        raise NeutrinoError(
+            f"m_nu is {float(m_nu):.6g} eV; the {hierarchy} hierarchy needs at least "
+            f"{smallest:.6f} eV: raise m_nu or choose another neutrino_hierarchy"
+        )
+
+
+def omega_nu(
+    m_nu: Float[Array, ""] | float, T_cmb: Float[Array, ""] | float
+) -> Float[Array, ""] | float:
+    """Omega_nu h^2 of neutrinos of mass sum ``m_nu`` [eV], without their kinetic energy.
+
+    omega_nu = n_nu m_nu / (rho_crit / h^2), which is m_nu / 93.14 eV at T_cmb = 2.7255 K.
+    """
+    return OMEGA_NU_PER_EV * T_cmb**3 * m_nu

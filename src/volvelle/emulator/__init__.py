@@ -1,0 +1,17 @@
+"""Learned Boltzmann solvers: surrogates that fit and predict, their domain and their error."""
+
+from volvelle.emulator.build import BuildReport, build_emulator
+from volvelle.emulator.emulator import Emulator, Prediction, load_emulator
+from volvelle.emulator.errors import EmulatorError, OutsideDomainError
+from volvelle.emulator.noise import combined_noise
+
+__all__ = [
+    "BuildReport",
+    "Emulator",
+    "EmulatorError",
+    "OutsideDomainError",
+    "Prediction",
+    "build_emulator",
+    "combined_noise",
+    "load_emulator",
+]

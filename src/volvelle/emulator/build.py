@@ -1,0 +1,169 @@
+"""From exact solutions to an emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from volvelle.emulator.amplitude import Amplitude, amplitude_of
+from volvelle.emulator.basis import principal_components
+from volvelle.emulator.block import Block, output_of, scalings, stack
+from volvelle.emulator.domain import domain_of
+from volvelle.emulator.emulator import Emulator
+from volvelle.emulator.errors import EmulatorError
+from volvelle.emulator.features import AngularScale, Features, whiten
+from volvelle.emulator.noise import combined_noise
+from volvelle.learning import select
+
+COMPONENT_TOLERANCE = 1e-3  # directions of smaller scatter [sigma of the data] are dropped
+SEARCH_TOLERANCE = 0.02  # smaller ones share hyperparameters [sigma of the data]
+HUBBLE = ("h", "H0")
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was chosen and how well it predicts solutions that were left out.
+
+    ``left_out``: for each training solution, the outputs that the data see as the surrogate
+    predicts them from all the other solutions.
+    """
+
+    surrogates: dict[str, str]
+    scores: dict[str, dict[str, float]]
+    left_out: list[dict[str, np.ndarray]]
+
+
+def group_outputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Outputs that share a basis: CMB spectra, background, matter power, scalars."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if name.startswith(("lensed_", "unlensed_")):
+            key = "cmb"
+        elif name == "phiphi":
+            key = "potential"
+        elif name in ("hubble", "transverse_comoving_distance"):
+            key = "background"
+        elif name.startswith("matter_power"):
+            key = name
+        else:
+            key = "scalars"
+        groups.setdefault(key, []).append(name)
+    return {key: tuple(members) for key, members in groups.items()}
+
+
+def _features(
+    parameters: Sequence[str],
+    x: np.ndarray,
+    theories: Sequence[Mapping[str, np.ndarray]],
+    weights: np.ndarray,
+    kind: str,
+) -> Features:
+    hubble = [i for i, name in enumerate(parameters) if name in HUBBLE]
+    if not hubble:
+        return Features(None, whiten(x, weights))
+    theta = np.array([float(t["theta_star_100"]) for t in theories])
+    offset, scale = float(np.mean(theta)), float(np.std(theta)) or 1.0
+    inputs = whiten(x, weights)
+    z = np.asarray(jax.vmap(inputs)(jnp.asarray(x)))
+    fit = select(z, ((theta - offset) / scale)[:, None], weights, kind)
+    angular = AngularScale(
+        inputs, fit.regressor, jnp.asarray(offset), jnp.asarray(scale), hubble[0]
+    )
+    physical = np.asarray(jax.vmap(angular)(jnp.asarray(x)))
+    return Features(angular, whiten(physical, weights))
+
+
+def _scalings(amplitude: Amplitude, x: np.ndarray) -> list[tuple[float, float]]:
+    pairs = [scalings(amplitude, jnp.asarray(row)) for row in x]
+    return [(float(a), float(b)) for a, b in pairs]
+
+
+def _block(
+    names: Sequence[str],
+    z: np.ndarray,
+    theories: Sequence[dict[str, np.ndarray]],
+    ln: Sequence[tuple[float, float]],
+    noise: Mapping[str, np.ndarray],
+    reference: int,
+    weights: np.ndarray,
+    kind: str,
+    in_data: bool,
+) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float]]:
+    outputs = tuple(output_of(name, theories[0][name]) for name in names)
+    y = stack(outputs, theories, ln)
+    sigma = np.concatenate(
+        [
+            o.forward_noise(noise[o.name], theories[reference][o.name], ln[reference])
+            for o in outputs
+        ]
+    )
+    basis, s = principal_components(y, sigma, weights, COMPONENT_TOLERANCE)
+    fit = select(z, s, weights, kind, SEARCH_TOLERANCE)
+    predicted = np.asarray(jax.vmap(fit.regressor.variance)(jnp.asarray(z))).sum(axis=1)
+    left_out = np.sum(fit.left_out**2, axis=1)
+    ratio = np.sum(weights * left_out) / max(float(np.sum(weights * predicted)), 1e-300)
+    block = Block(outputs, basis, fit.regressor, jnp.asarray(ratio), jnp.ones(s.shape[1]), in_data)
+    vectors = np.asarray(jax.vmap(basis.decode)(jnp.asarray(s - fit.left_out)))
+    predictions = [
+        {k: np.asarray(v) for k, v in block.split(jnp.asarray(row), scale).items()}
+        for row, scale in zip(vectors, ln, strict=True)
+    ]
+    return block, predictions, fit.name, fit.scores
+
+
+def build_emulator(
+    parameters: Sequence[str],
+    fixed: Mapping[str, float],
+    x: np.ndarray,
+    theories: Sequence[dict[str, np.ndarray]],
+    noises: Sequence[Mapping[str, np.ndarray]],
+    weights: np.ndarray | None = None,
+    kind: str = "auto",
+) -> tuple[Emulator, BuildReport]:
+    """Fit an emulator to exact solutions.
+
+    Args:
+        parameters: names of the columns of ``x``; fixed: the other parameters' values;
+        x: parameters of the solutions [n, d]; theories: their outputs, all with the same names;
+        noises: each likelihood's noise per output (``Likelihood.noise``), the metric of the fit;
+        weights: how much an error at each solution matters [n]; kind: see ``learning.select``.
+
+    Raises:
+        EmulatorError: no solution, or solutions with different outputs.
+        LearningError: too few solutions for any surrogate.
+    """
+    if len(theories) == 0 or len(theories) != len(x):
+        raise EmulatorError(f"{len(x)} points and {len(theories)} solutions; expected as many")
+    names = tuple(theories[0])
+    if any(tuple(t) != names for t in theories):
+        raise EmulatorError("the solutions hold different outputs; restrict them to one request")
+    weights = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=float)
+    amplitude = amplitude_of(parameters)
+    features = _features(parameters, x, theories, weights, kind)
+    z = features.batch(x)
+    ln = _scalings(amplitude, x)
+    reference = int(np.argmax(weights))
+    noise, seen = combined_noise(names, theories[reference], noises)
+    blocks: list[Block] = []
+    surrogates: dict[str, str] = {}
+    scores: dict[str, dict[str, float]] = {}
+    left_out: list[dict[str, np.ndarray]] = [{} for _ in theories]
+    for key, members in group_outputs(names).items():
+        in_data = bool(seen.intersection(members))
+        block, predictions, surrogates[key], scores[key] = _block(
+            members, z, theories, ln, noise, reference, weights, kind, in_data
+        )
+        blocks.append(block)
+        if in_data:
+            for prediction, own in zip(left_out, predictions, strict=True):
+                prediction.update(own)
+    physical = np.asarray(jax.vmap(features.physical)(jnp.asarray(x)))
+    domain = domain_of(physical, features.whitening)
+    emulator = Emulator(
+        features, amplitude, tuple(blocks), domain, tuple(parameters), tuple(sorted(fixed.items()))
+    )
+    return emulator, BuildReport(surrogates, scores, left_out)

@@ -1,0 +1,50 @@
+"""Where an emulator may be trusted: the region that its training solutions cover."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from volvelle.emulator.features import Whitening
+from volvelle.learning.storage import storable
+
+MARGIN = 1.05  # of the outermost training solutions' radius
+
+
+@storable
+class Domain(eqx.Module):
+    """An ellipsoid around the training solutions, in whitened features, cut by their box.
+
+    ``distance`` is 1 on its surface; above 1 the emulator extrapolates.
+    """
+
+    whitening: Whitening
+    radius: Float[Array, ""]
+    lower: Float[Array, " d"]
+    upper: Float[Array, " d"]
+
+    def distance(self, physical: Float[Array, " d"]) -> Float[Array, ""]:
+        """Distance from the centre in units of the boundary, of un-whitened features."""
+        z = self.whitening(physical)
+        ellipsoid = jnp.sqrt(jnp.sum(z**2) + 1e-30) / self.radius
+        middle, half = 0.5 * (self.upper + self.lower), 0.5 * (self.upper - self.lower)
+        box = jnp.max(jnp.abs(physical - middle) / half)
+        return jnp.maximum(ellipsoid, box)
+
+    def inside(self, physical: Float[Array, " d"]) -> Bool[Array, ""]:
+        """Whether the point lies in the domain."""
+        return self.distance(physical) <= 1.0
+
+
+def domain_of(physical: np.ndarray, whitening: Whitening) -> Domain:
+    """The domain of training points given in un-whitened features [n, d]."""
+    z = (physical - np.asarray(whitening.centre)) @ np.asarray(whitening.matrix).T
+    radius = MARGIN * np.sqrt(np.max(np.sum(z**2, axis=1)))
+    lower, upper = physical.min(axis=0), physical.max(axis=0)
+    width = np.where(upper > lower, upper - lower, 1.0)
+    margin = 0.5 * (MARGIN - 1.0) * width
+    return Domain(
+        whitening, jnp.asarray(radius), jnp.asarray(lower - margin), jnp.asarray(upper + margin)
+    )

@@ -1,0 +1,171 @@
+"""The learned solver: parameters in, named spectra out, with its domain and its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.emulator.amplitude import Amplitude
+from volvelle.emulator.block import Block, scalings
+from volvelle.emulator.domain import Domain
+from volvelle.emulator.errors import EmulatorError, OutsideDomainError
+from volvelle.emulator.features import Features
+from volvelle.learning import load_model, save_model, storable
+
+
+class Prediction(eqx.Module):
+    """Outputs of one call with what is known of their error.
+
+    ``delta_chi2``: expected Delta chi2 of the error, against the data the emulator was made for;
+    ``distance``: from the centre of the domain in units of its boundary (above 1: extrapolation).
+    """
+
+    theory: dict[str, Array]
+    delta_chi2: Float[Array, ""]
+    distance: Float[Array, ""]
+
+    @property
+    def inside(self) -> bool:
+        """Whether the parameters lie in the region that the training solutions cover."""
+        return bool(self.distance <= 1.0)
+
+
+@storable
+class Emulator(eqx.Module):
+    """A surrogate of an exact solver over ``parameters``, all others fixed.
+
+    ``emulator(x)`` is a pure differentiable function of the vector of parameters;
+    ``emulator.predict(mapping)`` adds names, domain and error, and refuses what it cannot know.
+    """
+
+    features: Features
+    amplitude: Amplitude
+    blocks: tuple[Block, ...]
+    domain: Domain
+    parameters: tuple[str, ...] = eqx.field(static=True)
+    fixed: tuple[tuple[str, float], ...] = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " d"]) -> dict[str, Array]:
+        """All outputs at the parameters ``x``, in the order of ``parameters``."""
+        z = self.features(x)
+        ln = scalings(self.amplitude, x)
+        result: dict[str, Array] = {}
+        for block in self.blocks:
+            result.update(block.predict(z, ln))
+        return result
+
+    def delta_chi2(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Expected Delta chi2 of the error at ``x``, summed over the blocks that the data see."""
+        z = self.features(x)
+        terms = [block.delta_chi2(z) for block in self.blocks if block.in_data]
+        return jnp.sum(jnp.stack(terms))
+
+    def distance(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Distance from the centre of the domain in units of its boundary."""
+        return self.domain.distance(self.features.physical(x))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that were learned."""
+        return tuple(output.name for block in self.blocks for output in block.outputs)
+
+    def vector(self, parameters: Mapping[str, Any]) -> Float[Array, " d"]:
+        """The vector of the named parameters; fixed ones may be given if they agree.
+
+        Raises:
+            EmulatorError: a parameter is missing, unknown, or differs from its fixed value.
+        """
+        fixed = dict(self.fixed)
+        for name, value in parameters.items():
+            if name in fixed and not np.isclose(float(value), fixed[name], rtol=1e-12, atol=0.0):
+                raise EmulatorError(
+                    f"{name} = {float(value):g} was given, but this emulator was trained at "
+                    f"{name} = {fixed[name]:g}; train one that samples {name}"
+                )
+            if name not in fixed and name not in self.parameters:
+                raise EmulatorError(
+                    f"unknown parameter {name!r}; this emulator takes {', '.join(self.parameters)}"
+                )
+        missing = [name for name in self.parameters if name not in parameters]
+        if missing:
+            raise EmulatorError(
+                f"missing {', '.join(missing)}; this emulator takes {', '.join(self.parameters)}"
+            )
+        return jnp.stack([jnp.asarray(parameters[name], dtype=float) for name in self.parameters])
+
+    def predict(self, parameters: Mapping[str, Any], outside: str = "raise") -> Prediction:
+        """Outputs at named parameters, with their expected error and the domain check.
+
+        Args:
+            outside: what to do out of the domain: 'raise', or 'flag' to return the prediction
+                with ``distance`` above 1.
+
+        Raises:
+            OutsideDomainError: out of the domain, with ``outside='raise'``.
+            EmulatorError: missing, unknown or contradicting parameters.
+        """
+        if outside not in ("raise", "flag"):
+            raise EmulatorError(f"outside={outside!r}; expected 'raise' or 'flag'")
+        x = self.vector(parameters)
+        distance = self.distance(x)
+        if outside == "raise" and float(distance) > 1.0:
+            raise OutsideDomainError(
+                f"the parameters lie at {float(distance):.2f} times the edge of the region that "
+                "the training solutions cover; solve exactly, train there, or ask with "
+                "outside='flag'"
+            )
+        return Prediction(self(x), self.delta_chi2(x), distance)
+
+    def output(self, parameters: Mapping[str, Any], name: str) -> Array:
+        """One output at named parameters; a spectrum that was never learned is an error."""
+        if name not in self.outputs:
+            raise EmulatorError(
+                f"{name!r} was not learned; this emulator has {', '.join(self.outputs)}"
+            )
+        return self.predict(parameters).theory[name]
+
+    def batch(self, x: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Some outputs at many points [n, d], in pieces that fit in memory."""
+
+        def few(v: Array) -> dict[str, Array]:
+            theory = self(v)
+            return {name: theory[name] for name in names}
+
+        function = jax.jit(jax.vmap(few))
+        pieces = [
+            {k: np.asarray(v) for k, v in function(jnp.asarray(part)).items()}
+            for part in np.array_split(x, max(1, len(x) // 2000))
+        ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
+
+    def distances(self, x: np.ndarray) -> np.ndarray:
+        """``distance`` at many points [n, d]."""
+        return np.asarray(_distances(self, jnp.asarray(x)))
+
+    def save(self, folder: str | Path, record: dict[str, Any]) -> None:
+        """Write weights (safetensors), structure and ``record`` (JSON), hashed."""
+        save_model(self, Path(folder), record)
+
+
+@eqx.filter_jit
+def _distances(emulator: Emulator, x: Array) -> Array:
+    return jax.vmap(emulator.distance)(x)
+
+
+def load_emulator(folder: str | Path) -> tuple[Emulator, dict[str, Any]]:
+    """Read an emulator and its record (solver, training, certificate).
+
+    Raises:
+        StorageError: missing or damaged files. EmulatorError: another kind of model.
+    """
+    model, record = load_model(Path(folder))
+    if not isinstance(model, Emulator):
+        raise EmulatorError(f"{folder} holds a {type(model).__name__}, not an emulator")
+    return model, record

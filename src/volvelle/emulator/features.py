@@ -1,0 +1,75 @@
+"""Inputs of a surrogate: the sampled parameters, with known physics taken out, whitened.
+
+The angular scale theta_* moves the acoustic peaks; H0 moves them only through it. Where the user
+samples H0 or h, the feature is therefore theta_*, itself a smooth function of the parameters.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.learning.regressor import Regressor
+from volvelle.learning.storage import storable
+
+
+@storable
+class Whitening(eqx.Module):
+    """z = M (x - centre): uncorrelated, of unit variance over the points it was made from."""
+
+    centre: Float[Array, " d"]
+    matrix: Float[Array, "d d"]
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.matrix @ (x - self.centre)
+
+
+def whiten(x: np.ndarray, weights: np.ndarray | None = None) -> Whitening:
+    """Whitening from (weighted) points [n, d]; a direction without spread keeps its own scale."""
+    centre = np.average(x, axis=0, weights=weights)
+    scale = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=weights))
+    scale = np.where(scale > 0, scale, 1.0)
+    unit = (x - centre) / scale
+    correlation = np.atleast_2d(np.cov(unit, rowvar=False, aweights=weights, bias=True))
+    values, vectors = np.linalg.eigh(correlation)
+    values = np.maximum(values, 1e-10)
+    return Whitening(
+        jnp.asarray(centre), jnp.asarray((vectors / np.sqrt(values)).T / scale[None, :])
+    )
+
+
+@storable
+class AngularScale(eqx.Module):
+    """theta_* as a function of the sampled parameters, in place of the one at ``index``."""
+
+    inputs: Whitening
+    regressor: Regressor
+    offset: Float[Array, ""]
+    scale: Float[Array, ""]
+    index: int = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        theta = self.offset + self.scale * self.regressor(self.inputs(x))[0]
+        return x.at[self.index].set(theta)
+
+
+@storable
+class Features(eqx.Module):
+    """Parameters to features: an optional change of one variable, then a whitening."""
+
+    angular_scale: AngularScale | None
+    whitening: Whitening
+
+    def physical(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The parameters after the change of variable, before whitening."""
+        return x if self.angular_scale is None else self.angular_scale(x)
+
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.whitening(self.physical(x))
+
+    def batch(self, x: np.ndarray) -> np.ndarray:
+        """Features of each row of ``x`` [n, d]."""
+        return np.asarray(jax.vmap(self)(jnp.asarray(x)))

@@ -1,0 +1,44 @@
+"""Inference: priors, posterior, samplers, diagnostics, chains on disk."""
+
+from volvelle.inference.chains import save_arviz, save_getdist
+from volvelle.inference.diagnostics import (
+    Diagnostics,
+    diagnose,
+    effective_sample_size,
+    split_r_hat,
+)
+from volvelle.inference.ensemble import explore
+from volvelle.inference.errors import InferenceError
+from volvelle.inference.laplace import Laplace, laplace
+from volvelle.inference.metropolis import Metropolis
+from volvelle.inference.nuts import NUTS
+from volvelle.inference.pareto import pareto_smooth
+from volvelle.inference.posterior import Posterior
+from volvelle.inference.priors import LogUniform, Normal, Prior, Uniform, make_prior
+from volvelle.inference.sampler import Chains, Info, Sampler, run_chains
+
+__all__ = [
+    "NUTS",
+    "Chains",
+    "Diagnostics",
+    "InferenceError",
+    "Info",
+    "Laplace",
+    "LogUniform",
+    "Metropolis",
+    "Normal",
+    "Posterior",
+    "Prior",
+    "Sampler",
+    "Uniform",
+    "diagnose",
+    "effective_sample_size",
+    "explore",
+    "laplace",
+    "make_prior",
+    "pareto_smooth",
+    "run_chains",
+    "save_arviz",
+    "save_getdist",
+    "split_r_hat",
+]

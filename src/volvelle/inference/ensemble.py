@@ -1,0 +1,110 @@
+"""Differential-evolution ensemble: robust, untuned exploration of a tempered posterior.
+
+ter Braak & Vrugt 2008 (the snooker-free form): a walker moves along the difference of two walkers
+of the other half of the ensemble, gamma = 2.38/sqrt(2 d), every tenth time with gamma = 1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.inference.posterior import Posterior
+
+JITTER = 1e-4  # of the proposal, in units of the ensemble's own spread
+LONG_JUMP = 0.1  # fraction of moves with gamma = 1
+
+
+class Ensemble(eqx.Module):
+    """Walkers in unbounded coordinates [w, d] and their ln density [w]."""
+
+    u: Float[Array, "w d"]
+    log_prob: Float[Array, " w"]
+
+
+def _density(posterior: Posterior, u: Array, beta: Array, radius: Array) -> Array:
+    """Tempered ln density, with a steep wall outside ``radius`` times the emulator's domain."""
+    x = posterior.from_real(u)
+    value = posterior.log_prob_real(u, beta)
+    distance = getattr(posterior.theory, "distance", None)
+    if distance is not None:
+        excess = jnp.maximum(distance(x[: posterior.n_theory]) / radius - 1.0, 0.0)
+        value = value - 0.5 * (excess / 0.05) ** 2
+    return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+
+@partial(eqx.filter_jit, donate="none")
+def _run(
+    posterior: Posterior, start: Array, beta: Array, radius: Array, key: Array, steps: int
+) -> tuple[Ensemble, Array]:
+    density = jax.vmap(lambda u: _density(posterior, u, beta, radius))
+    walkers, d = start.shape
+    half = walkers // 2
+
+    def move(moving: Ensemble, other: Array, key: Array) -> tuple[Ensemble, Array]:
+        pick, jump, noise, accept = jax.random.split(key, 4)
+        pairs = jax.random.randint(pick, (half, 2), 0, half)
+        second = jnp.where(pairs[:, 0] == pairs[:, 1], (pairs[:, 1] + 1) % half, pairs[:, 1])
+        gamma = jnp.where(
+            jax.random.uniform(jump, (half, 1)) < LONG_JUMP, 1.0, 2.38 / jnp.sqrt(2.0 * d)
+        )
+        spread = jnp.std(other, axis=0)
+        u = moving.u + gamma * (other[pairs[:, 0]] - other[second])
+        u = u + JITTER * spread * jax.random.normal(noise, u.shape)
+        value = density(u)
+        taken = jnp.log(jax.random.uniform(accept, (half,))) < value - moving.log_prob
+        new = Ensemble(
+            jnp.where(taken[:, None], u, moving.u), jnp.where(taken, value, moving.log_prob)
+        )
+        return new, jnp.mean(taken.astype(u.dtype))
+
+    def one(carry: tuple[Ensemble, Ensemble], key: Array):
+        first, second = carry
+        keys = jax.random.split(key)
+        first, a = move(first, second.u, keys[0])
+        second, b = move(second, first.u, keys[1])
+        return (first, second), 0.5 * (a + b)
+
+    values = density(start)
+    halves = (
+        Ensemble(start[:half], values[:half]),
+        Ensemble(start[half : 2 * half], values[half : 2 * half]),
+    )
+    (first, second), rate = jax.lax.scan(one, halves, jax.random.split(key, steps))
+    final = Ensemble(
+        jnp.concatenate([first.u, second.u]), jnp.concatenate([first.log_prob, second.log_prob])
+    )
+    return final, jnp.mean(rate)
+
+
+def explore(
+    posterior: Posterior,
+    start: np.ndarray,
+    *,
+    temperature: float,
+    steps: int,
+    seed: int,
+    reach: float,
+) -> tuple[np.ndarray, float]:
+    """Walkers after ``steps`` moves in the posterior at a temperature; and the acceptance rate.
+
+    Args:
+        start: parameters of the walkers [w, d], w even, spread over more than a point;
+        reach: wall around the emulator's domain, in units of its edge.
+    """
+    u0 = jax.vmap(posterior.to_real)(jnp.asarray(start))
+    final, rate = _run(
+        posterior,
+        u0,
+        jnp.asarray(1.0 / temperature),
+        jnp.asarray(reach),
+        jax.random.key(seed),
+        steps,
+    )
+    x = jax.vmap(posterior.from_real)(final.u)
+    return np.asarray(x), float(rate)

@@ -1,0 +1,24 @@
+"""What every learned part shares: surrogates, networks, training, selection, storage."""
+
+from volvelle.learning.errors import LearningError, StorageError
+from volvelle.learning.gaussian_process import GaussianProcess, fit_gaussian_process
+from volvelle.learning.polynomial import Polynomial, fit_polynomial
+from volvelle.learning.regressor import Regressor
+from volvelle.learning.selection import Selected, select
+from volvelle.learning.storage import load_model, save_model, storable, write_atomically
+
+__all__ = [
+    "GaussianProcess",
+    "LearningError",
+    "Polynomial",
+    "Regressor",
+    "Selected",
+    "StorageError",
+    "fit_gaussian_process",
+    "fit_polynomial",
+    "load_model",
+    "save_model",
+    "select",
+    "storable",
+    "write_atomically",
+]

@@ -1,0 +1,46 @@
+"""Data vectors in, log-likelihoods out; each differentiable in the theory."""
+
+from .bandpowers import Bandpowers, Binning
+from .bao import Bao
+from .base import Likelihood, NuisanceParameter
+from .catalogue import DATA_SETS, LIKELIHOODS, get_likelihood, options_of
+from .errors import (
+    DataFormatError,
+    LikelihoodError,
+    LikelihoodOptionError,
+    NuisanceError,
+    PrecisionError,
+    TheoryError,
+    UnknownLikelihoodError,
+)
+from .external import load_external
+from .gaussian import Gaussian
+from .low_l import LowL
+from .plik_lite import PlikLite
+from .simulated_cmb import SimulatedCmb
+from .supernovae import Supernovae
+
+__all__ = [
+    "DATA_SETS",
+    "LIKELIHOODS",
+    "Bandpowers",
+    "Bao",
+    "Binning",
+    "DataFormatError",
+    "Gaussian",
+    "Likelihood",
+    "LikelihoodError",
+    "LikelihoodOptionError",
+    "LowL",
+    "NuisanceError",
+    "NuisanceParameter",
+    "PlikLite",
+    "PrecisionError",
+    "SimulatedCmb",
+    "Supernovae",
+    "TheoryError",
+    "UnknownLikelihoodError",
+    "get_likelihood",
+    "load_external",
+    "options_of",
+]

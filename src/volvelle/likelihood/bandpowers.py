@@ -1,0 +1,129 @@
+"""Binned angular power spectra with a Gaussian covariance, in the bins of Planck's plik-lite."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .errors import DataFormatError
+from .gaussian_algebra import conditional_sigma, noise_of_means, whitening
+
+L_MIN = 30
+L_MAX = 2508
+OUTPUTS = {"TT": "lensed_tt", "TE": "lensed_te", "EE": "lensed_ee"}
+N_BINS = {"TT": 215, "TE": 199, "EE": 199}
+
+
+class Run(eqx.Module):
+    """Adjacent bins of equal width: bin i sums weights[i] C_l from l = start + i width on."""
+
+    weights: Float[Array, "n width"]
+    start: int = eqx.field(static=True)
+
+    @property
+    def stop(self) -> int:
+        """One past the last l."""
+        return self.start + self.weights.size
+
+
+class Binning(eqx.Module):
+    """Adjacent bins in l, as runs of equal width, so that binning is a reshape and a sum."""
+
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def from_edges(cls, first: np.ndarray, last: np.ndarray, weights: np.ndarray) -> Binning:
+        """Bins [first_i, last_i] (inclusive) with weights indexed by l.
+
+        Raises DataFormatError unless the bins follow each other without gaps.
+        """
+        if np.any(first[1:] != last[:-1] + 1) or np.any(last < first):
+            raise DataFormatError("bandpower bins overlap or leave gaps; expected adjacent bins")
+        width = last - first + 1
+        starts = [0, *(np.flatnonzero(np.diff(width)) + 1), len(width)]
+        runs = []
+        for a, b in itertools.pairwise(starts):
+            block = weights[first[a] : last[b - 1] + 1].reshape(b - a, width[a])
+            runs.append(Run(weights=jnp.asarray(block), start=int(first[a])))
+        return cls(runs=tuple(runs))
+
+    def bin(self, spectrum: Float[Array, " n_l"]) -> Float[Array, " n_bin"]:
+        """Binned spectrum, sum_l w_l C_l per bin; ``spectrum`` is indexed by l from 0."""
+        return jnp.concatenate(
+            [
+                jnp.sum(spectrum[r.start : r.stop].reshape(r.weights.shape) * r.weights, axis=1)
+                for r in self.runs
+            ]
+        )
+
+    def matrix(self, n_l: int) -> np.ndarray:
+        """The same as a matrix, shape (n_bin, n_l)."""
+        rows = []
+        for run in self.runs:
+            for i, weights in enumerate(np.asarray(run.weights)):
+                row = np.zeros(n_l)
+                start = run.start + i * len(weights)
+                row[start : start + len(weights)] = weights
+                rows.append(row)
+        return np.array(rows)
+
+
+class Bandpowers(eqx.Module):
+    """Binned spectra [muK^2] one after another, and their Gaussian covariance.
+
+    ``spectra`` names them (TT, TE, EE); ``data`` has shape (n,); ``whitener`` W, shape (n, n),
+    gives chi2 = |W (data - model)|^2; ``sigma`` are the square roots of the variances.
+    """
+
+    data: Float[Array, " n"]
+    whitener: Float[Array, "n n"]
+    sigma: Float[Array, " n"]
+    binnings: tuple[Binning, ...]
+    spectra: tuple[str, ...] = eqx.field(static=True)
+
+    @classmethod
+    def create(
+        cls,
+        data: np.ndarray,
+        covariance: np.ndarray,
+        binnings: Mapping[str, Binning],
+        who: str,
+    ) -> Bandpowers:
+        """From a data vector [muK^2] and covariance [muK^4] ordered like ``binnings``."""
+        return cls(
+            data=jnp.asarray(data),
+            whitener=jnp.asarray(whitening(covariance, who)),
+            sigma=jnp.asarray(np.sqrt(np.diag(covariance))),
+            binnings=tuple(binnings.values()),
+            spectra=tuple(binnings),
+        )
+
+    def model(self, spectra: Mapping[str, Array]) -> Float[Array, " n"]:
+        """Binned theory [muK^2] in the order of ``data``; C_l [muK^2] by name TT, TE, EE."""
+        parts = zip(self.spectra, self.binnings, strict=True)
+        return jnp.concatenate([binning.bin(spectra[name]) for name, binning in parts])
+
+    def chi2(self, model: Float[Array, " n"]) -> Float[Array, ""]:
+        """|W (data - model)|^2."""
+        return jnp.sum((self.whitener @ (self.data - model)) ** 2)
+
+    def scatter(self, key: Array) -> Float[Array, " n"]:
+        """A draw of the noise [muK^2]: W^-1 times unit normal numbers."""
+        unit = jax.random.normal(key, self.data.shape, dtype=jnp.float64)
+        return jax.scipy.linalg.solve_triangular(self.whitener, unit, lower=True)
+
+    def noise(self) -> dict[str, np.ndarray]:
+        """Noise per C_l [muK^2], l = 0..2508, by theory output; see `Likelihood.noise`."""
+        sigma = conditional_sigma(np.asarray(self.whitener))
+        outputs, start = {}, 0
+        for name, binning in zip(self.spectra, self.binnings, strict=True):
+            window = binning.matrix(L_MAX + 1)
+            outputs[OUTPUTS[name]] = noise_of_means(window, sigma[start : start + len(window)])
+            start += len(window)
+        return outputs

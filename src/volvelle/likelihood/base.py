@@ -1,0 +1,140 @@
+"""What every likelihood is: data in, log-probability of a theory out."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from ..boltzmann import Request
+from .errors import NuisanceError, PrecisionError, TheoryError
+
+Theory = Mapping[str, Any]
+Nuisance = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NuisanceParameter:
+    """A parameter of the data rather than of the universe.
+
+    ``prior`` is the default prior as a plain dict, ``{"dist": "norm", "loc": m, "scale": s}`` or
+    ``{"min": a, "max": b}``; ``ref`` the value to start from; ``label`` its LaTeX name.
+    """
+
+    prior: Mapping[str, Any]
+    ref: float
+    label: str
+
+
+class Likelihood(eqx.Module):
+    """The probability of a data vector given a theory, differentiable in the theory.
+
+    A user's own likelihood derives from this class and gives every name below; see
+    `external.load_external`.
+    """
+
+    name: eqx.AbstractVar[str]
+    """Its name in results."""
+    cites: eqx.AbstractVar[tuple[str, ...]]
+    """BibTeX keys of the papers behind the data, for `volvelle.data.bibtex`."""
+    simulated: eqx.AbstractVar[bool]
+    """Whether the data vector was made from a theory."""
+
+    @property
+    @abstractmethod
+    def requires(self) -> Request:
+        """The theory outputs it reads."""
+
+    @property
+    @abstractmethod
+    def nuisance(self) -> dict[str, NuisanceParameter]:
+        """Its nuisance parameters by name."""
+
+    @property
+    @abstractmethod
+    def data_sha256(self) -> dict[str, str]:
+        """Hashes of the data files, keyed ``SET/FILE``; empty when there are none."""
+
+    @property
+    @abstractmethod
+    def max_log_prob(self) -> ArrayLike:
+        """The largest value of `log_prob` over all predictions of the data; 0 for a Gaussian."""
+
+    @abstractmethod
+    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
+        """ln P(data | theory); for a Gaussian exactly -chi2/2, without the determinant.
+
+        Args:
+            theory: outputs by name, at least those of `requires`.
+            nuisance: values of the nuisance parameters by name; names of others are ignored.
+
+        Raises TheoryError, NuisanceError or PrecisionError.
+        """
+
+    @abstractmethod
+    def noise(self) -> dict[str, np.ndarray]:
+        """1-sigma noise of every element of every theory output it reads, in that output's unit.
+
+        Infinite where the data say nothing. It is the metric in which surrogates are built: its
+        sum over the elements of one datum reproduces the information of that datum for a
+        displacement by equal multiples of the noise.
+        """
+
+    def chi2(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
+        """-2 (log_prob - max_log_prob); arguments as for `log_prob`."""
+        return -2.0 * (self.log_prob(theory, nuisance) - self.max_log_prob)
+
+
+def require_float64(who: str) -> None:
+    """Raise PrecisionError unless JAX computes in double precision."""
+    if jnp.result_type(float) != jnp.float64:
+        raise PrecisionError(
+            f"{who} needs float64 and JAX computes in float32; call "
+            'jax.config.update("jax_enable_x64", True) before anything else'
+        )
+
+
+def read_output(theory: Theory, name: str, who: str, size: int | None = None) -> Array:
+    """A named output of the theory as float64; with ``size`` its first ``size`` elements.
+
+    Raises TheoryError when it is absent or too short, PrecisionError when it is float32.
+    """
+    require_float64(who)
+    if name not in theory:
+        raise TheoryError(
+            f"{who} needs the theory output {name!r} and got {', '.join(sorted(theory))}; "
+            "ask the solver or emulator for all of its `requires`"
+        )
+    value = theory[name]
+    if jnp.result_type(value) in (jnp.float32, jnp.float16, jnp.bfloat16):
+        raise PrecisionError(
+            f"{who} needs float64 and the theory output {name!r} is {jnp.result_type(value)}; "
+            "compute the theory in double precision"
+        )
+    array = jnp.asarray(value, dtype=jnp.float64)
+    if size is None:
+        return array
+    if array.ndim != 1 or array.shape[0] < size:
+        raise TheoryError(
+            f"{who} needs {size} elements of {name!r} and got shape {array.shape}; "
+            f"ask for lmax >= {size - 1}, or for the standard grid"
+        )
+    return array[:size]
+
+
+def read_nuisance(nuisance: Nuisance, name: str, who: str) -> Array:
+    """The value of a nuisance parameter as float64.
+
+    Raises NuisanceError when it is absent, PrecisionError when JAX computes in float32.
+    """
+    require_float64(who)
+    if name not in nuisance:
+        raise NuisanceError(
+            f"{who} needs the nuisance parameter {name!r} and got "
+            f"{', '.join(sorted(nuisance)) or 'none'}; add it to the parameters"
+        )
+    return jnp.asarray(nuisance[name], dtype=jnp.float64)

@@ -1,0 +1,79 @@
+"""Likelihoods by name, as a configuration file calls them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from .bao import DATA_SETS as BAO_DATA_SETS
+from .bao import Bao
+from .base import Likelihood
+from .errors import LikelihoodOptionError, UnknownLikelihoodError
+from .external import load_external
+from .gaussian import Gaussian
+from .low_l import LowL
+from .plik_lite import PlikLite
+from .simulated_cmb import SimulatedCmb
+from .supernovae import DATA_SETS as SUPERNOVA_DATA_SETS
+from .supernovae import Supernovae
+
+LIKELIHOODS: Mapping[str, Callable[..., Likelihood]] = MappingProxyType(
+    {
+        "planck_2018_plik_lite": PlikLite.from_files,
+        "planck_2018_low_l": LowL.from_files,
+        "planck_2018_simulated": SimulatedCmb.from_theory,
+        **{name: partial(Bao.from_files, name) for name in BAO_DATA_SETS},
+        **{name: partial(Supernovae.from_files, name) for name in SUPERNOVA_DATA_SETS},
+        "gaussian": Gaussian.from_values,
+        "external": load_external,
+    }
+)
+"""What makes each likelihood from its options, by name."""
+
+DATA_SETS: Mapping[str, str] = MappingProxyType(
+    {
+        "planck_2018_plik_lite": "planck-2018-plik-lite",
+        "planck_2018_low_l": "planck-2018-low-l",
+        **{name: entry[0] for name, entry in BAO_DATA_SETS.items()},
+        **{name: entry[0] for name, entry in SUPERNOVA_DATA_SETS.items()},
+    }
+)
+"""The public data set that a likelihood reads, by the likelihood's name."""
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of the options that a likelihood takes; an ``external`` one takes its class's too.
+
+    Raises UnknownLikelihoodError.
+    """
+    parameters = inspect.signature(_maker(name)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+
+
+def get_likelihood(name: str, **options: Any) -> Likelihood:
+    """Make the likelihood of this name; its options are those of the maker in `LIKELIHOODS`.
+
+    Raises UnknownLikelihoodError with the nearest names, LikelihoodOptionError for options that
+    do not fit, and whatever the likelihood's maker raises.
+    """
+    maker = _maker(name)
+    try:
+        inspect.signature(maker).bind(**options)
+    except TypeError as error:
+        raise LikelihoodOptionError(
+            f"{name}: {error}; its options are {', '.join(options_of(name)) or 'none'}"
+        ) from error
+    return maker(**options)
+
+
+def _maker(name: str) -> Callable[..., Likelihood]:
+    if name not in LIKELIHOODS:
+        near = difflib.get_close_matches(name, LIKELIHOODS, n=3) or sorted(LIKELIHOODS)
+        raise UnknownLikelihoodError(
+            f"there is no likelihood {name!r}; the nearest names are {', '.join(near)}"
+        )
+    return LIKELIHOODS[name]

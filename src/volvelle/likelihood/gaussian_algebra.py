@@ -1,0 +1,72 @@
+"""Covariances of Gaussian data: whitening, conditional errors, noise of what is observed."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from .errors import DataFormatError
+
+
+def whitening(covariance: np.ndarray, who: str) -> np.ndarray:
+    """The lower triangular W with W^T W = covariance^-1, so that chi2 = |W r|^2, shape (n, n).
+
+    The factorisation is of the correlation matrix, so that variances of very different size do
+    not cost digits. Raises DataFormatError for a matrix that is not a covariance.
+    """
+    variance = np.diag(covariance)
+    if not np.all(np.isfinite(covariance)) or np.any(variance <= 0.0):
+        raise DataFormatError(
+            f"the covariance of {who} has non-finite elements or variances <= 0; "
+            "give a symmetric positive definite matrix"
+        )
+    sigma = np.sqrt(variance)
+    try:
+        factor = cholesky(covariance / np.outer(sigma, sigma), lower=True)
+    except LinAlgError as error:
+        raise DataFormatError(
+            f"the covariance of {who} is not positive definite ({error}); "
+            "give a symmetric positive definite matrix"
+        ) from error
+    return solve_triangular(factor, np.diag(1.0 / sigma), lower=True)
+
+
+def conditional_sigma(whitener: np.ndarray) -> np.ndarray:
+    """Error of each datum when all others are fixed, 1/sqrt((C^-1)_ii), shape (n,)."""
+    return 1.0 / np.sqrt(np.sum(np.asarray(whitener) ** 2, axis=0))
+
+
+def noise_of_means(window: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Noise of the elements of which each datum is a weighted mean over a few, shape (m,).
+
+    Every element of a datum gets an equal share of its information:
+    1/sigma_j^2 = sum_i n_i window_ij^2 / sigma_i^2, with n_i the number of elements in datum i.
+
+    Args:
+        window: derivative of data by elements, shape (n, m).
+        sigma: errors of the data, shape (n,).
+    """
+    count = np.count_nonzero(window, axis=1)
+    return _to_sigma(np.sum((count / sigma**2)[:, None] * window**2, axis=0))
+
+
+def noise_of_nodes(jacobian: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Noise of the nodes between which each datum is interpolated, shape (m,).
+
+    1/sigma_j^2 = sum_i |J_ij| sum_k |J_ik| / sigma_i^2, an upper bound of the information
+    (Cauchy-Schwarz) that the small weights of far nodes do not spoil.
+
+    Args:
+        jacobian: derivative of data by nodes, shape (n, m).
+        sigma: errors of the data, shape (n,).
+    """
+    weight = np.abs(jacobian)
+    share = weight * np.sum(weight, axis=1, keepdims=True)
+    return _to_sigma(np.sum(share / sigma[:, None] ** 2, axis=0))
+
+
+def _to_sigma(information: np.ndarray) -> np.ndarray:
+    sigma = np.full(information.shape, np.inf)
+    informed = information > 0.0
+    sigma[informed] = 1.0 / np.sqrt(information[informed])
+    return sigma

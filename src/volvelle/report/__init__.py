@@ -1,0 +1,32 @@
+"""What a finished run looks like: the HTML report, its figures, the terminal summary, BibTeX."""
+
+from .citations import cite, cited_keys, references
+from .errors import MissingFileError, ReportError
+from .html import write_report
+from .plots import derived, distances, history, spectra, timing, triangle, write_figures
+from .record import Chain, read_chain, read_summary
+from .terminal import render_summary
+from .words import Verdict, certificate_sentences, verdict
+
+__all__ = [
+    "Chain",
+    "MissingFileError",
+    "ReportError",
+    "Verdict",
+    "certificate_sentences",
+    "cite",
+    "cited_keys",
+    "derived",
+    "distances",
+    "history",
+    "read_chain",
+    "read_summary",
+    "references",
+    "render_summary",
+    "spectra",
+    "timing",
+    "triangle",
+    "verdict",
+    "write_figures",
+    "write_report",
+]

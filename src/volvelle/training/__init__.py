@@ -1,0 +1,34 @@
+"""Adaptive training of emulators, and their certification by exact solutions."""
+
+from volvelle.training.adaptive import Trainer, TrainingSettings
+from volvelle.training.certificate import (
+    Certificate,
+    ParameterShift,
+    certify,
+    smooth_log_weights,
+)
+from volvelle.training.design import (
+    initial_design,
+    latin_hypercube,
+    nearest_neighbour_filter,
+    spread_out,
+)
+from volvelle.training.errors import TrainingError
+from volvelle.training.problem import Exact, Problem, request_of
+
+__all__ = [
+    "Certificate",
+    "Exact",
+    "ParameterShift",
+    "Problem",
+    "Trainer",
+    "TrainingError",
+    "TrainingSettings",
+    "certify",
+    "initial_design",
+    "latin_hypercube",
+    "nearest_neighbour_filter",
+    "request_of",
+    "smooth_log_weights",
+    "spread_out",
+]

@@ -1,0 +1,339 @@
+"""The adaptive training set: exact solutions where the posterior is, as few as will do.
+
+A small space-filling start; then, until the requested accuracy is met: fit, explore the tempered
+posterior with the emulator, keep new points (nearest-neighbour filter), solve them exactly, refit.
+Nygaard et al. 2022 (arXiv:2205.15726), section 3, with surrogates that need a hundred times fewer
+solutions, a temperature that follows the measured error, and a stopping rule in the user's units.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from volvelle.boltzmann import LedgerEntry, failure_summary
+from volvelle.emulator import BuildReport, Emulator, build_emulator
+from volvelle.inference import explore
+from volvelle.training.design import (
+    gaussian_start,
+    initial_design,
+    nearest_neighbour_filter,
+    spread_out,
+)
+from volvelle.training.errors import TrainingError
+from volvelle.training.history import Iteration, load_iterations, save_iteration
+from volvelle.training.problem import Exact, posterior_batch
+from volvelle.training.weights import (
+    effective_number,
+    tempered_weights,
+    weighted_std,
+    weights_at,
+)
+
+FAILURE_LIMIT = 0.2  # of all solutions asked for
+LOWEST_TEMPERATURE = 2.0  # the training set reaches beyond the posterior's 3 sigma
+HIGHEST_TEMPERATURE = 1e5
+TRUSTED_ERROR = 0.15  # explore where the error of ln L is below this fraction of its own range
+WALKERS = 96
+STEPS = 300
+REACH = 1.3  # exploration may go this far beyond the solved region, so that it can grow
+WARM = "warm start"
+FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the emulator is built and how good it has to be.
+
+    ``accuracy``: largest shift of any mean, two errors included [sigma]; ``certificate_points``:
+    exact solutions that will certify it, which sets the scatter of ln L that can be afforded;
+    ``initial`` and ``batch``: solutions at the start and per iteration (None: from the dimension);
+    ``width``: half width of the reference box in ref.scale; ``kind``: of surrogate.
+    """
+
+    kind: str = "auto"
+    accuracy: float = 0.05
+    max_training: int = 500
+    initial: int | None = None
+    batch: int | None = None
+    width: float = 1.0
+    seed: int = 1
+    certificate_points: int = 100
+
+    @property
+    def scatter_target(self) -> float:
+        """Scatter s of ln L at which s/sqrt(n) is a tenth of the accuracy, half of what may be."""
+        return self.accuracy * float(np.sqrt(self.certificate_points)) / 10.0
+
+
+@dataclass
+class Trainer:
+    """The training set, its emulator, and what is known of the error.
+
+    Every solution is in the ledger, and every choice of points in ``folder``, before the next
+    step: a repeated call goes on from there and ends in the same emulator.
+    """
+
+    exact: Exact
+    settings: TrainingSettings
+    folder: Path
+    say: Callable[[str], None] = lambda text: None
+    iterations: list[Iteration] = field(default_factory=list)
+    x: np.ndarray = field(init=False)
+    theories: list[dict[str, Any]] = field(default_factory=list)
+    log_like: np.ndarray = field(init=False)
+    asked: list[LedgerEntry] = field(default_factory=list)
+    emulator: Emulator | None = None
+    report: BuildReport | None = None
+    scatter: float = float("inf")
+    moved: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self.x = np.empty((0, len(self.exact.problem.names)))
+        self.log_like = np.empty(0)
+
+    @property
+    def initial(self) -> int:
+        """Solutions of the space-filling start."""
+        k = self.exact.problem.n_theory
+        return self.settings.initial or (k + 1) * (k + 2) // 2 + 4
+
+    @property
+    def batch(self) -> int:
+        """Solutions per iteration."""
+        return self.settings.batch or 2 * self.exact.problem.n_theory + 4
+
+    def run(self, warm: np.ndarray | None = None) -> bool:
+        """Train until the accuracy is met or the budget spent; whether it was met.
+
+        Args:
+            warm: points that are solved already (another run's), in place of the start [n, d];
+                where they do not vary in some parameter, the start is added.
+
+        Raises:
+            TrainingError: more than a fifth of the solutions fail.
+        """
+        stored = load_iterations(self.folder)
+        while True:
+            number = len(self.iterations)
+            iteration = stored[number] if number < len(stored) else self._propose(number, warm)
+            if iteration is None:
+                return False
+            if number >= len(stored):
+                save_iteration(self.folder, iteration)
+            self._advance(iteration)
+            if self._satisfied():
+                return True
+
+    def add(self, x: np.ndarray, reason: str) -> None:
+        """Take further solved points in (those of a failed certificate) and refit."""
+        stored = load_iterations(self.folder)
+        number = len(self.iterations)
+        iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), reason)
+        if number < len(stored):
+            iteration = stored[number]
+        else:
+            save_iteration(self.folder, iteration)
+        self._advance(iteration)
+
+    def _propose(self, number: int, warm: np.ndarray | None) -> Iteration | None:
+        problem, settings = self.exact.problem, self.settings
+        seed = settings.seed + 7919 * number
+        if number == 0:
+            k = problem.n_theory
+            if warm is not None and np.all(np.ptp(warm[:, :k], axis=0) > 0):
+                return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
+            x = initial_design(problem, self.initial, settings.width, seed)
+            if warm is not None:
+                x = np.concatenate([warm, x])
+            return Iteration(0, float("inf"), x, np.empty((0, x.shape[1])), "initial design")
+        room = settings.max_training - len(self.asked)
+        if room < 1:
+            return None
+        temperature = self.temperature()
+        self.say(f"exploring the emulator's posterior at temperature {temperature:.3g}")
+        walkers = self._explore(temperature, seed)
+        chosen = self._choose(walkers, min(self.batch, room))
+        return Iteration(number, temperature, walkers[chosen], walkers, "adaptive")
+
+    def _advance(self, iteration: Iteration) -> None:
+        started = time.monotonic()
+        old = self.emulator
+        before = len(self.x)
+        self.say(f"iteration {iteration.number}: {len(iteration.points)} exact solutions")
+        self._solve(iteration.points)
+        held_out = self._held_out(old, before, iteration.temperature)
+        self.say(f"fitting the emulator to {len(self.x)} solutions")
+        self._fit()
+        self.moved = self._movement(old, iteration)
+        iteration.record = {
+            "iteration": iteration.number,
+            "reason": iteration.reason,
+            "temperature": iteration.temperature if np.isfinite(iteration.temperature) else None,
+            "exact_calls_total": len(self.asked),
+            "failed": sum(entry.failed for entry in self.asked),
+            "held_out_log_likelihood_scatter": held_out,
+            "left_out_log_likelihood_scatter": self.scatter,
+            "posterior_shift_sigma": self.moved if np.isfinite(self.moved) else None,
+            "surrogates": self.report.surrogates if self.report else {},
+            "seconds": time.monotonic() - started,
+        }
+        self.iterations.append(iteration)
+
+    def _solve(self, points: np.ndarray) -> None:
+        entries = self.exact.solve(points)
+        self.asked.extend(entries)
+        failed, message = failure_summary(self.asked)
+        if failed > FAILURE_LIMIT * len(self.asked):
+            raise TrainingError(
+                f"{failed} of {len(self.asked)} exact solutions failed, more than "
+                f"{FAILURE_LIMIT:.0%}; the commonest message is: {message}"
+            )
+        good = [i for i, entry in enumerate(entries) if not entry.failed]
+        theories = [self.exact.theory(entries[i]) for i in good]
+        values = [
+            self.exact.problem.log_likelihood(points[i], t)
+            for i, t in zip(good, theories, strict=True)
+        ]
+        self.x = np.concatenate([self.x, points[good]])
+        self.theories.extend(theories)
+        self.log_like = np.concatenate([self.log_like, values])
+
+    def _fit(self) -> None:
+        problem = self.exact.problem
+        weights = tempered_weights(self.log_like, minimum=0.5 * len(self.log_like))
+        self.emulator, self.report = build_emulator(
+            problem.theory_names,
+            problem.fixed,
+            self.x[:, : problem.n_theory],
+            self.theories,
+            [likelihood.noise() for likelihood in problem.likelihoods],
+            weights,
+            self.settings.kind,
+        )
+        predicted = np.array(
+            [
+                problem.log_likelihood(x, {**exact, **left_out})
+                for x, exact, left_out in zip(
+                    self.x, self.theories, self.report.left_out, strict=True
+                )
+            ]
+        )
+        self._residual = np.where(np.isfinite(predicted), predicted - self.log_like, -np.inf)
+        self.scatter = self._scatter_at(1.0)
+
+    def _scatter_at(self, temperature: float) -> float:
+        """Scatter of the left-out error of ln L over the posterior at a temperature."""
+        d = len(self.exact.problem.names)
+        weights = weights_at(self.log_like, temperature)
+        if effective_number(weights) < d:  # too few solutions there to tell
+            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
+        if np.any(~np.isfinite(self._residual[weights > 1e-6 * weights.max()])):
+            return float("inf")
+        return weighted_std(np.where(np.isfinite(self._residual), self._residual, 0.0), weights)
+
+    def temperature(self) -> float:
+        """The lowest temperature at which the emulator's error is small against ln L's range."""
+        d = len(self.exact.problem.names)
+        temperature = LOWEST_TEMPERATURE
+        while temperature < HIGHEST_TEMPERATURE:
+            if self._scatter_at(temperature) <= TRUSTED_ERROR * 0.5 * d * temperature:
+                break
+            temperature *= 1.5
+        return temperature
+
+    def _explore(self, temperature: float, seed: int) -> np.ndarray:
+        problem = self.exact.problem
+        assert self.emulator is not None, "exploration comes after a fit"
+        weights = tempered_weights(self.log_like, minimum=2.0 * len(problem.names))
+        centre = np.average(self.x, axis=0, weights=weights)
+        scatter = np.cov(self.x, rowvar=False, aweights=weights)
+        k = problem.n_theory
+        for i in range(k, len(problem.names)):  # nuisance parameters stay put in the design
+            scatter[i, i] = max(scatter[i, i], problem.ref_scale[i] ** 2)
+        start = gaussian_start(centre, scatter, problem, WALKERS, seed)
+        walkers, _ = explore(
+            problem.posterior(self.emulator),
+            start,
+            temperature=temperature,
+            steps=STEPS,
+            seed=seed,
+            reach=REACH,
+        )
+        return walkers[problem.in_prior(walkers)]
+
+    def _choose(self, walkers: np.ndarray, n: int) -> list[int]:
+        assert self.emulator is not None, "choosing comes after a fit"
+        k = self.exact.problem.n_theory
+        old = self.emulator.features.batch(self.x[:, :k])
+        new = self.emulator.features.batch(walkers[:, :k])
+        kept = np.where(nearest_neighbour_filter(new, old))[0]
+        if len(kept) < FILTER_MINIMUM * n:
+            kept = np.arange(len(walkers))
+        return [int(kept[i]) for i in spread_out(new[kept], old, n)]
+
+    def _held_out(self, old: Emulator | None, before: int, temperature: float) -> float | None:
+        """Scatter of ln L's error of the previous emulator at solutions it had not seen."""
+        if old is None or len(self.x) - before < 4:
+            return None
+        posterior = self.exact.problem.posterior(old)
+        error = posterior_batch(posterior, self.x[before:]) - self.log_like[before:]
+        weights = weights_at(self.log_like[before:], temperature / max(temperature - 1.0, 1e-9))
+        return weighted_std(error, weights) if np.all(np.isfinite(error)) else None
+
+    def _movement(self, old: Emulator | None, iteration: Iteration) -> float:
+        """Largest shift of a mean between the previous emulator's posterior and the new one's [sigma]."""
+        if old is None or self.emulator is None or len(iteration.walkers) < 10:
+            return float("inf")
+        problem = self.exact.problem
+        new_like = posterior_batch(problem.posterior(self.emulator), iteration.walkers)
+        old_like = posterior_batch(problem.posterior(old), iteration.walkers)
+        power = 1.0 - 1.0 / iteration.temperature
+        finite = np.isfinite(new_like) & np.isfinite(old_like)
+        if finite.sum() < 10:
+            return float("inf")
+        walkers = iteration.walkers[finite]
+        base = power * old_like[finite]
+        tilt = base + new_like[finite] - old_like[finite]
+        w_old, w_new = (np.exp(v - v.max()) for v in (base, tilt))
+        mean_old = np.average(walkers, axis=0, weights=w_old)
+        mean_new = np.average(walkers, axis=0, weights=w_new)
+        spread = np.sqrt(np.average((walkers - mean_new) ** 2, axis=0, weights=w_new))
+        return float(np.max(np.abs(mean_new - mean_old) / np.where(spread > 0, spread, np.inf)))
+
+    def _satisfied(self) -> bool:
+        if self.scatter > self.settings.scatter_target:
+            return False
+        d = len(self.exact.problem.names)
+        enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
+        if len(self.iterations) == 1 and self.iterations[0].reason == WARM:
+            return enough  # the certificate decides whether more is needed
+        return enough and self.moved <= 0.5 * self.settings.accuracy
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What every iteration cost and brought."""
+        return [iteration.record for iteration in self.iterations]
+
+    def record(self) -> dict[str, Any]:
+        """Provenance of the emulator, for its file."""
+        assert self.report is not None, "the record comes after a fit"
+        problem = self.exact.problem
+        return {
+            "solver": problem.solver.identity(),
+            "request": problem.request.to_json(),
+            "neutrino_hierarchy": problem.neutrino_hierarchy,
+            "parameters": list(problem.theory_names),
+            "fixed": dict(problem.fixed),
+            "points": self.x[:, : problem.n_theory].tolist(),
+            "surrogates": self.report.surrogates,
+            "scores": self.report.scores,
+            "left_out_log_likelihood_scatter": self.scatter,
+            "settings": asdict(self.settings),
+            "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
+        }

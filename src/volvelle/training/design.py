@@ -1,0 +1,124 @@
+"""Where the first exact solutions are placed, and how later ones are chosen."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import numpy as np
+from scipy.stats import qmc
+
+from volvelle.training.errors import TrainingError
+from volvelle.training.problem import Problem
+
+ATTEMPTS = 64
+
+
+def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
+    """Points [n, d]: a scrambled Sobol sequence in the reference box, inside the priors.
+
+    The box is ref.loc +- width ref.scale in every theory parameter; nuisance parameters stay at
+    their reference. Where the box leaves the prior, its part inside is filled.
+
+    Raises:
+        TrainingError: box and prior do not overlap.
+    """
+    k = problem.n_theory
+    bounds = np.array([prior.bounds for prior in problem.priors])[:k]
+    lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
+    upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
+    empty = [problem.names[i] for i in np.where(~(lower < upper))[0]]
+    if empty:
+        raise TrainingError(
+            f"the reference box of {', '.join(empty)} lies outside the prior; move ref or widen it"
+        )
+    sequence = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed))
+    unit = sequence.random(2 ** int(np.ceil(np.log2(n))))[:n]
+    x = np.tile(problem.ref_loc, (n, 1))
+    x[:, :k] = lower + (upper - lower) * unit
+    return x
+
+
+def latin_hypercube(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
+    """Points [n, d] of a Latin hypercube in the reference box, as in Nygaard et al. 2022, section 3."""
+    k = problem.n_theory
+    bounds = np.array([prior.bounds for prior in problem.priors])[:k]
+    lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
+    upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
+    unit = qmc.LatinHypercube(k, rng=np.random.default_rng(seed)).random(n)
+    x = np.tile(problem.ref_loc, (n, 1))
+    x[:, :k] = lower + (upper - lower) * unit
+    return x
+
+
+def nearest_neighbour_filter(
+    new: np.ndarray, old: np.ndarray, neighbours: int = 5, tolerance: float = 2.0
+) -> np.ndarray:
+    """Which new points are not in regions that are sampled already.
+
+    Nygaard et al. 2022, section 3.2: with x the old point nearest to p, p is kept if it is farther
+    from x than x is from its own neighbours (mean + ``tolerance`` standard deviations), or if new
+    points crowd around p more closely than old ones around x (mean - ``tolerance`` ...).
+
+    Args:
+        new: whitened points [n, d]; old: whitened points [m, d]; neighbours: n of the paper.
+    """
+    between = np.linalg.norm(new[:, None] - old[None], axis=-1)
+    nearest = np.argmin(between, axis=1)
+    closest = between[np.arange(len(new)), nearest]
+    mean_old, spread_old = _neighbour_distances(old, neighbours)
+    mean_new, _ = _neighbour_distances(new, neighbours)
+    sparse = closest > mean_old[nearest] + tolerance * spread_old[nearest]
+    crowded = mean_new < mean_old[nearest] - tolerance * spread_old[nearest]
+    return sparse | crowded
+
+
+def _neighbour_distances(points: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    k = min(neighbours, len(points) - 1)
+    if k < 1:
+        return np.zeros(len(points)), np.zeros(len(points))
+    near = np.sort(distance, axis=1)[:, :k]
+    return near.mean(axis=1), near.std(axis=1)
+
+
+def spread_out(candidates: np.ndarray, old: np.ndarray, n: int) -> list[int]:
+    """Indices of ``n`` candidates, each the farthest from all points chosen before and from ``old``.
+
+    Args:
+        candidates: whitened points [c, d]; old: whitened points [m, d].
+    """
+    distance = np.min(np.linalg.norm(candidates[:, None] - old[None], axis=-1), axis=1)
+    chosen: list[int] = []
+    for _ in range(min(n, len(candidates))):
+        best = int(np.argmax(distance))
+        if distance[best] <= 0.0:
+            break
+        chosen.append(best)
+        distance = np.minimum(distance, np.linalg.norm(candidates - candidates[best], axis=1))
+    return chosen
+
+
+def gaussian_start(
+    centre: np.ndarray, scatter: np.ndarray, problem: Problem, walkers: int, seed: int
+) -> np.ndarray:
+    """Walkers [w, d] of a Gaussian of covariance ``scatter``, inside the priors.
+
+    Raises:
+        TrainingError: hardly any point of the Gaussian lies inside the priors.
+    """
+    rng = np.random.default_rng(seed)
+    values, vectors = np.linalg.eigh(scatter)
+    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    kept: list[np.ndarray] = []
+    for attempt in count():
+        x = centre + rng.normal(size=(4 * walkers, len(centre))) @ factor.T
+        kept.extend(x[problem.in_prior(x)])
+        if len(kept) >= walkers:
+            return np.array(kept[:walkers])
+        if attempt >= ATTEMPTS:
+            raise TrainingError(
+                "the best solutions lie so close to a prior's edge that no start was found; "
+                "widen the prior or move ref inside"
+            )
+    raise AssertionError("unreachable")

@@ -1,0 +1,154 @@
+"""What is to be inferred: parameters, exact solver, likelihoods, as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from volvelle.boltzmann import (
+    Ledger,
+    LedgerEntry,
+    Request,
+    Solver,
+    restrict,
+    solve_many,
+)
+from volvelle.compute import Executor
+from volvelle.cosmology import Cosmology
+from volvelle.inference import Posterior, Prior
+from volvelle.likelihood import Likelihood
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A posterior whose theory is an exact solver.
+
+    ``names`` holds the theory's sampled parameters first (``n_theory`` of them), then the nuisance
+    parameters. ``ref_loc`` and ``ref_scale`` say where the first solutions are placed; they are
+    apart from the priors.
+    """
+
+    names: tuple[str, ...]
+    n_theory: int
+    priors: tuple[Prior, ...]
+    ref_loc: np.ndarray
+    ref_scale: np.ndarray
+    fixed: Mapping[str, float]
+    neutrino_hierarchy: str
+    likelihoods: tuple[Likelihood, ...]
+    solver: Solver
+    request: Request
+    fixed_nuisance: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def theory_names(self) -> tuple[str, ...]:
+        """Names of the parameters that the solver needs."""
+        return self.names[: self.n_theory]
+
+    def cosmology(self, x: np.ndarray) -> Cosmology:
+        """The universe at a point (its nuisance parameters are ignored)."""
+        values = {name: float(v) for name, v in zip(self.theory_names, x, strict=False)}
+        return Cosmology.from_parameters(
+            {**self.fixed, **values}, neutrino_hierarchy=self.neutrino_hierarchy
+        )
+
+    def posterior(self, theory: Callable[..., Mapping[str, Any]]) -> Posterior:
+        """The posterior with a theory (an emulator) in the solver's place."""
+        return Posterior(
+            self.names,
+            self.priors,
+            self.likelihoods,
+            theory,
+            self.n_theory,
+            tuple(sorted(self.fixed_nuisance.items())),
+        )
+
+    @cached_property
+    def _exact(self) -> Callable[..., Any]:
+        posterior = self.posterior(_no_theory)
+        return eqx.filter_jit(lambda x, theory: posterior.log_likelihoods(x, theory))
+
+    def log_likelihoods(self, x: np.ndarray, theory: Mapping[str, Any]) -> np.ndarray:
+        """ln L of every likelihood at a point with its exact theory."""
+        arrays = {name: jnp.asarray(value) for name, value in theory.items()}
+        return np.asarray(self._exact(jnp.asarray(x), arrays))
+
+    def log_likelihood(self, x: np.ndarray, theory: Mapping[str, Any]) -> float:
+        """Sum of all ln L at a point with its exact theory."""
+        return float(np.sum(self.log_likelihoods(x, theory)))
+
+    def in_prior(self, x: np.ndarray) -> np.ndarray:
+        """Which of the points [n, d] lie inside every prior's support."""
+        ends = np.array([prior.bounds for prior in self.priors])
+        return np.all((x > ends[:, 0]) & (x < ends[:, 1]), axis=1)
+
+
+def _no_theory(x: Any) -> Mapping[str, Any]:
+    raise TypeError("this posterior has no theory of its own; pass one")
+
+
+def request_of(likelihoods: Sequence[Likelihood]) -> Request:
+    """What to ask of the solver: the default outputs (CMB to l = 2508, background) and all that
+    the likelihoods read, so that one solution serves the next data set too."""
+    return reduce(lambda a, b: a.union(b), (like.requires for like in likelihoods), Request())
+
+
+@dataclass
+class Exact:
+    """Access to exact solutions through the ledger, with an account of what they cost.
+
+    ``run`` identifies the run that pays; a solution that another run paid for counts as reused.
+    """
+
+    problem: Problem
+    ledger: Ledger
+    executor: Executor
+    run: str
+    progress: Callable[..., None] | None = None
+    entries: dict[bytes, LedgerEntry] = field(default_factory=dict)
+
+    def solve(self, x: np.ndarray) -> list[LedgerEntry]:
+        """Ledger entries of points [n, d], in order; failures are entries too."""
+        cosmologies = [self.problem.cosmology(row) for row in x]
+        found = solve_many(
+            self.problem.solver,
+            cosmologies,
+            self.problem.request,
+            self.ledger,
+            self.executor,
+            self.run,
+            self.progress,
+        )
+        for row, entry in zip(x, found, strict=True):
+            self.entries[self.key(row)] = entry
+        return found
+
+    def key(self, x: np.ndarray) -> bytes:
+        """Identity of the model at a point: the bytes of its theory parameters."""
+        return np.ascontiguousarray(x[: self.problem.n_theory], dtype=float).tobytes()
+
+    def theory(self, entry: LedgerEntry) -> dict[str, Any]:
+        """The outputs of a successful entry, cut to the request, in its order."""
+        assert entry.theory is not None, "a failure has no theory"
+        return restrict(entry.theory, self.problem.request)
+
+    def paid(self, entry: LedgerEntry) -> bool:
+        """Whether this run paid for the solution."""
+        return entry.run == self.run
+
+
+def posterior_batch(posterior: Posterior, x: np.ndarray) -> np.ndarray:
+    """ln likelihood of the posterior's own theory at points [n, d]."""
+    return np.asarray(_batch(posterior, jnp.asarray(x)))
+
+
+@eqx.filter_jit
+def _batch(posterior: Posterior, x: jax.Array) -> jax.Array:
+    return jax.lax.map(posterior.log_likelihood, x, batch_size=32)
