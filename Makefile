@@ -8,6 +8,7 @@ SHELL := bash
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEVELOPING := .venv/.installed-dev
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 export PYTHONUNBUFFERED := 1
 
@@ -20,16 +21,16 @@ demo: $(INSTALLED) ## Planck LCDM posterior, trained on the spot and certified, 
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-lint: $(INSTALLED) ## ruff, pyright and the import order of the folders
+lint: $(DEVELOPING) ## ruff, pyright and the import order of the folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest -q tests/test_import_order.py
 
-validate: $(INSTALLED) ## comparisons with independent codes and published numbers: hours
+validate: $(DEVELOPING) ## comparisons with independent codes and published numbers: hours
 	@for script in validation/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-bench: $(INSTALLED) ## timings against peers and bounds
+bench: $(DEVELOPING) ## timings against peers and bounds
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean: ## remove the environment and caches (runs/ and the ledger stay)
@@ -42,8 +43,8 @@ CANDIDATES := $(PYTHON) python3.13 python3.12 python3.11
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 # The two variables hold build requirements (of CLASS) to the same pins: pip before 25.3 reads the first, later pips the second.
-$(INSTALLED): export PIP_CONSTRAINT := constraints.txt
-$(INSTALLED): export PIP_BUILD_CONSTRAINT := constraints.txt
+$(INSTALLED) $(DEVELOPING): export PIP_CONSTRAINT := constraints.txt
+$(INSTALLED) $(DEVELOPING): export PIP_BUILD_CONSTRAINT := constraints.txt
 $(INSTALLED): pyproject.toml constraints.txt
 	@if [ ! -x $(BIN)/pip ]; then \
 	    for candidate in $(CANDIDATES); do \
@@ -57,5 +58,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    echo "Making .venv with $$python ($$("$$python" --version)); CLASS is compiled, this takes a few minutes."; \
 	    "$$python" -m venv .venv; \
 	fi
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[class]'
+	@touch $@
+
+$(DEVELOPING): $(INSTALLED)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[class,arviz,dev]'
 	@touch $@

@@ -61,9 +61,8 @@ def main() -> None:
         cells = []
         for name in JUDGED:
             own = np.abs(curves[words][name])
-            cells.append(
-                f"{100 * own.max():.2f} (l={own.argmax() + 2}) / {100 * np.abs(worst[name]).max():.2f}"
-            )
+            same_helium = 100 * np.abs(worst[name]).max()
+            cells.append(f"{100 * own.max():.2f} (l={own.argmax() + 2}) / {same_helium:.2f}")
         high = np.abs(curves[words]["phiphi"][100:2000]).max()
         spectra.append(f"| {words} | {' | '.join(cells)} | {100 * high:.2f} |")
         ratios = [f"{solution[name] / reference[name] - 1.0:+.1e}" for name in SCALARS]
@@ -96,9 +95,9 @@ def page(spectra: list[str], scalars: list[str], curves: dict) -> str:
             + ("All within" if passed else "**NOT all within**")
             + f" {100 * LIMIT:.1f}% of the local rms (docs/conventions.md).",
             "",
-            "Largest difference of the lensed spectra, l = 2 to 2508, in percent of the local rms: each "
-            "code with its own helium table / both with the helium fraction of CLASS. phiphi: l = 102 "
-            "to 2001.",
+            "Largest difference of the lensed spectra, l = 2 to 2508, in percent of the local rms: "
+            "each code with its own helium table / both with the helium fraction of CLASS. phiphi: "
+            "l = 102 to 2001.",
             "",
             "| | TT | TE | EE | phiphi |",
             "|---|---|---|---|---|",

@@ -29,6 +29,21 @@ _HOME = {
     "LIKELIHOODS": "likelihood",
     "Likelihood": "likelihood",
     "get_likelihood": "likelihood",
+    "Emulator": "emulator",
+    "build_emulator": "emulator",
+    "load_emulator": "emulator",
+    "Posterior": "inference",
+    "NUTS": "inference",
+    "Metropolis": "inference",
+    "make_prior": "inference",
+    "laplace": "inference",
+    "run_chains": "inference",
+    "diagnose": "inference",
+    "Problem": "training",
+    "Exact": "training",
+    "Trainer": "training",
+    "TrainingSettings": "training",
+    "certify": "training",
     "cite": "report",
     "write_report": "report",
     "Configuration": "cli",
@@ -50,11 +65,26 @@ if TYPE_CHECKING:
     from .cosmology import PARAMETERS as PARAMETERS
     from .cosmology import Cosmology as Cosmology
     from .cosmology import planck18 as planck18
+    from .emulator import Emulator as Emulator
+    from .emulator import build_emulator as build_emulator
+    from .emulator import load_emulator as load_emulator
+    from .inference import NUTS as NUTS
+    from .inference import Metropolis as Metropolis
+    from .inference import Posterior as Posterior
+    from .inference import diagnose as diagnose
+    from .inference import laplace as laplace
+    from .inference import make_prior as make_prior
+    from .inference import run_chains as run_chains
     from .likelihood import LIKELIHOODS as LIKELIHOODS
     from .likelihood import Likelihood as Likelihood
     from .likelihood import get_likelihood as get_likelihood
     from .report import cite as cite
     from .report import write_report as write_report
+    from .training import Exact as Exact
+    from .training import Problem as Problem
+    from .training import Trainer as Trainer
+    from .training import TrainingSettings as TrainingSettings
+    from .training import certify as certify
 
 __all__ = ["VolvelleError", "__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -40,7 +40,7 @@ def test_find_hubble_gives_up_in_words():
 
 
 def test_decoupling_without_reionisation():
-    """kappa' = c (1+z)^n and H = (1+z)^1.5: the depth is elementary; a bump below z = 50 is ignored."""
+    """kappa' = c (1+z)^n and H = (1+z)^1.5: the depth is elementary; z < 50 is ignored."""
     z = np.concatenate([np.linspace(0.0, 49.9, 500), np.linspace(50.0, 4000.0, 8000)])
     hubble = (1.0 + z) ** 1.5
     power, scale = 2.0, 1e-5

@@ -27,7 +27,8 @@ nothing about the model."""
 
 
 class _Solver(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def identity(self) -> dict[str, str]: ...
 

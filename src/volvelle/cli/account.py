@@ -24,7 +24,6 @@ class Account:
     run: str
     configuration_hash: str
     seconds: dict[str, float] = field(default_factory=dict)
-    _stack: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, configuration: Configuration) -> Account:

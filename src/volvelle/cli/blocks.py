@@ -95,6 +95,27 @@ class TheoryBlock(Block):
         return self
 
 
+class NetworkBlock(Block):
+    """The paper's network, for ``kind: network``: its shape and its training."""
+
+    depth: Count = 6
+    """Hidden layers."""
+    width: Count = 512
+    """Nodes in each."""
+    epochs: Count = 300
+    batch: Count = 32
+    """Solutions per step of the optimiser."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Adam's at the start; it falls to zero along a cosine."""
+    loss: Literal["cosmic_variance", "mse"] = "cosmic_variance"
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """Fraction of the solutions that decides when to stop."""
+    patience: Count = 100
+    """Epochs without a better held-out loss before stopping."""
+    folds: Annotated[int, Field(ge=2)] = 4
+    """Parts of the cross-validation; each is one more training."""
+
+
 class EmulatorBlock(Block):
     """How the surrogate is built and how good it has to be."""
 
@@ -111,6 +132,18 @@ class EmulatorBlock(Block):
     """Output folders of earlier runs whose emulators are the first guess."""
     width: Positive = 1.0
     """Half width of the reference box in units of each parameter's ref.scale."""
+    network: Annotated[NetworkBlock | None, BeforeValidator(empty)] = None
+    """Only with ``kind: network``."""
+
+    @model_validator(mode="after")
+    def _network_is_used(self) -> EmulatorBlock:
+        if "network" in self.model_fields_set and self.kind != "network":
+            raise PydanticCustomError(
+                "network",
+                "network is given but kind is {kind}; set kind: network, or leave network out",
+                {"kind": self.kind},
+            )
+        return self
 
     @model_validator(mode="after")
     def _start_fits(self) -> EmulatorBlock:
@@ -138,9 +171,10 @@ class MetropolisSampler(Block):
     """Random-walk Metropolis, the baseline."""
 
     chains: Annotated[int, Field(ge=2)] = 4
-    draws: Annotated[int, Field(ge=100)] = 50_000
-    """Draws kept per chain."""
+    draws: Annotated[int, Field(ge=100)] = 4000
+    """Draws kept per chain, one in twenty proposals."""
     warmup: Annotated[int, Field(ge=10)] = 10_000
+    """Proposals per chain from which scale and shape of the proposal are learned."""
 
 
 class SamplerBlock(Block):

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
 
+from .. import __version__
 from ..boltzmann import SCALARS, LedgerEntry
 from ..cosmology import PARAMETERS
 from ..data import set_sha256
@@ -23,7 +25,7 @@ from .configuration import Configuration
 from .observed import bandpowers, distances
 
 NOT_REPORTED = ("h", "Y_he", "z_star")  # repeats, or fixed by the others to all digits shown
-VERSIONS = ("volvelle", "numpy", "scipy", "jax", "jaxlib", "equinox", "blackjax", "classy", "camb")
+VERSIONS = ("numpy", "scipy", "jax", "jaxlib", "equinox", "blackjax", "classy", "camb")
 QUANTILES = {"limits_68": (0.15865, 0.84135), "limits_95": (0.02275, 0.97725)}
 
 
@@ -42,6 +44,7 @@ class Result:
     best_theory: dict[str, Any] | None
     training_entries: list[LedgerEntry]
     certificate_entries: list[LedgerEntry]
+    simulation_entries: list[LedgerEntry]
     run: str
     history: list[dict[str, Any]]
     record: dict[str, Any]
@@ -122,7 +125,7 @@ def _write_best_fit(result: Result, theory: dict[str, Any]) -> None:
     arrays = {name: np.array(value, dtype=float) for name, value in theory.items()}
     write_atomically(folder / "best_fit.safetensors", save(arrays))
     likelihoods = result.problem.likelihoods
-    nuisance = result.posterior.nuisance(result.best_x)
+    nuisance = result.posterior.nuisance(jnp.asarray(result.best_x))
     powers = bandpowers(likelihoods, theory, nuisance)
     write_atomically(folder / "bandpowers.json", json.dumps(powers).encode())
     ratios = distances(likelihoods, theory)
@@ -166,10 +169,12 @@ def _parameter(
 def _calls(result: Result) -> dict[str, int]:
     """Exact solutions paid for by this run, or by another (reused); failures are counted too."""
     training, certificate = result.training_entries, result.certificate_entries
-    everything = [*training, *certificate]
+    simulation = result.simulation_entries
+    everything = [*training, *certificate, *simulation]
     return {
         "training": sum(entry.run == result.run for entry in training),
         "certificate": sum(entry.run == result.run for entry in certificate),
+        "simulation": sum(entry.run == result.run for entry in simulation),
         "reused": sum(entry.run != result.run for entry in everything),
         "failed": sum(entry.failed for entry in everything),
         "training_set": len(training),
@@ -233,7 +238,7 @@ def _best_fit(result: Result) -> dict[str, Any]:
     values = dict(zip(result.problem.names, map(float, result.best_x), strict=True))
     if result.best_theory is None:
         return {"parameters": values, "chi2": {}, "failed": "the exact solution failed here"}
-    chi2 = result.posterior.chi2(result.best_x, result.best_theory)
+    chi2 = result.posterior.chi2(jnp.asarray(result.best_x), result.best_theory)
     return {"parameters": values, "chi2": {name: float(value) for name, value in chi2.items()}}
 
 
@@ -247,7 +252,7 @@ def _data(likelihood: Any) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"volvelle": __version__, "python": platform.python_version()}
     for name in VERSIONS:
         try:
             found[name] = importlib.metadata.version(name)

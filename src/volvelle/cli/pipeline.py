@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,13 @@ from .blocks import NutsSampler
 from .configuration import Configuration
 from .output import Result, derived_names, write_result
 from .progress import Reporter
-from .setup import make_likelihoods, make_problem, make_solver, warm_points
+from .setup import (
+    make_likelihoods,
+    make_problem,
+    make_solver,
+    network_settings,
+    warm_points,
+)
 
 METROPOLIS_THIN = 20
 BEST_STARTS = 3
@@ -109,6 +115,8 @@ class _Run:
     reporter: Reporter
     exact: Exact
     trainer: Trainer
+    simulation: list[LedgerEntry]
+    lost: list[LedgerEntry] = field(default_factory=list)  # failures of failed certificates
 
     @classmethod
     @contextmanager
@@ -122,7 +130,9 @@ class _Run:
         solver = make_solver(configuration)
         with ProcessExecutor(configuration.workers) as executor:
             with account.stage("set-up"):
-                likelihoods = make_likelihoods(configuration, solver, ledger, executor, account.run)
+                likelihoods, simulation = make_likelihoods(
+                    configuration, solver, ledger, executor, account.run
+                )
             problem = make_problem(configuration, solver, likelihoods)
             exact = Exact(problem, ledger, executor, account.run, reporter.solving)
             trainer = Trainer(
@@ -136,16 +146,18 @@ class _Run:
                     width=configuration.emulator.width,
                     seed=configuration.seed,
                     certificate_points=configuration.certificate.points,
+                    network=network_settings(configuration),
                 ),
                 folder / "training",
                 reporter.say,
+                reporter.epochs,
             )
             if configuration.missing_data:
                 reporter.say("=" * 72)
                 reporter.say("SIMULATED DATA: " + "; ".join(configuration.missing_data.values()))
                 reporter.say("Nothing below says anything about the real universe.")
                 reporter.say("=" * 72)
-            yield cls(configuration, account, reporter, trainer.exact, trainer)
+            yield cls(configuration, account, reporter, trainer.exact, trainer, simulation)
 
     def complete(self) -> dict[str, Any]:
         """All stages; the summary, without the seconds of the report."""
@@ -167,8 +179,9 @@ class _Run:
             if certificate.passed or number >= ROUNDS or not room:
                 break
             self.reporter.say("not certified yet: its solutions join the training set")
+            self.lost += [entry for entry in certificate.entries if entry.failed]
             with self.account.stage("fit and explore"):
-                self.trainer.add(certificate.points, "failed certificate")
+                self.trainer.add(certificate.points)
         return self._write(emulator, posterior, mode, chains, certificate, trained)
 
     def _sample(self, posterior: Posterior, number: int) -> tuple[Laplace, Chains]:
@@ -222,7 +235,7 @@ class _Run:
         trained: bool,
     ) -> dict[str, Any]:
         (best,) = self.exact.solve(mode.x[None])
-        entries: list[LedgerEntry] = [*certificate.entries, best]
+        entries: list[LedgerEntry] = [*self.lost, *certificate.entries, best]
         result = Result(
             configuration=self.configuration,
             problem=self.exact.problem,
@@ -235,6 +248,7 @@ class _Run:
             best_theory=None if best.failed else self.exact.theory(best),
             training_entries=self.trainer.asked,
             certificate_entries=entries,
+            simulation_entries=self.simulation,
             run=self.account.run,
             history=self.trainer.history,
             record=self.trainer.record(),

@@ -63,6 +63,10 @@ class Reporter:
         """Called by ``run_chains``."""
         self._move(done, total, "draws per chain", "sampling")
 
+    def epochs(self, epoch: int, total: int, loss: float) -> None:
+        """Called by ``fit_network``."""
+        self._move(epoch, total, f"held-out loss {loss:.2e}", "epochs of the network")
+
     def _move(self, done: int, total: int, note: str, what: str) -> None:
         if self.silent or total == 0:
             return

@@ -9,11 +9,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..boltzmann import Ledger, Request, Solver, get_solver, restrict, solve_many
+from ..boltzmann import (
+    Ledger,
+    LedgerEntry,
+    Request,
+    Solver,
+    SolverError,
+    get_solver,
+    restrict,
+    solve_many,
+)
 from ..compute import Executor
 from ..cosmology import Cosmology
 from ..inference import make_prior
-from ..learning import StorageError
+from ..learning import NetworkSettings, StorageError
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
 from ..training import Problem, request_of
@@ -37,36 +46,42 @@ def make_solver(configuration: Configuration) -> Solver:
 
 def make_likelihoods(
     configuration: Configuration, solver: Solver, ledger: Ledger, executor: Executor, run: str
-) -> tuple[Likelihood, ...]:
-    """All likelihoods; those whose data are missing are simulated at the fiducial model."""
+) -> tuple[tuple[Likelihood, ...], list[LedgerEntry]]:
+    """All likelihoods; those whose data are missing are simulated at the fiducial model.
+
+    The second part holds the exact solution that the simulation took, if there was one.
+    Raises SolverError when that solution failed.
+    """
     made: list[Likelihood] = []
-    fiducial: dict[str, Any] | None = None
+    solved: list[LedgerEntry] = []
+    fiducial: dict[str, Any] = {}
     for name, options in configuration.likelihoods.items():
         if name not in configuration.missing_data:
             made.append(get_likelihood(name, **options))
             continue
-        if fiducial is None:
-            fiducial = _fiducial(configuration, solver, ledger, executor, run)
+        if not solved:
+            solved.append(_fiducial(configuration, solver, ledger, executor, run))
+            if solved[0].theory is None:
+                raise SolverError(
+                    f"the fiducial model of the simulated data failed: {solved[0].failure}"
+                )
+            fiducial = restrict(solved[0].theory, Request())
         key = jax.random.key(configuration.seed)
         if name == "planck_2018_low_l":
             made.append(_simulated_low_l(fiducial, key))
         else:
             f_sky = float(options.get("f_sky", F_SKY))
             made.append(SimulatedCmb.from_theory(fiducial, f_sky=f_sky, key=key))
-    return tuple(made)
+    return tuple(made), solved
 
 
 def _fiducial(
     configuration: Configuration, solver: Solver, ledger: Ledger, executor: Executor, run: str
-) -> dict[str, Any]:
+) -> LedgerEntry:
     known = {k: v for k, v in configuration.fixed.items() if k in ("m_nu", "N_eff")}
     cosmology = Cosmology.from_parameters({**FIDUCIAL, **known})
     (entry,) = solve_many(solver, [cosmology], Request(), ledger, executor, run)
-    if entry.theory is None:
-        from ..boltzmann import SolverError
-
-        raise SolverError(f"the fiducial model of the simulated data failed: {entry.failure}")
-    return restrict(entry.theory, Request())
+    return entry
 
 
 def _simulated_low_l(theory: dict[str, Any], key: jax.Array) -> Likelihood:
@@ -85,6 +100,15 @@ def _simulated_low_l(theory: dict[str, Any], key: jax.Array) -> Likelihood:
         name="planck_2018_low_l",
     )
     return likelihood.simulate(theory, {}, key)
+
+
+def network_settings(configuration: Configuration) -> NetworkSettings | None:
+    """How the network is made and trained; None for the other kinds of surrogate."""
+    block = configuration.emulator
+    if block.kind != "network":
+        return None
+    given = {} if block.network is None else block.network.model_dump()
+    return NetworkSettings(**given, seed=configuration.seed)
 
 
 def make_problem(

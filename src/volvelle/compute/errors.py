@@ -5,3 +5,7 @@ from ..errors import VolvelleError
 
 class ExecutorError(VolvelleError):
     """An executor cannot run at all: the fault lies with the set-up, not with one task."""
+
+
+class PrecisionError(VolvelleError):
+    """Single precision where double precision is needed."""

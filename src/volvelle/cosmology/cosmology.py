@@ -17,8 +17,7 @@ from .parameters import INPUT_PARAMETERS, PARAMETERS, nearest_names
 Scalar = Float[Array, ""] | float
 
 _ALTERNATIVES = (("h", "theta_star_100"), ("A_s", "sigma8"))
-# Limits refuse nonsense (a wrong unit, a wrong sign), not unusual physics: (name, low, high), both
-# open.
+# Open limits (name, low, high) that refuse nonsense (a wrong unit or sign), not unusual physics.
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("omega_b", 0.0, 1.0),
     ("omega_cdm", -1e-300, 10.0),

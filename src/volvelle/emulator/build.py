@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.compute import require_float64
 from volvelle.emulator.amplitude import Amplitude, amplitude_of
 from volvelle.emulator.basis import principal_components
-from volvelle.emulator.block import Block, output_of, scalings, stack
+from volvelle.emulator.block import Block, Output, output_of, scalings, stack
 from volvelle.emulator.domain import domain_of
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.features import AngularScale, Features, whiten
+from volvelle.emulator.network_block import network_block, ordered
 from volvelle.emulator.noise import combined_noise
-from volvelle.learning import select
+from volvelle.learning import Epochs, NetworkSettings, select
 
 COMPONENT_TOLERANCE = 1e-3  # directions of smaller scatter [sigma of the data] are dropped
 SEARCH_TOLERANCE = 0.02  # smaller ones share hyperparameters [sigma of the data]
 HUBBLE = ("h", "H0")
+NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class BuildReport:
     """What was chosen and how well it predicts solutions that were left out.
 
     ``left_out``: for each training solution, the outputs that the data see as the surrogate
-    predicts them from all the other solutions.
+    predicts them from all the other solutions (a network: from those of the other folds; empty
+    if it was trained without folds).
     """
 
     surrogates: dict[str, str]
@@ -63,7 +68,7 @@ def _features(
     kind: str,
 ) -> Features:
     hubble = [i for i, name in enumerate(parameters) if name in HUBBLE]
-    if not hubble:
+    if not hubble or kind == NETWORK:
         return Features(None, whiten(x, weights))
     theta = np.array([float(t["theta_star_100"]) for t in theories])
     offset, scale = float(np.mean(theta)), float(np.std(theta)) or 1.0
@@ -82,6 +87,16 @@ def _scalings(amplitude: Amplitude, x: np.ndarray) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in pairs]
 
 
+def _sigma(
+    outputs: Sequence[Output],
+    noise: Mapping[str, np.ndarray],
+    theory: Mapping[str, np.ndarray],
+    ln: tuple[float, float],
+) -> np.ndarray:
+    """Noise of the fitted vector [k], at a reference solution."""
+    return np.concatenate([o.forward_noise(noise[o.name], theory[o.name], ln) for o in outputs])
+
+
 def _block(
     names: Sequence[str],
     z: np.ndarray,
@@ -95,12 +110,7 @@ def _block(
 ) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float]]:
     outputs = tuple(output_of(name, theories[0][name]) for name in names)
     y = stack(outputs, theories, ln)
-    sigma = np.concatenate(
-        [
-            o.forward_noise(noise[o.name], theories[reference][o.name], ln[reference])
-            for o in outputs
-        ]
-    )
+    sigma = _sigma(outputs, noise, theories[reference], ln[reference])
     basis, s = principal_components(y, sigma, weights, COMPONENT_TOLERANCE)
     fit = select(z, s, weights, kind, SEARCH_TOLERANCE)
     predicted = np.asarray(jax.vmap(fit.regressor.variance)(jnp.asarray(z))).sum(axis=1)
@@ -123,6 +133,9 @@ def build_emulator(
     noises: Sequence[Mapping[str, np.ndarray]],
     weights: np.ndarray | None = None,
     kind: str = "auto",
+    network: NetworkSettings | None = None,
+    checkpoints: Path | None = None,
+    progress: Epochs | None = None,
 ) -> tuple[Emulator, BuildReport]:
     """Fit an emulator to exact solutions.
 
@@ -130,19 +143,22 @@ def build_emulator(
         parameters: names of the columns of ``x``; fixed: the other parameters' values;
         x: parameters of the solutions [n, d]; theories: their outputs, all with the same names;
         noises: each likelihood's noise per output (``Likelihood.noise``), the metric of the fit;
-        weights: how much an error at each solution matters [n]; kind: see ``learning.select``.
+        weights: how much an error at each solution matters [n];
+        kind: see ``learning.select``; 'network' is the paper's (see ``network_block``), to which
+        ``network`` (its settings), ``checkpoints`` and ``progress`` (see ``fit_network``) belong.
 
     Raises:
         EmulatorError: no solution, or solutions with different outputs.
         LearningError: too few solutions for any surrogate.
     """
+    require_float64("an emulator's fit")
     if len(theories) == 0 or len(theories) != len(x):
         raise EmulatorError(f"{len(x)} points and {len(theories)} solutions; expected as many")
     names = tuple(theories[0])
     if any(tuple(t) != names for t in theories):
         raise EmulatorError("the solutions hold different outputs; restrict them to one request")
     weights = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=float)
-    amplitude = amplitude_of(parameters)
+    amplitude = Amplitude(None, None, None) if kind == NETWORK else amplitude_of(parameters)
     features = _features(parameters, x, theories, weights, kind)
     z = features.batch(x)
     ln = _scalings(amplitude, x)
@@ -152,13 +168,31 @@ def build_emulator(
     surrogates: dict[str, str] = {}
     scores: dict[str, dict[str, float]] = {}
     left_out: list[dict[str, np.ndarray]] = [{} for _ in theories]
-    for key, members in group_outputs(names).items():
+    groups = {"all": names} if kind == NETWORK else group_outputs(names)
+    for key, members in groups.items():
         in_data = bool(seen.intersection(members))
-        block, predictions, surrogates[key], scores[key] = _block(
-            members, z, theories, ln, noise, reference, weights, kind, in_data
-        )
+        if kind == NETWORK:
+            outputs = ordered([output_of(name, theories[0][name]) for name in members])
+            sigma = _sigma(outputs, noise, theories[reference], ln[reference])
+            block, predictions, surrogates[key], scores[key] = network_block(
+                outputs,
+                z,
+                theories,
+                sigma,
+                network or NetworkSettings(),
+                weights,
+                in_data,
+                checkpoints,
+                progress,
+            )
+        else:
+            block, predictions, surrogates[key], scores[key] = _block(
+                members, z, theories, ln, noise, reference, weights, kind, in_data
+            )
         blocks.append(block)
-        if in_data:
+        if not predictions:
+            left_out = []
+        elif in_data:
             for prediction, own in zip(left_out, predictions, strict=True):
                 prediction.update(own)
     physical = np.asarray(jax.vmap(features.physical)(jnp.asarray(x)))

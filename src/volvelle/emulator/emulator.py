@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.compute import require_float64
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.block import Block, scalings
 from volvelle.emulator.domain import Domain
@@ -82,6 +83,7 @@ class Emulator(eqx.Module):
         Raises:
             EmulatorError: a parameter is missing, unknown, or differs from its fixed value.
         """
+        require_float64("the emulator")
         fixed = dict(self.fixed)
         for name, value in parameters.items():
             if name in fixed and not np.isclose(float(value), fixed[name], rtol=1e-12, atol=0.0):
@@ -115,7 +117,7 @@ class Emulator(eqx.Module):
             raise EmulatorError(f"outside={outside!r}; expected 'raise' or 'flag'")
         x = self.vector(parameters)
         distance = self.distance(x)
-        if outside == "raise" and float(distance) > 1.0:
+        if outside == "raise" and not float(distance) <= 1.0:  # NaN is outside too
             raise OutsideDomainError(
                 f"the parameters lie at {float(distance):.2f} times the edge of the region that "
                 "the training solutions cover; solve exactly, train there, or ask with "
@@ -164,7 +166,9 @@ def load_emulator(folder: str | Path) -> tuple[Emulator, dict[str, Any]]:
 
     Raises:
         StorageError: missing or damaged files. EmulatorError: another kind of model.
+        PrecisionError: JAX computes in float32.
     """
+    require_float64("an emulator")
     model, record = load_model(Path(folder))
     if not isinstance(model, Emulator):
         raise EmulatorError(f"{folder} holds a {type(model).__name__}, not an emulator")

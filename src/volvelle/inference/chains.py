@@ -51,7 +51,7 @@ def save_arviz(
     log_prob: np.ndarray,
     log_weights: np.ndarray | None = None,
 ) -> None:
-    """Write samples [c, n, d] as netCDF-4 groups ``posterior`` and ``sample_stats`` (ArviZ layout)."""
+    """Write samples [c, n, d] in ArviZ's layout of netCDF-4 groups."""
     temporary = path.with_name(f".{path.name}.tmp")
     with h5py.File(temporary, "w", track_order=True) as stream:
         sizes = {"chain": samples.shape[0], "draw": samples.shape[1]}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volvelle.inference.adaptation import COVARIANCE, FIXED, WINDOW_END, Moments
 from volvelle.inference.sampler import Info, LogDensity, Sampler
 
 TARGET_ACCEPTANCE = 0.25
-REGULARISATION = 20.0  # unit-matrix samples mixed into the learned covariance
+LEARNING_POWER = -0.6  # of the step number, in the adaptation of the scale (Robbins & Monro 1951)
 
 
 class MetropolisState(eqx.Module):
@@ -22,60 +21,87 @@ class MetropolisState(eqx.Module):
     log_density: Float[Array, ""]
 
 
-class Metropolis(Sampler):
-    """Gaussian proposals of covariance (2.38^2/d) S; scale and S are learned in the warm-up.
+class MetropolisTuning(eqx.Module):
+    """Scale and covariance of the proposal, with what the adaptation remembers."""
 
-    One draw is ``thin`` proposals, so that draws of different samplers are of like worth.
+    log_scale: Float[Array, ""]
+    covariance: Float[Array, "d d"]
+    moments: Moments
+    count: Float[Array, ""]
+
+
+class Metropolis(Sampler):
+    """Gaussian proposals of covariance s^2 S, at first (2.38^2/d) 1; s and S are learned in the
+    warm-up.
+
+    One draw is ``thin`` proposals, so that draws of different samplers are of like worth;
+    ``warmup`` counts proposals.
     """
 
-    warmup: int = eqx.field(static=True, default=2000)
+    warmup: int = eqx.field(static=True, default=6000)
     thin: int = eqx.field(static=True, default=20)
 
-    def tune(self, log_density: LogDensity, z: Array, key: Array) -> tuple[Any, Array]:
-        d = z.shape[0]
+    @property
+    def warmup_steps(self) -> int:
+        return -(-self.warmup // self.thin)
 
-        def one(carry: Any, inputs: Any) -> Any:
-            state, log_scale, mean, scatter = carry
-            k, i = inputs
-            covariance = (scatter + REGULARISATION * jnp.eye(d)) / (i + REGULARISATION)
-            factor = jnp.exp(log_scale) * jnp.linalg.cholesky(covariance)
-            state, accepted = self._move(log_density, factor, k, state)
-            rate = (i + 1.0) ** -0.6
-            log_scale = log_scale + rate * (accepted - TARGET_ACCEPTANCE)
-            delta = state.z - mean
-            mean = mean + delta / (i + 1.0)
-            scatter = scatter + jnp.outer(delta, state.z - mean)
-            return (state, log_scale, mean, scatter), None
-
-        start = (self.init(log_density, z), jnp.log(2.38 / jnp.sqrt(d)), z, jnp.zeros((d, d)))
-        steps = (jax.random.split(key, self.warmup), jnp.arange(self.warmup, dtype=z.dtype))
-        (state, log_scale, _, scatter), _ = jax.lax.scan(one, start, steps)
-        covariance = (scatter + REGULARISATION * jnp.eye(d)) / (self.warmup + REGULARISATION)
-        return jnp.exp(log_scale) * jnp.linalg.cholesky(covariance), state.z
-
-    def _move(
-        self, log_density: LogDensity, factor: Array, key: Array, state: MetropolisState
-    ) -> tuple[MetropolisState, Array]:
-        walk, accept = jax.random.split(key)
-        z = state.z + factor @ jax.random.normal(walk, state.z.shape)
-        value = log_density(z)
-        accepted = jnp.log(jax.random.uniform(accept)) < value - state.log_density
-        new = MetropolisState(
-            jnp.where(accepted, z, state.z), jnp.where(accepted, value, state.log_density)
+    def start(self, dimension: int) -> MetropolisTuning:
+        return MetropolisTuning(
+            jnp.log(2.38 / jnp.sqrt(jnp.asarray(float(dimension)))),
+            jnp.eye(dimension),
+            Moments.empty(dimension),
+            jnp.zeros(()),
         )
-        return new, accepted.astype(z.dtype)
 
     def init(self, log_density: LogDensity, z: Array) -> MetropolisState:
         return MetropolisState(z, log_density(z))
 
     def step(
-        self, log_density: LogDensity, tuned: Any, key: Array, state: MetropolisState
+        self,
+        log_density: LogDensity,
+        tuning: MetropolisTuning,
+        key: Array,
+        state: MetropolisState,
     ) -> tuple[MetropolisState, Info]:
+        factor = jnp.exp(tuning.log_scale) * jnp.linalg.cholesky(tuning.covariance)
+
         def one(carry: MetropolisState, k: Array) -> tuple[MetropolisState, Array]:
-            return self._move(log_density, tuned, k, carry)
+            return _move(log_density, factor, k, carry)
 
         state, accepted = jax.lax.scan(one, state, jax.random.split(key, self.thin))
         return state, Info(jnp.mean(accepted), jnp.asarray(False), jnp.asarray(self.thin))
 
+    def adapt(
+        self, tuning: MetropolisTuning, phase: Array, state: MetropolisState, info: Info
+    ) -> MetropolisTuning:
+        adapts = phase != FIXED
+        rate = jnp.where(adapts, (tuning.count + 1.0) ** LEARNING_POWER, 0.0)
+        log_scale = tuning.log_scale + rate * (info.acceptance - TARGET_ACCEPTANCE)
+        gathers, ends = (phase == COVARIANCE) | (phase == WINDOW_END), phase == WINDOW_END
+        gathered = tuning.moments.add(state.z)
+        covariance = jnp.where(ends, gathered.covariance(tuning.covariance), tuning.covariance)
+        moments = jax.tree.map(
+            lambda old, new: jnp.where(ends, 0.0, jnp.where(gathers, new, old)),
+            tuning.moments,
+            gathered,
+        )
+        return MetropolisTuning(log_scale, covariance, moments, tuning.count + adapts)
+
     def position(self, state: MetropolisState) -> Array:
         return state.z
+
+    def log_density(self, state: MetropolisState) -> Array:
+        return state.log_density
+
+
+def _move(
+    log_density: LogDensity, factor: Array, key: Array, state: MetropolisState
+) -> tuple[MetropolisState, Array]:
+    walk, accept = jax.random.split(key)
+    z = state.z + factor @ jax.random.normal(walk, state.z.shape)
+    value = log_density(z)
+    accepted = jnp.log(jax.random.uniform(accept)) < value - state.log_density
+    new = MetropolisState(
+        jnp.where(accepted, z, state.z), jnp.where(accepted, value, state.log_density)
+    )
+    return new, accepted.astype(z.dtype)

@@ -1,14 +1,15 @@
-"""Pareto-smoothed importance weights (Vehtari, Simpson, Gelman, Yao, Gabry 2024, arXiv:1507.02646)."""
+"""Pareto-smoothed importance weights (Vehtari et al. 2024, arXiv:1507.02646)."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import softmax
 
 SMALLEST_TAIL = 5  # weights; fewer say nothing of the tail
 
 
 def generalised_pareto(excess: np.ndarray) -> tuple[float, float]:
-    """Shape k and scale sigma of positive excesses (Zhang & Stephens 2009, with a weak prior on k)."""
+    """Shape k and scale sigma of positive excesses (Zhang & Stephens 2009, k regularised)."""
     x = np.sort(excess)
     n = len(x)
     size = 30 + int(np.sqrt(n))
@@ -16,8 +17,7 @@ def generalised_pareto(excess: np.ndarray) -> tuple[float, float]:
     grid = 1.0 / x[-1] + (1.0 - np.sqrt(size / (np.arange(1, size + 1) - 0.5))) / (3.0 * quartile)
     shapes = np.mean(np.log1p(-grid[:, None] * x[None]), axis=1)
     likelihood = n * (np.log(-grid / shapes) - shapes - 1.0)
-    weight = 1.0 / np.sum(np.exp(likelihood[None] - likelihood[:, None]), axis=1)
-    theta = float(np.sum(grid * weight) / np.sum(weight))
+    theta = float(np.sum(grid * softmax(likelihood)))
     k = float(np.mean(np.log1p(-theta * x)))
     sigma = -k / theta
     return (n * k + 10 * 0.5) / (n + 10), sigma
@@ -30,7 +30,7 @@ def pareto_smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     Too few or equal weights have no tail: they are returned unchanged with k = nan.
     """
     n = len(log_weights)
-    tail = int(min(0.2 * n, 3.0 * np.sqrt(n)))
+    tail = int(np.ceil(min(0.2 * n, 3.0 * np.sqrt(n))))
     shifted = log_weights - np.max(log_weights)
     order = np.argsort(shifted)
     if tail < SMALLEST_TAIL or np.ptp(shifted[order[-tail - 1 :]]) < 1e-12:

@@ -79,8 +79,11 @@ class Posterior(eqx.Module):
 
     def log_prob_real(self, u: Float[Array, " d"], beta: Any = 1.0) -> Float[Array, ""]:
         """ln density of the unbounded coordinates, Jacobian included."""
-        jacobian = jnp.stack([p.log_jacobian(u[i]) for i, p in enumerate(self.priors)])
-        return self.log_prob(self.from_real(u), beta) + jnp.sum(jacobian)
+        return self.log_prob(self.from_real(u), beta) + self.log_jacobian(u)
+
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        """ln |dx/du| of ``from_real``."""
+        return jnp.sum(jnp.stack([p.log_jacobian(u[i]) for i, p in enumerate(self.priors)]))
 
     def chi2(
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None

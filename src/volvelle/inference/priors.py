@@ -1,4 +1,4 @@
-"""One-dimensional priors: density, support, inverse distribution, and the map from the real line."""
+"""One-dimensional priors: density, support, quantiles, map from the real line."""
 
 from __future__ import annotations
 
@@ -103,10 +103,14 @@ class Normal(Prior):
     lower: float = eqx.field(static=True, default=-float("inf"))
     upper: float = eqx.field(static=True, default=float("inf"))
 
+    @property
+    def _side(self) -> float:
+        """-1 where the support lies above ``loc``: there the mirror image is exact, 1 - ndtr not."""
+        return -1.0 if self.lower > self.loc else 1.0
+
     def _ends(self) -> tuple[Array, Array]:
-        return ndtr((self.lower - self.loc) / self.scale), ndtr(
-            (self.upper - self.loc) / self.scale
-        )
+        ends = [self._side * (end - self.loc) / self.scale for end in self.bounds]
+        return ndtr(min(ends)), ndtr(max(ends))
 
     def log_prob(self, x: Scalar) -> Scalar:
         low, high = self._ends()
@@ -118,7 +122,8 @@ class Normal(Prior):
 
     def quantile(self, p: Scalar) -> Scalar:
         low, high = self._ends()
-        return self.loc + self.scale * ndtri(low + (high - low) * p)
+        share = p if self._side > 0 else 1.0 - p
+        return self.loc + self._side * self.scale * ndtri(low + (high - low) * share)
 
     @property
     def bounds(self) -> tuple[float, float]:

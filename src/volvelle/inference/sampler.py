@@ -1,6 +1,7 @@
 """Markov chains in whitened coordinates: one loop for every sampler.
 
-A sampler has a ``State`` and an ``Info`` of its own and two functions, ``init`` and ``step``.
+A sampler has a ``State``, a tuning and three functions, ``init``, ``step`` and ``adapt``; warm-up and
+sampling are the same compiled loop, as compiling costs more than the steps.
 Chains run in z, with u = mode + L z the posterior's unbounded coordinates and L L^T its Laplace
 covariance, so that a good emulator starts every sampler at unit scale.
 """
@@ -18,16 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.inference.adaptation import FIXED, schedule
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.laplace import Laplace
 from volvelle.inference.posterior import Posterior
 
 State = TypeVar("State")
+Tuning = TypeVar("Tuning")
 LogDensity = Callable[[Float[Array, " d"]], Float[Array, ""]]
 Progress = Callable[[int, int], None]
 
 OVERDISPERSION = 1.5  # of the chains' starting points, in Laplace standard deviations
-CHUNK = 100  # steps between two reports of progress
+CANDIDATES = 20  # starting points tried per chain
+CHUNK = 50  # steps between two reports of progress; the last chunk may run past the last draw
 
 
 class Info(eqx.Module):
@@ -38,29 +42,47 @@ class Info(eqx.Module):
     evaluations: Array
 
 
-class Sampler(eqx.Module, Generic[State]):
+class Sampler(eqx.Module, Generic[State, Tuning]):
     """A Markov kernel with tuning: subclasses are final."""
 
+    @property
     @abstractmethod
-    def tune(self, log_density: LogDensity, z: Array, key: Array) -> tuple[Any, Array]:
-        """Tuned parameters (a pytree of arrays) and the position after the warm-up, from ``z``."""
+    def warmup_steps(self) -> int:
+        """Steps of the warm-up."""
 
     @abstractmethod
-    def init(self, log_density: LogDensity, z: Array) -> Any:
+    def start(self, dimension: int) -> Tuning:
+        """The tuning before the warm-up, a pytree of arrays."""
+
+    @abstractmethod
+    def init(self, log_density: LogDensity, z: Array) -> State:
         """The state at a position."""
 
     @abstractmethod
-    def step(self, log_density: LogDensity, tuned: Any, key: Array, state: Any) -> tuple[Any, Info]:
+    def step(
+        self, log_density: LogDensity, tuning: Tuning, key: Array, state: State
+    ) -> tuple[State, Info]:
         """One transition."""
 
     @abstractmethod
-    def position(self, state: Any) -> Array:
+    def adapt(self, tuning: Tuning, phase: Array, state: State, info: Info) -> Tuning:
+        """The tuning after a step of a phase (see ``adaptation``); unchanged in phase FIXED."""
+
+    @abstractmethod
+    def position(self, state: State) -> Array:
         """The position of a state."""
+
+    @abstractmethod
+    def log_density(self, state: State) -> Array:
+        """ln density of a state, in the coordinates of its position."""
 
 
 @dataclass(frozen=True)
 class Chains:
-    """Samples of the parameters [c, n, d] with their ln posterior [c, n]."""
+    """Samples of the parameters [c, n, d] with their ln posterior [c, n].
+
+    ``acceptance`` and ``divergences`` are of the draws; ``evaluations`` counts the warm-up too.
+    """
 
     names: tuple[str, ...]
     samples: np.ndarray
@@ -75,14 +97,43 @@ class Chains:
         return self.samples.reshape(-1, self.samples.shape[2])
 
 
-def whitened(posterior: Posterior, laplace: Laplace) -> Callable[[Array, Posterior], Array]:
-    """ln density of z; the posterior is an argument, so that equal shapes compile once."""
-    mode, factor = jnp.asarray(laplace.u), jnp.asarray(laplace.factor)
+class Whitened(eqx.Module):
+    """ln density of z, with u = mode + L z."""
 
-    def log_density(z: Array, target: Posterior) -> Array:
-        return target.log_prob_real(mode + factor @ z)
+    posterior: Posterior
+    mode: Float[Array, " d"]
+    factor: Float[Array, "d d"]
 
-    return log_density
+    def __call__(self, z: Float[Array, " d"]) -> Float[Array, ""]:
+        return self.posterior.log_prob_real(self.mode + self.factor @ z)
+
+
+@eqx.filter_jit
+def _init(target: Whitened, sampler: Sampler, z: Array) -> tuple[Any, Array]:
+    states = jax.vmap(lambda p: sampler.init(target, p))(z)
+    return states, jax.vmap(sampler.log_density)(states)
+
+
+@eqx.filter_jit
+def _advance(
+    target: Whitened, sampler: Sampler, carry: Any, key: Array, first: Array, phases: Array
+) -> Any:
+    """Steps ``first``, ``first + 1``, ... of all chains, one per phase."""
+
+    def one(carry: Any, inputs: Any) -> Any:
+        index, phase = inputs
+
+        def single(k: Array, tuning: Any, state: Any) -> Any:
+            state, info = sampler.step(target, tuning, k, state)
+            return (sampler.adapt(tuning, phase, state, info), state), info
+
+        chains = jax.tree.leaves(carry)[0].shape[0]
+        keys = jax.random.split(jax.random.fold_in(key, index), chains)
+        (tuning, states), info = jax.vmap(single)(keys, *carry)
+        z = jax.vmap(sampler.position)(states)
+        return (tuning, states), (z, jax.vmap(sampler.log_density)(states), info)
+
+    return jax.lax.scan(one, carry, (first + jnp.arange(len(phases)), phases))
 
 
 def run_chains(
@@ -99,7 +150,7 @@ def run_chains(
 
     Args:
         laplace: where the chains start and the scale of z; draws: kept per chain;
-        progress: called with (draws done, draws) about every hundred draws.
+        progress: called with (draws done, draws) about every fifty steps, first with 0.
 
     Raises:
         InferenceError: fewer than two chains, no draws, or no finite starting point.
@@ -108,77 +159,61 @@ def run_chains(
         raise InferenceError(
             f"{chains} chains of {draws} draws; give at least 2 chains of 10 draws"
         )
-    density = whitened(posterior, laplace)
-    key, start_key, tune_key = jax.random.split(jax.random.key(seed), 3)
-    starts = _starting_points(posterior, density, start_key, chains, len(posterior.names))
-
-    @eqx.filter_jit
-    def warm_up(target: Posterior, keys: Array, z: Array) -> Any:
-        return jax.vmap(lambda k, p: sampler.tune(lambda q: density(q, target), p, k))(keys, z)
-
-    @eqx.filter_jit
-    def advance(target: Posterior, tuned: Any, keys: Array, states: Any) -> Any:
-        def function(q: Array) -> Array:
-            return density(q, target)
-
-        def one(carry: Any, k: Array) -> Any:
-            def single(kk: Array, state: Any, parameters: Any) -> Any:
-                return sampler.step(function, parameters, kk, state)
-
-            new, info = jax.vmap(single)(jax.random.split(k, chains), carry, tuned)
-            z = jax.vmap(sampler.position)(new)
-            return new, (z, info)
-
-        return jax.lax.scan(one, states, keys)
-
-    tuned, z = warm_up(posterior, jax.random.split(tune_key, chains), starts)
-    states = jax.vmap(lambda p: sampler.init(lambda q: density(q, posterior), p))(z)
-    positions, infos = [], []
-    done = 0
-    while done < draws:
-        size = min(CHUNK, draws - done)
-        key, chunk_key = jax.random.split(key)
-        states, (z, info) = advance(posterior, tuned, jax.random.split(chunk_key, size), states)
-        positions.append(np.asarray(z))
-        infos.append(jax.tree.map(np.asarray, info))
-        done += size
+    target = Whitened(posterior, jnp.asarray(laplace.u), jnp.asarray(laplace.factor))
+    key, start_key = jax.random.split(jax.random.key(seed))
+    states = _starting_states(target, sampler, start_key, chains)
+    d = len(posterior.names)
+    # an explicit dtype: a weakly typed array would compile the loop twice
+    tuning = jax.tree.map(
+        lambda a: jnp.full((chains, *a.shape), a, dtype=a.dtype), sampler.start(d)
+    )
+    warm = sampler.warmup_steps
+    phases = np.full(-(-(warm + draws) // CHUNK) * CHUNK, FIXED)
+    phases[:warm] = schedule(warm)
+    carry = (tuning, states)
+    parts: list[Any] = []
+    for first in range(0, len(phases), CHUNK):
+        part = jnp.asarray(phases[first : first + CHUNK])
+        carry, traced = _advance(target, sampler, carry, key, jnp.asarray(first), part)
+        parts.append(jax.tree.map(np.asarray, traced))
         if progress is not None:
-            progress(done, draws)
-    return _collect(posterior, laplace, np.concatenate(positions), infos)
-
-
-def _starting_points(
-    posterior: Posterior, density: Callable, key: Array, chains: int, d: int
-) -> Array:
-    candidates = OVERDISPERSION * jax.random.normal(key, (20 * chains, d))
-    values = np.asarray(jax.jit(jax.vmap(lambda z: density(z, posterior)))(candidates))
-    finite = np.where(np.isfinite(values))[0]
-    if len(finite) < chains:
-        raise InferenceError(
-            f"only {len(finite)} of {20 * chains} starting points around the maximum have a finite "
-            "posterior; check the priors near the maximum"
-        )
-    return candidates[finite[:chains]]
-
-
-def _collect(posterior: Posterior, laplace: Laplace, z: np.ndarray, infos: list[Info]) -> Chains:
-    z = np.swapaxes(z, 0, 1)
-    u = laplace.u + z @ laplace.factor.T
-    flat = jnp.asarray(u.reshape(-1, u.shape[2]))
-
-    @eqx.filter_jit
-    def both(target: Posterior, points: Array) -> tuple[Array, Array]:
-        x = jax.vmap(target.from_real)(points)
-        return x, jax.vmap(target.log_prob)(x)
-
-    parts = [both(posterior, part) for part in jnp.array_split(flat, max(1, len(flat) // 1000))]
-    x = np.concatenate([np.asarray(p[0]) for p in parts])
-    log_prob = np.concatenate([np.asarray(p[1]) for p in parts])
+            progress(min(max(first + CHUNK - warm, 0), draws), draws)
+    z, log_density, info = jax.tree.map(lambda *a: np.concatenate(a), *parts)
+    kept = slice(warm, warm + draws)
+    samples, log_prob = _parameters(posterior, laplace, z[kept], log_density[kept])
     return Chains(
         posterior.names,
-        x.reshape(u.shape),
-        log_prob.reshape(u.shape[:2]),
-        float(np.mean(np.concatenate([i.acceptance for i in infos]))),
-        int(sum(np.sum(i.divergent) for i in infos)),
-        int(sum(np.sum(i.evaluations) for i in infos)),
+        samples,
+        log_prob,
+        float(np.mean(info.acceptance[kept])),
+        int(np.sum(info.divergent[kept])),
+        int(np.sum(info.evaluations[: warm + draws])),
     )
+
+
+def _starting_states(target: Whitened, sampler: Sampler, key: Array, chains: int) -> Any:
+    """States at the first ``chains`` of many over-dispersed points that the posterior allows."""
+    shape = (CANDIDATES * chains, len(target.mode))
+    states, values = _init(target, sampler, OVERDISPERSION * jax.random.normal(key, shape))
+    finite = np.where(np.isfinite(np.asarray(values)))[0]
+    if len(finite) < chains:
+        raise InferenceError(
+            f"only {len(finite)} of {shape[0]} starting points around the maximum have a finite "
+            "posterior; check the priors near the maximum"
+        )
+    return jax.tree.map(lambda a: a[finite[:chains]], states)
+
+
+@eqx.filter_jit
+def _from_real(posterior: Posterior, u: Array) -> tuple[Array, Array]:
+    return jax.vmap(posterior.from_real)(u), jax.vmap(posterior.log_jacobian)(u)
+
+
+def _parameters(
+    posterior: Posterior, laplace: Laplace, z: np.ndarray, log_density: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters [c, n, d] and ln posterior [c, n] of positions [n, c, d] and their ln density."""
+    u = laplace.u + np.swapaxes(z, 0, 1) @ laplace.factor.T
+    x, log_jacobian = _from_real(posterior, jnp.asarray(u.reshape(-1, u.shape[2])))
+    log_prob = log_density.T - np.asarray(log_jacobian).reshape(u.shape[:2])
+    return np.array(x).reshape(u.shape), log_prob

@@ -1,22 +1,33 @@
 """What every learned part shares: surrogates, networks, training, selection, storage."""
 
+from volvelle.learning.activation import AlsingActivation
 from volvelle.learning.errors import LearningError, StorageError
+from volvelle.learning.fit import Epochs, NetworkSettings, fit_network
 from volvelle.learning.gaussian_process import GaussianProcess, fit_gaussian_process
+from volvelle.learning.losses import LOSSES, loss_weights
+from volvelle.learning.network import Network
 from volvelle.learning.polynomial import Polynomial, fit_polynomial
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.selection import Selected, select
 from volvelle.learning.storage import load_model, save_model, storable, write_atomically
 
 __all__ = [
+    "LOSSES",
+    "AlsingActivation",
+    "Epochs",
     "GaussianProcess",
     "LearningError",
+    "Network",
+    "NetworkSettings",
     "Polynomial",
     "Regressor",
     "Selected",
     "StorageError",
     "fit_gaussian_process",
+    "fit_network",
     "fit_polynomial",
     "load_model",
+    "loss_weights",
     "save_model",
     "select",
     "storable",

@@ -1,6 +1,7 @@
 """Gaussian process on a polynomial mean: the surrogate for tens to hundreds of solutions.
 
-s_j(x) = h(x) . beta_j + f_j(x), f_j ~ GP(0, v_j k_j), k_j(x, x') = exp(-|(x - x')/l_j|^2 / 2) + g_j [x = x'],
+s_j(x) = h(x) . beta_j + f_j(x), f_j ~ GP(0, v_j k_j),
+k_j(x, x') = exp(-|(x - x')/l_j|^2 / 2) + g_j [x = x'],
 with a flat prior on beta (Rasmussen & Williams 2006, section 2.7). The length scales l_j and the
 nugget g_j of each coefficient maximise the restricted likelihood times weak log-normal priors.
 """
@@ -121,7 +122,7 @@ def fit_gaussian_process(
     Args:
         x: features [n, d], of order one; s: coefficients [n, m]; degree: of the polynomial mean;
         tolerance: coefficients whose standard deviation is below it, in their own unit, take the
-            hyperparameters of the last one above it (they do not matter, and are not worth a search).
+            hyperparameters of the last one above it (they are not worth a search).
 
     Raises:
         LearningError: too few solutions for the mean, or coinciding points.

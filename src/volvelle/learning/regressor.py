@@ -20,4 +20,4 @@ class Regressor(eqx.Module):
 
     @abstractmethod
     def variance(self, x: Float[Array, " d"]) -> Float[Array, " m"]:
-        """Predicted mean-square error of each coefficient at ``x``, in the coefficients' unit squared."""
+        """Predicted mean-square error of each coefficient at ``x``, in its unit squared."""

@@ -1,8 +1,8 @@
 """Weights in safetensors, structure in JSON, both hashed: no pickle, no eval.
 
-A model is a tree of ``equinox`` modules. Arrays go to ``weights-HASH.safetensors`` under their path in
-the tree; everything else (class names, static fields) goes to ``model.json``, which holds the
-SHA-256 of the weights. Only classes marked ``@storable`` can be written or read.
+A model is a tree of ``equinox`` modules. Arrays go to ``weights-HASH.safetensors`` under
+their path in the tree; everything else (class names, static fields) goes to ``model.json``, which
+holds the SHA-256 of the weights. Only classes marked ``@storable`` can be written or read.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
             object.__setattr__(model, f.name, values[f.name])
         return model
     if "tensor" in node:
+        if node["tensor"] not in tensors:
+            raise StorageError(f"the stored model lacks the array {node['tensor']!r}")
         return jnp.asarray(tensors[node["tensor"]])
     if "tuple" in node:
         return tuple(_decode(v, tensors) for v in node["tuple"])
@@ -129,20 +131,21 @@ def load_model(folder: Path) -> tuple[Any, dict[str, Any]]:
         content = json.loads((folder / "model.json").read_text())
         weights_path = folder / str(content["weights"])
         weights = weights_path.read_bytes()
+        expected, structure, record = (content[k] for k in ("weights_sha256", "model", "record"))
     except FileNotFoundError as error:
         raise StorageError(
             f"{folder} holds no stored model: {error.filename} is missing"
         ) from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{folder / 'model.json'} is damaged ({error}); train again") from error
     if content.get("format") != FORMAT:
         raise StorageError(
             f"{folder} has format {content.get('format')!r}, this version reads {FORMAT}"
         )
     digest = hashlib.sha256(weights).hexdigest()
-    if digest != content["weights_sha256"]:
+    if digest != expected:
         raise StorageError(
             f"{weights_path} is damaged: SHA-256 {digest[:12]}..., expected "
-            f"{content['weights_sha256'][:12]}...; train again or copy the folder anew"
+            f"{expected[:12]}...; train again or copy the folder anew"
         )
-    return _decode(content["model"], load(weights)), content["record"]
+    return _decode(structure, load(weights)), record

@@ -1,5 +1,6 @@
 """Data vectors in, log-likelihoods out; each differentiable in the theory."""
 
+from ..compute import PrecisionError
 from .bandpowers import Bandpowers, Binning
 from .bao import Bao
 from .base import Likelihood, NuisanceParameter
@@ -9,7 +10,6 @@ from .errors import (
     LikelihoodError,
     LikelihoodOptionError,
     NuisanceError,
-    PrecisionError,
     TheoryError,
     UnknownLikelihoodError,
 )

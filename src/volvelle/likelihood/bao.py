@@ -15,13 +15,13 @@ from jaxtyping import Array, Float
 
 from .. import data
 from ..boltzmann import BACKGROUND_Z, Request
+from ..compute import require_float64
 from .base import (
     Likelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
-    require_float64,
 )
 from .errors import DataFormatError
 from .gaussian_algebra import conditional_sigma, noise_of_nodes, whitening

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ..boltzmann import Request
-from .errors import NuisanceError, PrecisionError, TheoryError
+from ..compute import PrecisionError, require_float64
+from .errors import NuisanceError, TheoryError
 
 Theory = Mapping[str, Any]
 Nuisance = Mapping[str, Any]
@@ -87,15 +88,6 @@ class Likelihood(eqx.Module):
     def chi2(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
         """-2 (log_prob - max_log_prob); arguments as for `log_prob`."""
         return -2.0 * (self.log_prob(theory, nuisance) - self.max_log_prob)
-
-
-def require_float64(who: str) -> None:
-    """Raise PrecisionError unless JAX computes in double precision."""
-    if jnp.result_type(float) != jnp.float64:
-        raise PrecisionError(
-            f"{who} needs float64 and JAX computes in float32; call "
-            'jax.config.update("jax_enable_x64", True) before anything else'
-        )
 
 
 def read_output(theory: Theory, name: str, who: str, size: int | None = None) -> Array:

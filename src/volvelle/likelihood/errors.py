@@ -25,9 +25,5 @@ class NuisanceError(LikelihoodError):
     """A nuisance parameter of the likelihood was not given."""
 
 
-class PrecisionError(LikelihoodError):
-    """Single precision where double precision is needed."""
-
-
 class DataFormatError(LikelihoodError):
     """A data file does not have the layout that the likelihood reads."""

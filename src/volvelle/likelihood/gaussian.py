@@ -17,13 +17,13 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ..boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, Request
 from ..boltzmann.request import BACKGROUND, POWER, SCALARS, SPECTRA
+from ..compute import require_float64
 from .base import (
     Likelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
-    require_float64,
 )
 from .errors import DataFormatError, LikelihoodOptionError, TheoryError
 from .gaussian_algebra import conditional_sigma, noise_of_means, whitening

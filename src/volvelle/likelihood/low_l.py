@@ -17,13 +17,13 @@ from jaxtyping import Array, Float
 
 from .. import data
 from ..boltzmann import Request
+from ..compute import require_float64
 from .base import (
     Likelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
-    require_float64,
 )
 from .errors import DataFormatError, LikelihoodOptionError
 from .gaussian_algebra import noise_of_means

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from .. import data
 from ..boltzmann import Request
+from ..compute import require_float64
 from .bandpowers import L_MAX, L_MIN, N_BINS, OUTPUTS, Bandpowers, Binning
 from .base import (
     Likelihood,
@@ -23,7 +24,6 @@ from .base import (
     Theory,
     read_nuisance,
     read_output,
-    require_float64,
 )
 from .errors import DataFormatError, LikelihoodOptionError
 

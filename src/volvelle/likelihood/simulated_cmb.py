@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..boltzmann import Request
+from ..compute import require_float64
 from .bandpowers import L_MAX, N_BINS, OUTPUTS, Bandpowers, Binning
 from .base import (
     Likelihood,
@@ -24,7 +25,6 @@ from .base import (
     NuisanceParameter,
     Theory,
     read_output,
-    require_float64,
 )
 from .errors import LikelihoodOptionError
 from .plik_lite import CALIBRATION, calibrated_model, requirement

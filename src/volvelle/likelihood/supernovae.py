@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from .. import data
 from ..boltzmann import Request
+from ..compute import require_float64
 from .bao import reference_background
 from .base import (
     Likelihood,
@@ -22,7 +23,6 @@ from .base import (
     NuisanceParameter,
     Theory,
     read_output,
-    require_float64,
 )
 from .errors import DataFormatError
 from .gaussian_algebra import noise_of_nodes, whitening

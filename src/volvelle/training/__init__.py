@@ -7,6 +7,7 @@ from volvelle.training.certificate import (
     certify,
     smooth_log_weights,
 )
+from volvelle.training.connect import Connect, ConnectSettings, ConnectStage
 from volvelle.training.design import (
     initial_design,
     latin_hypercube,
@@ -18,6 +19,9 @@ from volvelle.training.problem import Exact, Problem, request_of
 
 __all__ = [
     "Certificate",
+    "Connect",
+    "ConnectSettings",
+    "ConnectStage",
     "Exact",
     "ParameterShift",
     "Problem",

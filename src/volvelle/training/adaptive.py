@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.boltzmann import LedgerEntry, failure_summary
+from volvelle.boltzmann import LedgerEntry
 from volvelle.emulator import BuildReport, Emulator, build_emulator
 from volvelle.inference import explore
+from volvelle.learning import Epochs, NetworkSettings
 from volvelle.training.design import (
     gaussian_start,
     initial_design,
     nearest_neighbour_filter,
     spread_out,
 )
-from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
-from volvelle.training.problem import Exact, posterior_batch
+from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
 from volvelle.training.weights import (
     effective_number,
     tempered_weights,
@@ -35,7 +35,6 @@ from volvelle.training.weights import (
     weights_at,
 )
 
-FAILURE_LIMIT = 0.2  # of all solutions asked for
 LOWEST_TEMPERATURE = 2.0  # the training set reaches beyond the posterior's 3 sigma
 HIGHEST_TEMPERATURE = 1e5
 TRUSTED_ERROR = 0.15  # explore where the error of ln L is below this fraction of its own range
@@ -43,6 +42,7 @@ WALKERS = 96
 STEPS = 300
 REACH = 1.3  # exploration may go this far beyond the solved region, so that it can grow
 WARM = "warm start"
+FAILED = "failed certificate"
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
 
@@ -53,7 +53,8 @@ class TrainingSettings:
     ``accuracy``: largest shift of any mean, two errors included [sigma]; ``certificate_points``:
     exact solutions that will certify it, which sets the scatter of ln L that can be afforded;
     ``initial`` and ``batch``: solutions at the start and per iteration (None: from the dimension);
-    ``width``: half width of the reference box in ref.scale; ``kind``: of surrogate.
+    ``width``: half width of the reference box in ref.scale; ``kind``: of surrogate; ``network``:
+    how one of kind 'network' is made.
     """
 
     kind: str = "auto"
@@ -64,6 +65,7 @@ class TrainingSettings:
     width: float = 1.0
     seed: int = 1
     certificate_points: int = 100
+    network: NetworkSettings | None = None
 
     @property
     def scatter_target(self) -> float:
@@ -83,6 +85,7 @@ class Trainer:
     settings: TrainingSettings
     folder: Path
     say: Callable[[str], None] = lambda text: None
+    epochs: Epochs | None = None
     iterations: list[Iteration] = field(default_factory=list)
     x: np.ndarray = field(init=False)
     theories: list[dict[str, Any]] = field(default_factory=list)
@@ -121,20 +124,21 @@ class Trainer:
         stored = load_iterations(self.folder)
         while True:
             number = len(self.iterations)
-            iteration = stored[number] if number < len(stored) else self._propose(number, warm)
+            known = number < len(stored) and stored[number].reason != FAILED
+            iteration = stored[number] if known else self._propose(number, warm)
             if iteration is None:
                 return False
-            if number >= len(stored):
+            if not known:
                 save_iteration(self.folder, iteration)
             self._advance(iteration)
             if self._satisfied():
                 return True
 
-    def add(self, x: np.ndarray, reason: str) -> None:
-        """Take further solved points in (those of a failed certificate) and refit."""
+    def add(self, x: np.ndarray) -> None:
+        """Take the points of a failed certificate in and refit."""
         stored = load_iterations(self.folder)
         number = len(self.iterations)
-        iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), reason)
+        iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), FAILED)
         if number < len(stored):
             iteration = stored[number]
         else:
@@ -188,12 +192,7 @@ class Trainer:
     def _solve(self, points: np.ndarray) -> None:
         entries = self.exact.solve(points)
         self.asked.extend(entries)
-        failed, message = failure_summary(self.asked)
-        if failed > FAILURE_LIMIT * len(self.asked):
-            raise TrainingError(
-                f"{failed} of {len(self.asked)} exact solutions failed, more than "
-                f"{FAILURE_LIMIT:.0%}; the commonest message is: {message}"
-            )
+        refuse_many_failures(self.asked)
         good = [i for i, entry in enumerate(entries) if not entry.failed]
         theories = [self.exact.theory(entries[i]) for i in good]
         values = [
@@ -215,6 +214,9 @@ class Trainer:
             [likelihood.noise() for likelihood in problem.likelihoods],
             weights,
             self.settings.kind,
+            self.settings.network,
+            self.folder / "network",
+            self.epochs,
         )
         predicted = np.array(
             [
@@ -287,7 +289,7 @@ class Trainer:
         return weighted_std(error, weights) if np.all(np.isfinite(error)) else None
 
     def _movement(self, old: Emulator | None, iteration: Iteration) -> float:
-        """Largest shift of a mean between the previous emulator's posterior and the new one's [sigma]."""
+        """Largest shift of a mean from the previous emulator's posterior to this one's [sigma]."""
         if old is None or self.emulator is None or len(iteration.walkers) < 10:
             return float("inf")
         problem = self.exact.problem

@@ -15,7 +15,7 @@ import numpy as np
 
 from volvelle.boltzmann import LedgerEntry
 from volvelle.inference import Chains, Posterior, pareto_smooth
-from volvelle.training.problem import Exact, posterior_batch
+from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
 
 BOOTSTRAP = 2000
 ERROR_FRACTION = 0.2  # of the limit: points are added until every shift's error is below it
@@ -170,6 +170,9 @@ def certify(
         derived: scalar outputs to certify as well, where the posterior determines them;
         limit: of |shift| + 2 errors [sigma]; points: solved at first; max_points: at most;
         avoid: points that were trained on, never used here [m, d].
+
+    Raises:
+        TrainingError: more than a fifth of the solutions fail.
     """
     order = fresh_points(chains, avoid, seed)
     problem = exact.problem
@@ -185,6 +188,7 @@ def certify(
         say(f"certificate: {len(chosen)} exact solutions")
         new = exact.solve(chosen[len(entries) :])
         entries.extend(new)
+        refuse_many_failures(entries)
         good = np.array([not entry.failed for entry in entries])
         x = chosen[good]
         theories = [exact.theory(entry) for entry in entries if not entry.failed]

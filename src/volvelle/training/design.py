@@ -39,7 +39,7 @@ def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndar
 
 
 def latin_hypercube(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
-    """Points [n, d] of a Latin hypercube in the reference box, as in Nygaard et al. 2022, section 3."""
+    """Points [n, d] of a Latin hypercube in the reference box (Nygaard et al. 2022, section 3)."""
     k = problem.n_theory
     bounds = np.array([prior.bounds for prior in problem.priors])[:k]
     lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
@@ -83,7 +83,7 @@ def _neighbour_distances(points: np.ndarray, neighbours: int) -> tuple[np.ndarra
 
 
 def spread_out(candidates: np.ndarray, old: np.ndarray, n: int) -> list[int]:
-    """Indices of ``n`` candidates, each the farthest from all points chosen before and from ``old``.
+    """Indices of ``n`` candidates, each the farthest from ``old`` and all chosen before it.
 
     Args:
         candidates: whitened points [c, d]; old: whitened points [m, d].

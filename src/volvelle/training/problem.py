@@ -17,6 +17,7 @@ from volvelle.boltzmann import (
     LedgerEntry,
     Request,
     Solver,
+    failure_summary,
     restrict,
     solve_many,
 )
@@ -24,6 +25,9 @@ from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
 from volvelle.inference import Posterior, Prior
 from volvelle.likelihood import Likelihood
+from volvelle.training.errors import TrainingError
+
+FAILURE_LIMIT = 0.2  # of all solutions asked for
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,25 @@ def _no_theory(x: Any) -> Mapping[str, Any]:
 
 
 def request_of(likelihoods: Sequence[Likelihood]) -> Request:
-    """What to ask of the solver: the default outputs (CMB to l = 2508, background) and all that
-    the likelihoods read, so that one solution serves the next data set too."""
-    return reduce(lambda a, b: a.union(b), (like.requires for like in likelihoods), Request())
+    """What to ask of the solver: all that the likelihoods read, the background, and, if any of
+    them reads a spectrum, the CMB to l = 2508, so that one solution serves the next data set too.
+    """
+    needs = reduce(
+        lambda a, b: a.union(b),
+        (likelihood.requires for likelihood in likelihoods),
+        Request(spectra=(), background=True),
+    )
+    return needs.union(Request()) if needs.spectra else needs
+
+
+def refuse_many_failures(entries: Sequence[LedgerEntry]) -> None:
+    """Raise TrainingError, with the commonest message, if more than a fifth failed."""
+    failed, message = failure_summary(entries)
+    if failed > FAILURE_LIMIT * len(entries):
+        raise TrainingError(
+            f"{failed} of {len(entries)} exact solutions failed, more than {FAILURE_LIMIT:.0%}; "
+            f"the commonest message is: {message}"
+        )
 
 
 @dataclass
@@ -112,12 +132,11 @@ class Exact:
     executor: Executor
     run: str
     progress: Callable[..., None] | None = None
-    entries: dict[bytes, LedgerEntry] = field(default_factory=dict)
 
     def solve(self, x: np.ndarray) -> list[LedgerEntry]:
         """Ledger entries of points [n, d], in order; failures are entries too."""
         cosmologies = [self.problem.cosmology(row) for row in x]
-        found = solve_many(
+        return solve_many(
             self.problem.solver,
             cosmologies,
             self.problem.request,
@@ -126,22 +145,11 @@ class Exact:
             self.run,
             self.progress,
         )
-        for row, entry in zip(x, found, strict=True):
-            self.entries[self.key(row)] = entry
-        return found
-
-    def key(self, x: np.ndarray) -> bytes:
-        """Identity of the model at a point: the bytes of its theory parameters."""
-        return np.ascontiguousarray(x[: self.problem.n_theory], dtype=float).tobytes()
 
     def theory(self, entry: LedgerEntry) -> dict[str, Any]:
         """The outputs of a successful entry, cut to the request, in its order."""
         assert entry.theory is not None, "a failure has no theory"
         return restrict(entry.theory, self.problem.request)
-
-    def paid(self, entry: LedgerEntry) -> bool:
-        """Whether this run paid for the solution."""
-        return entry.run == self.run
 
 
 def posterior_batch(posterior: Posterior, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""One network for all outputs, as in CONNECT: the block of an emulator of kind 'network'.
+
+Nothing is taken out of the spectra first and the parameters enter as they are sampled: this is the
+paper's baseline. The network is trained on all solutions but the few that decide when to stop;
+left-out predictions come from cross-validation, one more training per fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from volvelle.emulator.block import Block, Output, stack
+from volvelle.emulator.nodes import joined_basis
+from volvelle.learning import Epochs, NetworkSettings, fit_network, loss_weights
+
+NO_SCALING = (0.0, 0.0)
+
+
+def ordered(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """Spectra in l first, as ``joined_basis`` wants them."""
+    return tuple(sorted(outputs, key=lambda o: o.transform not in ("cmb", "potential")))
+
+
+def network_block(
+    outputs: Sequence[Output],
+    z: np.ndarray,
+    theories: Sequence[dict[str, np.ndarray]],
+    sigma: np.ndarray,
+    settings: NetworkSettings,
+    weights: np.ndarray,
+    in_data: bool,
+    checkpoints: Path | None = None,
+    progress: Epochs | None = None,
+) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float]]:
+    """Train a network on solutions.
+
+    Args:
+        outputs: in the order of ``ordered``; z: features [n, d];
+        sigma: noise of the fitted vector [k], the metric in which errors are reported;
+        weights: how much an error at each solution matters [n], in the score only: the paper's
+            loss counts all solutions alike; checkpoints: folder, see ``fit_network``.
+
+    Returns:
+        The block, for each solution its outputs as predicted by a network that never saw it
+        (none without folds), the network's name, and the mean Delta chi2 of these predictions.
+
+    Raises:
+        LearningError: too few solutions.
+    """
+    y = stack(outputs, theories, [NO_SCALING] * len(theories))
+    basis, s, ell = joined_basis(outputs, y, sigma)
+    loss = loss_weights(settings.loss, ell)
+    network, _ = fit_network(z, s, settings, loss, checkpoints, progress)
+    # Delta chi2 of a unit error of one coefficient, the others being right
+    middle = basis.decode(jnp.zeros(s.shape[1]))
+    rows = np.asarray(jax.vmap(basis.decode)(jnp.eye(s.shape[1])) - middle)
+    unit = np.sum((rows / sigma) ** 2, axis=1)
+    block = Block(tuple(outputs), basis, network, jnp.asarray(1.0), jnp.asarray(unit), in_data)
+    name = f"network ({settings.depth} x {settings.width}, {settings.loss})"
+    if settings.folds == 0:
+        return block, [], name, {}
+    predicted = _cross_validate(z, s, settings, loss, checkpoints, progress)
+    vectors = np.asarray(jax.vmap(basis.decode)(jnp.asarray(predicted)))
+    chi2 = np.sum(((vectors - y) / sigma) ** 2, axis=1)
+    score = float(np.average(chi2, weights=weights))
+    expected = max(float(unit @ np.asarray(network.residual)), 1e-300)
+    block = replace(block, calibration=jnp.asarray(score / expected))
+    return block, [_named(block, row) for row in vectors], name, {name: score}
+
+
+def _named(block: Block, vector: np.ndarray) -> dict[str, np.ndarray]:
+    parts: dict[str, Any] = block.split(jnp.asarray(vector), NO_SCALING)
+    return {name: np.asarray(value) for name, value in parts.items()}
+
+
+def _cross_validate(
+    z: np.ndarray,
+    s: np.ndarray,
+    settings: NetworkSettings,
+    loss: np.ndarray,
+    checkpoints: Path | None,
+    progress: Epochs | None,
+) -> np.ndarray:
+    """Coefficients [n, m] of each solution by a network that was trained without its fold."""
+    fold = np.random.default_rng([settings.seed, 0]).permutation(len(z)) % settings.folds
+    predicted = np.empty_like(s)
+    for number in range(settings.folds):
+        apart = fold == number
+        own = replace(settings, seed=settings.seed + 1 + number)
+        network, _ = fit_network(z[~apart], s[~apart], own, loss, checkpoints, progress)
+        predicted[apart] = np.asarray(jax.vmap(network)(jnp.asarray(z[apart])))
+    return predicted

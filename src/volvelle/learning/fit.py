@@ -1,0 +1,247 @@
+"""Training of a network: Adam on minibatches, early stopping, checkpoints.
+
+Every random choice of an epoch follows from the seed and the epoch's number, and a checkpoint holds
+the whole state of the optimiser: a training that was killed and is repeated ends in the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from volvelle.learning.errors import LearningError, StorageError
+from volvelle.learning.network import Network, Perceptron, initial_perceptron
+from volvelle.learning.storage import write_atomically
+
+FORMAT = 1  # of a checkpoint; it enters the digest, so that another format is never read
+CHECKPOINT_SECONDS = 2.0  # [s] between two checkpoints; a kill loses that or the epoch in flight
+ADAM = optax.scale_by_adam()  # the rate is applied outside, so that a step compiles once
+MINIMUM = 8  # solutions, so that the held-out ones mean something
+
+Epochs = Callable[[int, int, float], None]
+"""Called as ``epochs(epoch, epochs, held-out loss)`` after every epoch."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network of the paper and how it is trained.
+
+    ``depth`` and ``width``: hidden layers and nodes in each; ``epochs``: passes through the
+    training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start, lowered to
+    zero along a cosine; ``loss``: see ``loss_weights``; ``held_out``: fraction of the solutions
+    that decides when to stop; ``patience``: epochs without a better held-out loss before stopping;
+    ``folds``: parts of the cross-validation that gives left-out predictions.
+    """
+
+    depth: int = 6
+    width: int = 512
+    epochs: int = 300
+    batch: int = 32
+    learning_rate: float = 1e-3
+    loss: str = "cosmic_variance"
+    held_out: float = 0.1
+    patience: int = 100
+    folds: int = 4
+    seed: int = 1
+
+
+@dataclass
+class _State:
+    """All that the next epoch depends on."""
+
+    perceptron: Perceptron
+    optimiser: Any
+    best: Perceptron
+    best_loss: float
+    best_epoch: int
+    epoch: int
+    losses: list[float]
+
+    def finished(self, settings: NetworkSettings) -> bool:
+        return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
+
+
+def _loss(perceptron: Perceptron, x: Array, s: Array, weights: Array) -> Array:
+    return jnp.mean(weights * (jax.vmap(perceptron)(x) - s) ** 2)
+
+
+@eqx.filter_jit
+def _held_out_loss(perceptron: Perceptron, x: Array, s: Array, weights: Array) -> Array:
+    return _loss(perceptron, x, s, weights)
+
+
+@partial(jax.jit, donate_argnums=(0, 1))
+def _step(
+    perceptron: Perceptron, optimiser: Any, rate: Array, x: Array, s: Array, weights: Array
+) -> tuple[Perceptron, Any]:
+    gradient = jax.grad(_loss)(perceptron, x, s, weights)
+    update, optimiser = ADAM.update(gradient, optimiser)
+    new = jax.tree.map(lambda p, u: p - rate * u, perceptron, update)
+    return new, optimiser
+
+
+def fit_network(
+    x: np.ndarray,
+    s: np.ndarray,
+    settings: NetworkSettings,
+    weights: np.ndarray | None = None,
+    folder: Path | None = None,
+    progress: Epochs | None = None,
+) -> tuple[Network, list[float]]:
+    """Train a network; returns it with the held-out loss after every epoch.
+
+    Args:
+        x: features [n, d]; s: standardised coefficients [n, m];
+        weights: of each coefficient in the loss [m], see ``loss_weights``; all one by default;
+        folder: where checkpoints go, each under the hash of data and settings; a training that is
+            stored there goes on, or is read if it is complete.
+
+    Raises:
+        LearningError: too few solutions, or a loss that is not finite.
+        StorageError: a damaged checkpoint.
+    """
+    n = len(x)
+    if n < MINIMUM:
+        raise LearningError(
+            f"a network needs at least {MINIMUM} solutions, got {n}; solve more points"
+        )
+    loss = np.ones(s.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    inputs = ((x - centre) / scale).astype(np.float32)
+    path = None if folder is None else folder / f"{_digest(x, s, loss, settings)}.safetensors"
+    order = np.random.default_rng([settings.seed, n]).permutation(n)
+    held = order[: max(2, round(settings.held_out * n))]
+    kept = order[len(held) :]
+    state = _train(
+        inputs, s.astype(np.float32), kept, held, loss.astype(np.float32), settings, path, progress
+    )
+    predicted = np.asarray(jax.vmap(state.best)(jnp.asarray(inputs[held])), dtype=float)
+    residual = np.mean((predicted - s[held]) ** 2, axis=0)
+    network = Network(jnp.asarray(centre), jnp.asarray(scale), state.best, jnp.asarray(residual))
+    return network, state.losses
+
+
+def _train(
+    x: np.ndarray,
+    s: np.ndarray,
+    kept: np.ndarray,
+    held: np.ndarray,
+    weights: np.ndarray,
+    settings: NetworkSettings,
+    path: Path | None,
+    progress: Epochs | None,
+) -> _State:
+    batch = min(settings.batch, len(kept))
+    steps = -(-len(kept) // batch)
+    state = _initial(x.shape[1], s.shape[1], settings)
+    if path is not None and path.exists():
+        state = _restore(path, state)
+    loss, held_x, held_s = jnp.asarray(weights), jnp.asarray(x[held]), jnp.asarray(s[held])
+    saved = time.monotonic()
+    while not state.finished(settings):
+        rng = np.random.default_rng([settings.seed, 1 + state.epoch])
+        # the last batch is filled up from the first, so that every step has the same shape
+        shuffled = np.resize(rng.permutation(kept), steps * batch)
+        rates = _rates(settings, state.epoch, steps)
+        for rate, rows in zip(rates, shuffled.reshape(steps, batch), strict=True):
+            state.perceptron, state.optimiser = _step(
+                state.perceptron, state.optimiser, rate, x[rows], s[rows], loss
+            )
+        value = float(_held_out_loss(state.perceptron, held_x, held_s, loss))
+        _record(state, value)
+        if progress is not None:
+            progress(state.epoch, settings.epochs, value)
+        done = state.finished(settings)
+        if path is not None and (done or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            _store(path, state, done)
+            saved = time.monotonic()
+    return state
+
+
+def _record(state: _State, loss: float) -> None:
+    if not np.isfinite(loss):
+        raise LearningError(
+            f"the network's loss is {loss} after epoch {state.epoch + 1}; lower learning_rate"
+        )
+    state.epoch += 1
+    state.losses.append(loss)
+    if loss < state.best_loss:
+        # a copy: the next step overwrites the buffers of the perceptron
+        state.best = jax.tree.map(jnp.array, state.perceptron)
+        state.best_loss, state.best_epoch = loss, state.epoch
+
+
+def _rates(settings: NetworkSettings, epoch: int, steps: int) -> np.ndarray:
+    """Learning rates of an epoch's steps, from the full one down to zero along a cosine."""
+    done = (epoch + np.arange(steps) / steps) / settings.epochs
+    rates = 0.5 * settings.learning_rate * (1.0 + np.cos(np.pi * done))
+    return rates.astype(np.float32)
+
+
+def _initial(inputs: int, outputs: int, settings: NetworkSettings) -> _State:
+    perceptron = initial_perceptron(inputs, outputs, settings.depth, settings.width, settings.seed)
+    best = jax.tree.map(jnp.array, perceptron)
+    return _State(perceptron, ADAM.init(perceptron), best, np.inf, 0, 0, [])  # type: ignore[arg-type]
+
+
+def _digest(x: np.ndarray, s: np.ndarray, loss: np.ndarray, settings: NetworkSettings) -> str:
+    content = hashlib.sha256(repr((FORMAT, x.shape, s.shape, asdict(settings))).encode())
+    for array in (x, s, loss):
+        content.update(np.ascontiguousarray(array, dtype=float).tobytes())
+    return content.hexdigest()[:24]
+
+
+def _store(path: Path, state: _State, done: bool) -> None:
+    """The whole state; of a finished training only what the network needs."""
+    parts = {"best": state.best}
+    if not done:
+        parts |= {"perceptron": state.perceptron, "optimiser": state.optimiser}
+    tensors = {
+        f"{name}.{i}": np.asarray(leaf)
+        for name, part in parts.items()
+        for i, leaf in enumerate(jax.tree.leaves(part))
+    }
+    tensors["losses"] = np.array(state.losses)
+    tensors["counts"] = np.array([state.epoch, state.best_epoch])
+    write_atomically(path, save(tensors))
+
+
+def _restore(path: Path, empty: _State) -> _State:
+    try:
+        tensors = load(path.read_bytes())
+        epoch, best_epoch = (int(v) for v in tensors["counts"])
+        losses = [float(v) for v in tensors["losses"]]
+
+        def part(name: str, like: Any) -> Any:
+            leaves, structure = jax.tree.flatten(like)
+            found = [jnp.asarray(tensors[f"{name}.{i}"]) for i in range(len(leaves))]
+            return jax.tree.unflatten(structure, found)
+
+        best = part("best", empty.best)
+        going_on = "perceptron.0" in tensors
+        return _State(
+            part("perceptron", empty.perceptron) if going_on else best,
+            part("optimiser", empty.optimiser) if going_on else empty.optimiser,
+            best,
+            min(losses),
+            best_epoch,
+            epoch,
+            losses,
+        )
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise StorageError(f"{path} is a damaged checkpoint ({error}); delete it") from error

@@ -1,0 +1,72 @@
+"""The ensemble and the Laplace approximation on Gaussians, where the answers are exact."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from targets import COVARIANCE, MEAN, gaussian
+
+from volvelle.inference import InferenceError, explore, laplace
+
+SIGMA = np.sqrt(np.diag(COVARIANCE))
+WALKERS = 400
+COVARIANCE_ERROR = 0.25  # of 400 walkers: sqrt(2/400) = 0.07 each, nine elements
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_ensemble_finds_the_tempered_covariance(temperature):
+    start = MEAN + 3.0 * SIGMA * np.random.default_rng(0).normal(size=(WALKERS, 3))
+    walkers, rate = explore(
+        gaussian(), start, temperature=temperature, steps=300, seed=1, reach=1.0
+    )
+    assert walkers.shape == (WALKERS, 3) and 0.15 < rate < 0.7
+    z = (walkers - MEAN) / SIGMA
+    expected = temperature * COVARIANCE / np.outer(SIGMA, SIGMA)
+    assert np.all(np.abs(z.mean(axis=0)) < 5.0 * np.sqrt(temperature / WALKERS))
+    np.testing.assert_allclose(np.cov(z.T), expected, atol=COVARIANCE_ERROR * temperature)
+
+
+def test_ensemble_is_decided_by_its_seed():
+    start = MEAN + SIGMA * np.random.default_rng(0).normal(size=(20, 3))
+    runs = [
+        explore(gaussian(), start, temperature=2.0, steps=20, seed=seed, reach=1.0)[0]
+        for seed in (3, 3, 4)
+    ]
+    assert runs[0].tobytes() == runs[1].tobytes() != runs[2].tobytes()
+
+
+def test_ensemble_stays_in_the_priors():
+    priors = tuple({"min": m, "max": m + s} for m, s in zip(MEAN, SIGMA, strict=True))
+    start = MEAN + SIGMA * np.random.default_rng(0).uniform(0.01, 0.99, size=(40, 3))
+    walkers, _ = explore(
+        gaussian(priors=priors), start, temperature=1e5, steps=200, seed=1, reach=1.0
+    )
+    inside = (walkers >= MEAN) & (walkers <= MEAN + SIGMA)
+    assert np.all(inside)
+    # at so high a temperature what is left is the flat prior
+    assert np.std((walkers - MEAN) / SIGMA) == pytest.approx(np.sqrt(1.0 / 12.0), rel=0.15)
+
+
+def test_laplace_is_exact_for_a_gaussian():
+    found = laplace(gaussian(), (MEAN + 3.0 * SIGMA)[None], 2.0 * SIGMA)
+    np.testing.assert_allclose((found.x - MEAN) / SIGMA, 0.0, atol=1e-4)
+    scaled = found.covariance / np.outer(SIGMA, SIGMA)
+    np.testing.assert_allclose(scaled, COVARIANCE / np.outer(SIGMA, SIGMA), atol=1e-6)
+    assert found.log_prob == pytest.approx(float(gaussian().log_prob(jnp.asarray(MEAN))), abs=1e-6)
+
+
+def test_laplace_takes_the_best_start():
+    starts = np.stack([MEAN + 30.0 * SIGMA, np.full(3, np.nan), MEAN])
+    found = laplace(gaussian(), starts, SIGMA)
+    np.testing.assert_allclose((found.x - MEAN) / SIGMA, 0.0, atol=1e-3)
+
+
+def test_laplace_of_a_direction_that_nothing_constrains():
+    flat = gaussian(np.zeros(2), np.diag([1.0, 1e30]), ({"min": -50, "max": 50},) * 2)
+    found = laplace(flat, np.array([[0.5, 0.5]]), np.array([2.0, 3.0]))
+    assert np.all(np.isfinite(found.factor))
+    assert np.linalg.eigvalsh(found.covariance).min() > 0.0
+
+
+def test_laplace_nowhere():
+    with pytest.raises(InferenceError, match="zero or undefined at every starting point"):
+        laplace(gaussian(np.full(3, np.nan)), MEAN[None], SIGMA)

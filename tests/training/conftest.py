@@ -1,0 +1,6 @@
+"""The toy universe of ``tests/toy.py``, for every test of this folder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))

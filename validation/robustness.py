@@ -1,0 +1,176 @@
+"""A bad start: the reference box displaced by five posterior sigma, and ten times too wide.
+
+Both have to converge to the posterior of the demo; the table says with how many exact solutions.
+Prior bounds stay as in example 1: the box is a separate thing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from common import (
+    DEMO,
+    LABELS,
+    PAGES,
+    ROOT,
+    Check,
+    arguments,
+    at_most,
+    check_table,
+    data_words,
+    example,
+    finish,
+    holds,
+    run,
+    summary_of,
+    table,
+    versions,
+)
+
+# Width of the posterior of example 1, in whose units the boxes are set: Planck 2018 VI, table 2.
+SIGMA = {
+    "omega_b": 0.00015,
+    "omega_cdm": 0.0014,
+    "theta_star_100": 0.00031,
+    "n_s": 0.0044,
+    "ln10A_s": 0.016,
+    "tau_reio": 0.0078,
+}
+CENTRE = {
+    "omega_b": 0.02236,
+    "omega_cdm": 0.1202,
+    "theta_star_100": 1.0411,
+    "n_s": 0.9649,
+    "ln10A_s": 3.045,
+    "tau_reio": 0.0544,
+}
+LIMIT = 0.05  # [sigma] what either certificate may leave
+NOISE = 3.0  # Monte-Carlo errors of the two chains that a difference of means may have
+
+
+def box(displaced: float, half_width: float) -> dict[str, dict[str, float]]:
+    """ref of every parameter: centre moved and half width, both in sigma."""
+    return {
+        name: {"loc": CENTRE[name] + displaced * sigma, "scale": half_width * sigma}
+        for name, sigma in SIGMA.items()
+    }
+
+
+CASES: dict[str, tuple[str, dict[str, dict[str, float]]]] = {
+    "displaced": ("box of ± 5 sigma, displaced by + 5 sigma in every parameter", box(5.0, 5.0)),
+    "opposite": ("box of ± 5 sigma, displaced by - 5 sigma in every parameter", box(-5.0, 5.0)),
+    "wide": ("box of ± 50 sigma, ten times too wide (cut by the priors)", box(0.0, 50.0)),
+}
+
+
+def content(case: str, solver: str) -> dict[str, Any]:
+    """Example 1 with another solver and another reference box."""
+    result = example()
+    result["theory"] = {solver: {}}
+    for name, ref in CASES[case][1].items():
+        result["params"][name]["ref"] = ref
+    return result
+
+
+def difference(summary: dict[str, Any], reference: dict[str, Any]) -> dict[str, float]:
+    """Distance of the means of every sampled parameter [sigma]."""
+    return {
+        name: (summary["parameters"][name]["mean"] - entry["mean"]) / entry["std"]
+        for name, entry in reference["parameters"].items()
+        if entry["kind"] == "sampled"
+    }
+
+
+def checks_of(case: str, summary: dict[str, Any], reference: dict[str, Any]) -> list[Check]:
+    """Converged, certified, and the same posterior."""
+    moved = difference(summary, reference)
+    allowed = {
+        name: LIMIT
+        + NOISE
+        * np.sqrt(sum(1.0 / s["diagnostics"]["parameters"][name]["ess"]
+                      for s in (summary, reference)))
+        for name in moved
+    }  # fmt: skip
+    worst = max(moved, key=lambda name: abs(moved[name]) / allowed[name])
+    return [
+        holds(f"{case}: status", summary["status"], "converged", summary["status"] == "converged"),
+        at_most(f"{case}: distance from the demo's mean [sigma] ({worst})",
+                abs(moved[worst]), round(float(allowed[worst]), 3)),
+    ]  # fmt: skip
+
+
+def row(case: str, summary: dict[str, Any]) -> tuple[str, ...]:
+    """What the case cost."""
+    calls, certificate = summary["exact_calls"], summary["certificate"]
+    worst = max(
+        abs(p["mean_shift_sigma"]) + 2.0 * p["mean_shift_error"]
+        for p in certificate["parameters"].values()
+    )
+    return (
+        CASES[case][0] if case in CASES else case,
+        str(calls["training_set"]),
+        str(certificate["n"]),
+        str(calls["failed"]),
+        f"{certificate['log_weight_std']:.4f}",
+        f"{certificate['ess_fraction']:.4f}",
+        f"{worst:.4f}",
+    )
+
+
+def draw(summaries: dict[str, dict[str, Any]], reference: dict[str, Any]) -> None:
+    """Means and widths of every case in units of the demo's."""
+    figure, axis = plt.subplots(figsize=(8, 4))
+    names = [n for n, e in reference["parameters"].items() if e["kind"] == "sampled"]
+    for i, (case, summary) in enumerate(summaries.items()):
+        x = np.arange(len(names)) + 0.15 * (i + 1)
+        moved = difference(summary, reference)
+        width = [summary["parameters"][n]["std"] / reference["parameters"][n]["std"] for n in names]
+        axis.errorbar(x, [moved[n] for n in names], yerr=width, fmt="o", ms=4, label=case)
+    axis.errorbar(np.arange(len(names)), np.zeros(len(names)), yerr=1.0, fmt="ks", ms=4,
+                  label="demo")  # fmt: skip
+    axis.set_xticks(np.arange(len(names)) + 0.2, [LABELS[n] for n in names])
+    axis.set_ylabel("mean and width [sigma of the demo]")
+    axis.legend(ncol=4, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(PAGES / "robustness.png", dpi=120)
+
+
+def main() -> None:
+    """Run the cases, compare, write."""
+    parser = arguments(__doc__, solver=True)
+    parser.add_argument("--from", dest="folder", type=Path, default=DEMO, help="the demo's run")
+    options = parser.parse_args()
+    reference = summary_of(options.folder)
+    cases = ["displaced"] if options.quick else list(CASES)
+    summaries, checks = {}, []
+    for case in cases:
+        folder = ROOT / "runs" / "validation" / f"robustness-{case}-{options.solver}"
+        summaries[case] = run(content(case, options.solver), folder, options.ledger)
+        checks += checks_of(case, summaries[case], reference)
+    PAGES.mkdir(parents=True, exist_ok=True)
+    draw(summaries, reference)
+    rows = [row("the demo itself", reference)]
+    rows += [row(case, summary) for case, summary in summaries.items()]
+    headers = ("start", "training", "certificate", "failed", "scatter of ln w", "ESS fraction",
+               "largest abs(shift) + 2 errors [sigma]")  # fmt: skip
+    finish(
+        "robustness",
+        [
+            "# Robust to the start",
+            f"{data_words(reference)} Solved by {versions(summaries[cases[0]])}; the demo by "
+            f"{versions(reference)}.",
+            table(headers, rows),
+            check_table(checks),
+            "The distance of two means is allowed the limit of the certificates and three "
+            "Monte-Carlo errors of the two sets of chains.",
+            "![posteriors from the bad starts](robustness.png)",
+        ],
+        checks,
+    )
+
+
+if __name__ == "__main__":
+    main()
