@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from volvelle.boltzmann import Request, SolverError
+from volvelle.cosmology import Cosmology
+from volvelle.inference import make_prior
 from volvelle.likelihood import Gaussian
 from volvelle.training import Problem
 
@@ -68,7 +70,9 @@ def spectra(
         "lensed_ee": 1000.0 * envelope * (0.01 + velocity**2)
         + 4e4 * tau**2 * np.exp(2.0 * tau - ell / 3.0),
     }
-    return {name: np.where(np.arange(lmax + 1) < 2, 0.0, amplitude * s) for name, s in shape.items()}
+    return {
+        name: np.where(np.arange(lmax + 1) < 2, 0.0, amplitude * s) for name, s in shape.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,20 @@ class ToySolver:
         (folder / f"call-{number}").touch()
 
 
+def covariance(names: tuple[str, ...] = NAMES) -> np.ndarray:
+    """Of the posterior of ``names``, from the Fisher matrix, the other parameters fixed."""
+    like, steps = likelihood(), 0.1 * SIGMA
+    plus, minus = (solve(TRUTH + s * np.diag(steps)) for s in (1.0, -1.0))
+    slopes = [
+        np.asarray(like.whitener @ (like.model(a) - like.model(b))) / (2.0 * step)
+        for a, b, step in zip(plus, minus, steps, strict=True)
+    ]
+    chosen = np.array([slopes[NAMES.index(name)] for name in names])
+    return np.linalg.inv(chosen @ chosen.T)
+
+
 def solve(x: np.ndarray, names: tuple[str, ...] = NAMES) -> list[dict[str, Any]]:
     """Solutions of points [n, d] of the parameters ``names``."""
-    from volvelle.cosmology import Cosmology
-
     return [
         ToySolver().solve(
             Cosmology.from_parameters(dict(zip(names, map(float, row), strict=True))), REQUEST
@@ -143,7 +157,9 @@ def likelihood(seed: int | None = None) -> Gaussian:
     theory = solve(TRUTH[None])[0]
     names = ("lensed_tt", "lensed_te", "lensed_ee")
     data = np.concatenate([theory[name][FIRST:] for name in names])
-    local = {name: np.sqrt(np.convolve(theory[name] ** 2, np.ones(31) / 31, "same")) for name in names}
+    local = {
+        name: np.sqrt(np.convolve(theory[name] ** 2, np.ones(31) / 31, "same")) for name in names
+    }
     sigma = np.concatenate([NOISE * local[name][FIRST:] for name in names])
     if seed is not None:
         data = data + sigma * np.random.default_rng(seed).normal(size=len(data))
@@ -157,18 +173,23 @@ def problem(
     offset: float = 0.0,
     names: tuple[str, ...] = NAMES,
 ) -> Problem:
-    """The posterior of the toy universe; its reference box is ``width`` sigma wide either way."""
-    from volvelle.inference import make_prior
+    """The posterior of the toy universe in ``names``, the other parameters fixed at the truth.
 
-    loc = np.array([TRUE_H if name == "h" else TRUTH[i] for i, name in enumerate(names)])
-    scale = np.array([0.01 if name == "h" else SIGMA[i] for i, name in enumerate(names)])
+    Its reference box is ``width`` sigma wide either way, displaced by ``offset`` times that.
+    """
+    loc = np.array([TRUTH[NAMES.index(name)] for name in names])
+    scale = np.array([SIGMA[NAMES.index(name)] for name in names])
     return Problem(
         names=names,
         n_theory=len(names),
         priors=tuple(make_prior(PRIORS[name]) for name in names),
-        ref_loc=loc + offset * scale,
+        ref_loc=loc + offset * width * scale,
         ref_scale=width * scale,
-        fixed={},
+        fixed={
+            name: float(value)
+            for name, value in zip(NAMES, TRUTH, strict=True)
+            if name not in names
+        },
         neutrino_hierarchy="single",
         likelihoods=(likelihood(),),
         solver=solver or ToySolver(),

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from rich.console import Console
@@ -46,7 +45,8 @@ TOY: dict[str, Any] = {
         "n_s": 0.965,
         "tau_reio": 0.054,
     },
-    "likelihood": ["planck_2018_simulated"],
+    "likelihood": ["planck_2018_plik_lite", "planck_2018_low_l"],
+    "simulate_if_missing": True,
     "emulator": {"kind": "polynomial"},
     "sampler": {"nuts": {"chains": 2, "draws": 300, "warmup": 100}, "r_hat": 1.05, "ess_min": 100},
     "certificate": {"points": 20, "max_points": 40},
@@ -62,9 +62,17 @@ GAUSSIAN = {
 }
 
 
-def start(folder: Path, seconds: float, fails_above: float, *words: str) -> subprocess.Popen[str]:
+def no_data(folder: Path) -> dict[str, str]:
+    """The environment of a machine without any data set."""
+    return {"VOLVELLE_DATA": str(folder / "no-data"), "VOLVELLE_CACHE": str(folder / "no-cache")}
+
+
+def start(
+    folder: Path, seconds: float, fails_above: float, *words: str, data: bool = False
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
+        **({} if data else no_data(folder)),
         "PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")]),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
@@ -86,9 +94,11 @@ def write(folder: Path, **changes: Any) -> None:
     (folder / "run.yaml").write_text(yaml.safe_dump({**TOY, **changes}, sort_keys=False))
 
 
-def call(folder: Path, *words: str, fails_above: float = FAILS_ABOVE) -> tuple[int, str]:
+def call(
+    folder: Path, *words: str, fails_above: float = FAILS_ABOVE, data: bool = False
+) -> tuple[int, str]:
     """Exit status and everything that was printed."""
-    process = start(folder, 0.0, fails_above, *(words or ("run", "run.yaml")))
+    process = start(folder, 0.0, fails_above, *(words or ("run", "run.yaml")), data=data)
     printed, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, printed
 
@@ -99,6 +109,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 
     def run(folder: Path, *words: str) -> tuple[int, str]:
         monkeypatch.chdir(folder)
+        for name, value in no_data(folder).items():
+            monkeypatch.setenv(name, value)
         result = CliRunner().invoke(app, list(words), env={"COLUMNS": "200", "NO_COLOR": "1"})
         return result.exit_code, result.output
 
@@ -149,11 +161,14 @@ def test_the_summary_holds_all_that_is_promised(finished: tuple[Path, str]) -> N
         {
             "exact_calls": dict.fromkeys(("training", "certificate", "reused", "failed"), int),
             "certificate": {"ess_fraction": float, "log_weight_std": float, "passed": bool},
-            "best_fit": {"chi2": {"planck_2018_simulated": float}},
+            "best_fit": {"chi2": {"planck_2018_simulated": float, "planck_2018_low_l": float}},
             "diagnostics": {"r_hat_max": float, "ess_min": float},
             "seconds": dict.fromkeys(("exact solutions", "sampling", "certificate"), float),
             "versions": {"python": str, "jax": str},
-            "data": {"planck_2018_simulated": {"sha256": None, "simulated": bool}},
+            "data": {
+                "planck_2018_simulated": {"sha256": None, "simulated": bool},
+                "planck_2018_low_l": {"sha256": None, "simulated": bool},
+            },
             "seed": int,
         },
     )
@@ -330,11 +345,12 @@ def test_killed_at_every_stage_it_ends_in_the_same_summary(
 def test_warm_start_and_a_sampler_that_has_not_converged(
     finished: tuple[Path, str], tmp_path: Path
 ) -> None:
-    """With another run's points nothing is solved for training; too short chains say so in red."""
+    """Other data, the points of an earlier run: nothing is solved for training. Chains that are too
+    short say so, in red."""
     earlier, _ = finished
     write(
         tmp_path,
-        params={**TOY["params"], "A_planck": 1.0},
+        likelihood=GAUSSIAN,
         emulator={"kind": "polynomial", "warm_start": [str(earlier / "run")]},
         ledger=str(earlier / "ledger.sqlite"),
         sampler={"nuts": {"chains": 2, "draws": 100, "warmup": 20}, "r_hat": 1.0001},
@@ -389,5 +405,22 @@ def test_the_python_call_gives_the_status(
     finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(finished[0])
+    for name, value in no_data(finished[0]).items():
+        monkeypatch.setenv(name, value)
     assert volvelle.run("run.yaml", progress=False) == 0
-    assert np.isfinite(summary_of(finished[0])["parameters"]["H0"]["mean"])
+
+
+@pytest.mark.real_data
+def test_real_data_leave_their_hash(tmp_path: Path) -> None:
+    """A universe of toys, but DESI's own distances."""
+    write(tmp_path, likelihood=["desi_dr2_bao"], simulate_if_missing=False)
+    status, printed = call(tmp_path, fails_above=1.0, data=True)
+    assert status == 0, printed
+    summary = summary_of(tmp_path)
+    assert summary["simulated"] is False
+    assert "SIMULATED" not in printed
+    data = summary["data"]["desi_dr2_bao"]
+    assert len(data["sha256"]) == 64
+    assert all(len(sha256) == 64 for sha256 in data["files"].values())
+    shown = json.loads((tmp_path / "run" / "distances.json").read_text())["desi_dr2_bao"]
+    assert len(shown["z"]) == len(shown["data"]) == len(shown["model"]) == 13

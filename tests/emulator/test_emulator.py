@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy
 
+import toy
 from volvelle.emulator import (
     EmulatorError,
     OutsideDomainError,
@@ -86,7 +86,7 @@ def test_report_holds_predictions_from_the_other_solutions(built):
 def test_amplitude_scales_exactly(quick):
     """What is learned is the spectrum over A_s e^{-2 tau}: the rest is multiplied back."""
     change = 0.7
-    x, louder = jnp.asarray(toy.TRUTH), jnp.asarray(toy.TRUTH + [0, 0, 0, 0, change, 0])
+    x, louder = jnp.asarray(toy.TRUTH), jnp.asarray(toy.TRUTH).at[4].add(change)
     louder_and_later = louder.at[5].add(0.1)
     for block, name in ((quick.blocks[0], "lensed_tt"),):
         z, ln = quick.features(x), scalings(quick.amplitude, x)
@@ -110,7 +110,9 @@ def test_h_enters_through_the_angular_scale():
     x, new = design(N, 2), design(HELD_OUT, 3)
     for points in (x, new):
         points[:, 1] = 0.12 + 5.0 * (points[:, 1] - 0.12)
-        points[:, 2] = [toy.h_of(t, m) for t, m in zip(points[:, 2], points[:, :2].sum(axis=1), strict=True)]
+        points[:, 2] = [
+            toy.h_of(t, m) for t, m in zip(points[:, 2], points[:, :2].sum(axis=1), strict=True)
+        ]
     with_theta, _ = build(x, "polynomial", H_NAMES)
     assert with_theta.features.angular_scale is not None
     theta = [float(t["theta_star_100"]) for t in toy.solve(new, H_NAMES)]
@@ -170,7 +172,9 @@ def test_refuses(quick, change, message):
 
 def test_fixed_parameters_may_be_said(quick):
     theory = quick.predict({**named(toy.TRUTH), "m_nu": 0.06}).theory
-    np.testing.assert_array_equal(theory["lensed_tt"], quick.predict(named(toy.TRUTH)).theory["lensed_tt"])
+    np.testing.assert_array_equal(
+        theory["lensed_tt"], quick.predict(named(toy.TRUTH)).theory["lensed_tt"]
+    )
 
 
 def test_refuses_what_was_never_learned(quick):

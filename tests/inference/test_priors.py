@@ -67,7 +67,7 @@ def test_map_from_the_real_line(settings):
         assert low < x < high
         assert prior.to_real(x) == pytest.approx(u, abs=1e-7)
         step = 1e-5
-        slope = (prior.from_real(jnp.asarray(u + step)) - prior.from_real(jnp.asarray(u - step)))
+        slope = prior.from_real(jnp.asarray(u + step)) - prior.from_real(jnp.asarray(u - step))
         slope = float(slope) / (2.0 * step)
         assert prior.log_jacobian(jnp.asarray(u)) == pytest.approx(np.log(abs(slope)), abs=1e-7)
 
@@ -75,7 +75,9 @@ def test_map_from_the_real_line(settings):
 @every_prior
 def test_density_on_the_real_line_is_normalised(settings):
     prior = make_prior(settings)
-    function = jax.jit(lambda u: jnp.exp(prior.log_prob(prior.from_real(u)) + prior.log_jacobian(u)))
+    function = jax.jit(
+        lambda u: jnp.exp(prior.log_prob(prior.from_real(u)) + prior.log_jacobian(u))
+    )
     total = quad(lambda u: float(function(u)), -40.0, 40.0, limit=400, points=[-5.0, 0.0, 5.0])[0]
     assert total == pytest.approx(1.0, rel=1e-6)
 

@@ -125,7 +125,12 @@ def test_progress():
     mode = laplace(posterior, MEAN[None], np.sqrt(np.diag(COVARIANCE)))
     seen: list[tuple[int, int]] = []
     run_chains(
-        posterior, mode, NUTS(warmup=30), chains=2, draws=120, seed=1,
+        posterior,
+        mode,
+        NUTS(warmup=30),
+        chains=2,
+        draws=120,
+        seed=1,
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (120, 120)
@@ -157,7 +162,7 @@ def test_schedule(steps):
 
 
 def test_moments():
-    x = np.random.default_rng(0).normal(size=(50, 3)) + [100.0, 0.0, -5.0]
+    x = np.random.default_rng(0).normal([100.0, 0.0, -5.0], 1.0, size=(50, 3))
     moments = Moments.empty(3)
     for row in x:
         moments = moments.add(jnp.asarray(row))

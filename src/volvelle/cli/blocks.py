@@ -164,7 +164,7 @@ class NutsSampler(Block):
     draws: Annotated[int, Field(ge=100)] = 2000
     """Draws kept per chain."""
     warmup: Annotated[int, Field(ge=10)] = 500
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
+    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
 
 
 class MetropolisSampler(Block):

@@ -54,15 +54,16 @@ def effective_sample_size(chains: np.ndarray, rank_normalise: bool = True) -> fl
     if rank_normalise:
         split = _rank_normalise(split)
     m, n = split.shape
-    covariance = _autocovariance(split)
-    within = np.mean(covariance[:, 0]) * n / (n - 1)
-    total = np.mean(covariance[:, 0]) + (np.var(split.mean(axis=1), ddof=1) if m > 1 else 0.0)
-    rho = 1.0 - (within - np.mean(covariance, axis=0) * n / (n - 1)) / total
+    covariance = np.mean(_autocovariance(split), axis=0)
+    within = covariance[0] * n / (n - 1)
+    total = covariance[0] + np.var(split.mean(axis=1), ddof=1)
+    rho = 1.0 - (within - covariance) / total
     rho[0] = 1.0
-    pairs = rho[: n - n % 2].reshape(-1, 2).sum(axis=1)
-    positive = np.where(pairs < 0)[0]
-    pairs = pairs[: positive[0]] if len(positive) else pairs
-    time = -1.0 + 2.0 * np.sum(np.minimum.accumulate(pairs))
+    pairs = rho[: n - n % 2].reshape(-1, 2).sum(axis=1)[: (n - 3) // 2 + 1]
+    negative = np.where(pairs <= 0)[0]
+    last = int(negative[0]) if len(negative) else len(pairs) - 1
+    # twice the pairs before the last one, once the even term of the last, as Stan and ArviZ do
+    time = -1.0 + 2.0 * np.sum(np.minimum.accumulate(pairs[:last])) + max(rho[2 * last], 0.0)
     return float(m * n / max(time, 1.0 / np.log10(m * n)))
 
 

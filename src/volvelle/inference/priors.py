@@ -105,7 +105,7 @@ class Normal(Prior):
 
     @property
     def _side(self) -> float:
-        """-1 where the support lies above ``loc``: there the mirror image is exact, 1 - ndtr not."""
+        """-1 where the support lies above ``loc``: ndtr keeps its digits in the lower tail only."""
         return -1.0 if self.lower > self.loc else 1.0
 
     def _ends(self) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """Markov chains in whitened coordinates: one loop for every sampler.
 
-A sampler has a ``State``, a tuning and three functions, ``init``, ``step`` and ``adapt``; warm-up and
-sampling are the same compiled loop, as compiling costs more than the steps.
+A sampler has a ``State``, a tuning and three functions, ``init``, ``step`` and ``adapt``; warm-up
+and sampling are the same compiled loop, as compiling costs more than the steps.
 Chains run in z, with u = mode + L z the posterior's unbounded coordinates and L L^T its Laplace
 covariance, so that a good emulator starts every sampler at unit scale.
 """

@@ -209,7 +209,9 @@ def certify(
         certificate = Certificate(
             problem.names, limit, x, used, raw, exact_derived, shifts, k, tuple(entries)
         )
-        error = max(p.mean_shift_error for p in shifts.values())
+        error = float(np.max([p.mean_shift_error for p in shifts.values()]))
+        if not np.isfinite(error):  # an exact likelihood that is undefined: never certified
+            return certificate
         if error <= ERROR_FRACTION * limit or len(chosen) >= min(max_points, len(order)):
             return certificate
         if _hopeless(certificate):

@@ -23,14 +23,7 @@ def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndar
         TrainingError: box and prior do not overlap.
     """
     k = problem.n_theory
-    bounds = np.array([prior.bounds for prior in problem.priors])[:k]
-    lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
-    upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
-    empty = [problem.names[i] for i in np.where(~(lower < upper))[0]]
-    if empty:
-        raise TrainingError(
-            f"the reference box of {', '.join(empty)} lies outside the prior; move ref or widen it"
-        )
+    lower, upper = _box(problem, width)
     sequence = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed))
     unit = sequence.random(2 ** int(np.ceil(np.log2(n))))[:n]
     x = np.tile(problem.ref_loc, (n, 1))
@@ -41,13 +34,25 @@ def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndar
 def latin_hypercube(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
     """Points [n, d] of a Latin hypercube in the reference box (Nygaard et al. 2022, section 3)."""
     k = problem.n_theory
-    bounds = np.array([prior.bounds for prior in problem.priors])[:k]
-    lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
-    upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
+    lower, upper = _box(problem, width)
     unit = qmc.LatinHypercube(k, rng=np.random.default_rng(seed)).random(n)
     x = np.tile(problem.ref_loc, (n, 1))
     x[:, :k] = lower + (upper - lower) * unit
     return x
+
+
+def _box(problem: Problem, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the part of the reference box that lies inside the priors, of theory parameters."""
+    k = problem.n_theory
+    bounds = np.array([prior.bounds for prior in problem.priors])[:k]
+    lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
+    upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
+    empty = [problem.names[i] for i in np.where(~(lower < upper))[0]]
+    if empty:
+        raise TrainingError(
+            f"the reference box of {', '.join(empty)} lies outside the prior; move ref or widen it"
+        )
+    return lower, upper
 
 
 def nearest_neighbour_filter(

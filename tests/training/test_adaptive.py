@@ -1,0 +1,209 @@
+"""The adaptive loop on the toy universe: few calls, any start, failures, kill and resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import toy
+import volvelle
+from volvelle.boltzmann import Ledger
+from volvelle.compute import SerialExecutor
+from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings
+from volvelle.training.problem import posterior_batch
+
+HERE = Path(__file__).parent
+SOURCE = Path(volvelle.__file__).parents[1]
+FEW = 64  # solutions for six parameters from a box five sigma wide either way; 48 are measured
+DISPLACED = 96  # the box displaced by its half width, five sigma; 64 are measured
+TEN_TIMES = 130  # four parameters, the box ten times too wide; 67 are measured
+FOUR = ("omega_b", "omega_cdm", "theta_star_100", "ln10A_s")
+TRUE_SCATTER = 3.0  # factor between the scatter at fresh points and the left-out estimate's limit
+
+
+def trainer(folder: Path, problem=None, **settings) -> Trainer:
+    problem = problem or toy.problem()
+    exact = Exact(problem, Ledger(folder / "ledger.sqlite"), SerialExecutor(), "run")
+    return Trainer(exact, TrainingSettings(**settings), folder / "iterations")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    found = trainer(tmp_path_factory.mktemp("trained"))
+    assert found.run()
+    return found
+
+
+def scatter_at_fresh_points(found: Trainer) -> float:
+    """Of ln L's error at points of the posterior that the training has not seen."""
+    problem = found.exact.problem
+    truth = toy.TRUTH[[toy.NAMES.index(name) for name in problem.names]]
+    rng = np.random.default_rng(99)
+    x = rng.multivariate_normal(truth, toy.covariance(problem.names), 40)
+    theories = [problem.solver.solve(problem.cosmology(row), problem.request) for row in x]
+    exact = [problem.log_likelihood(row, t) for row, t in zip(x, theories, strict=True)]
+    assert found.emulator is not None
+    return float(np.std(posterior_batch(problem.posterior(found.emulator), x) - exact))
+
+
+def test_the_toy_says_its_own_widths():
+    np.testing.assert_allclose(np.sqrt(np.diag(toy.covariance())), toy.SIGMA, rtol=0.02)
+
+
+def test_reaches_its_accuracy_with_few_calls_and_stops(trained):
+    assert len(trained.asked) <= FEW
+    assert trained.scatter <= trained.settings.scatter_target
+    assert scatter_at_fresh_points(trained) < TRUE_SCATTER * trained.settings.scatter_target
+    assert trained.history[-1]["exact_calls_total"] == len(trained.asked) == len(trained.x)
+    assert [r["reason"] for r in trained.history][:2] == ["initial design", "adaptive"]
+    json.dumps(trained.history, allow_nan=False)
+    json.dumps(trained.record(), allow_nan=False)
+
+
+def test_no_point_is_asked_for_twice(trained):
+    assert len({row.tobytes() for row in trained.x}) == len(trained.x)
+    assert not any(entry.cached for entry in trained.asked)
+
+
+def test_warm_start_solves_nothing_new(trained):
+    """All points known: the same ledger, another folder, no new solution."""
+    exact = Exact(trained.exact.problem, trained.exact.ledger, SerialExecutor(), "another run")
+    warm = Trainer(exact, trained.settings, trained.folder.parent / "warm")
+    assert warm.run(warm=trained.x)
+    assert all(entry.run == "run" for entry in warm.asked), "all paid for by the first run"
+    assert len(warm.history) == 1 and warm.history[0]["reason"] == "warm start"
+    assert warm.scatter == trained.scatter
+
+
+@pytest.mark.parametrize(
+    ("start", "limit"),
+    [({"offset": 1.0}, DISPLACED), ({"width": 50.0, "names": FOUR}, TEN_TIMES)],
+    ids=["displaced by 5 sigma", "ten times too wide"],
+)
+def test_converges_from_a_bad_start(start, limit, tmp_path):
+    found = trainer(tmp_path, toy.problem(**start))
+    assert found.run()
+    assert len(found.asked) <= limit
+    assert scatter_at_fresh_points(found) < TRUE_SCATTER * found.settings.scatter_target
+
+
+def test_budget_ends_it(tmp_path):
+    found = trainer(tmp_path, toy.problem(width=50.0), kind="polynomial", max_training=40)
+    assert not found.run()
+    assert len(found.asked) == 40
+
+
+# Failures ---------------------------------------------------------------------------------------
+
+
+def failing(tmp_path, share: float, **settings) -> Trainer:
+    """A solver that fails in about ``share`` of the starting box, at large omega_cdm."""
+    edge = toy.TRUTH[1] + 5.0 * toy.SIGMA[1] * (1.0 - 2.0 * share)
+    return trainer(
+        tmp_path,
+        toy.problem(toy.ToySolver(fails_above=edge, **settings)),
+        kind="polynomial",
+        max_training=60,
+    )
+
+
+def test_many_failures_stop_it(tmp_path):
+    with pytest.raises(TrainingError, match=r"more than 20%.*toy: shooting failed"):
+        failing(tmp_path, 0.35).run()
+
+
+@pytest.mark.parametrize("not_finite", [False, True])
+def test_few_failures_are_excluded_and_counted(not_finite, tmp_path):
+    found = failing(tmp_path, 0.1, not_finite=not_finite)
+    found.run()
+    failed = sum(entry.failed for entry in found.asked)
+    assert 0 < failed <= 0.2 * len(found.asked)
+    assert len(found.x) == len(found.theories) == len(found.asked) - failed
+    assert found.history[-1]["failed"] == failed
+    assert found.history[-1]["exact_calls_total"] == len(found.asked)
+    for theory in found.theories:
+        assert all(np.all(np.isfinite(value)) for value in theory.values())
+    assert np.all(np.isfinite(found.log_like))
+
+
+def test_failures_are_not_tried_again(tmp_path):
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    first = failing(tmp_path, 0.1, calls=str(calls))
+    first.run()
+    solved = len(list(calls.iterdir()))
+    again = failing(tmp_path, 0.1, calls=str(calls))
+    again.run()
+    assert len(list(calls.iterdir())) == solved == len(first.asked)
+
+
+# Kill and resume --------------------------------------------------------------------------------
+
+RUN = f"""
+import sys
+sys.path.insert(0, {str(HERE.parent)!r})
+import jax; jax.config.update("jax_enable_x64", True)
+from pathlib import Path
+import toy
+from volvelle.boltzmann import Ledger
+from volvelle.compute import SerialExecutor
+from volvelle.training import Exact, Trainer, TrainingSettings
+folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+folder.joinpath("calls").mkdir(parents=True, exist_ok=True)
+solver = toy.ToySolver(calls=str(folder / "calls"), kill_at=kill_at)
+problem = toy.problem(solver, width=25.0, names=toy.NAMES[:4])
+exact = Exact(problem, Ledger(folder / "ledger.sqlite"), SerialExecutor(), "run")
+settings = TrainingSettings(kind="polynomial", max_training=43)
+trainer = Trainer(exact, settings, folder / "iterations")
+trainer.run()
+trainer.emulator.save(folder / "emulator", {{}})
+"""
+
+
+def run(folder: Path, kill_at: int) -> int:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", RUN, str(folder), str(kill_at)]
+    return subprocess.run(command, env=environment).returncode
+
+
+def result(folder: Path) -> bytes:
+    (weights,) = (folder / "emulator").glob("weights-*")
+    return (folder / "emulator" / "model.json").read_bytes() + weights.read_bytes()
+
+
+@pytest.mark.parametrize("kill_at", [10, 28], ids=["in the start", "in an iteration"])
+def test_killed_and_repeated_is_undisturbed(kill_at, tmp_path, undisturbed):
+    assert run(tmp_path, kill_at) == -signal.SIGKILL
+    assert len(list((tmp_path / "calls").glob("call-*"))) == kill_at - 1
+    assert run(tmp_path, kill_at) == 0
+    assert result(tmp_path) == result(undisturbed)
+    calls = [len(list((folder / "calls").glob("call-*"))) for folder in (tmp_path, undisturbed)]
+    assert calls[0] == calls[1], "only the one in flight was solved again"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(folder, 0) == 0
+    return folder
+
+
+def test_damaged_history_is_said(trained, tmp_path):
+    again = trainer(tmp_path, kind="polynomial")
+    again.folder.mkdir()
+    (again.folder / "iteration_000.json").write_text('{"number": 0, "points"')
+    with pytest.raises(TrainingError, match="is damaged"):
+        again.run()
+
+
+def test_posterior_of_the_emulator_peaks_at_the_truth(trained):
+    """The data are the truth's own, without noise."""
+    posterior = trained.exact.problem.posterior(trained.emulator)
+    best = float(posterior.log_likelihood(jnp.asarray(toy.TRUTH)))
+    assert best == pytest.approx(0.0, abs=0.01)

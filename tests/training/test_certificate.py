@@ -1,0 +1,213 @@
+"""The certificate catches an emulator that is wrong, corrects it, and passes one that is right."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+import toy
+from volvelle.boltzmann import Ledger
+from volvelle.compute import SerialExecutor
+from volvelle.emulator import build_emulator
+from volvelle.inference import Chains
+from volvelle.training import Exact, TrainingError, certify, smooth_log_weights
+from volvelle.training.certificate import compare, fresh_points
+
+DRAWS = 1000
+DERIVED = ("sigma8", "H0")
+SIGMAS = 3.5  # errors within which a corrected mean must be right, for eight parameters
+
+
+class Spoiled(eqx.Module):
+    """An emulator that takes its argument for another, ``shift`` away; or sees noise."""
+
+    emulator: eqx.Module
+    shift: Array
+
+    def __call__(self, x: Array) -> dict[str, Array]:
+        return self.emulator(x + self.shift)
+
+    def batch(self, x: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        return self.emulator.batch(x + np.asarray(self.shift), names)
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    rng = np.random.default_rng(0)
+    factor = np.linalg.cholesky(toy.covariance())
+    x = toy.TRUTH + 2.5 * rng.uniform(-1.5, 1.5, (110, 6)) @ factor.T
+    return build_emulator(
+        toy.NAMES, {}, x, toy.solve(x), [toy.likelihood().noise()], kind="polynomial"
+    )[0]
+
+
+@pytest.fixture
+def exact(tmp_path) -> Exact:
+    return Exact(toy.problem(), Ledger(tmp_path / "ledger.sqlite"), SerialExecutor(), "run")
+
+
+def chains_around(mean: np.ndarray, seed: int = 0) -> Chains:
+    """Draws of the (here Gaussian) posterior of an emulator whose data point at ``mean``."""
+    rng = np.random.default_rng(seed)
+    samples = rng.multivariate_normal(mean, toy.covariance(), (4, DRAWS))
+    return Chains(toy.NAMES, samples, np.zeros((4, DRAWS)), 0.8, 0, 0)
+
+
+def certificate_of(exact, emulator, sigmas: float, **settings):
+    """Of an emulator spoiled by ``sigmas`` in ln10A_s."""
+    shift = np.zeros(6)
+    shift[4] = sigmas * toy.SIGMA[4]
+    posterior = exact.problem.posterior(Spoiled(emulator, jnp.asarray(shift)))
+    defaults = {"limit": 0.05, "points": 100, "max_points": 400, "seed": 7}
+    chains = chains_around(toy.TRUTH - shift)
+    avoid = settings.pop("avoid", np.empty((0, 6)))
+    return chains, certify(
+        exact, posterior, chains, DERIVED, avoid=avoid, **{**defaults, **settings}
+    )
+
+
+def test_perfect_emulator_passes(exact, emulator):
+    _, found = certificate_of(exact, emulator, 0.0)
+    assert found.passed and found.n == 100
+    for name, shift in found.parameters.items():
+        assert abs(shift.mean_shift_sigma) < 0.01, name
+        assert shift.width_ratio == pytest.approx(1.0, abs=0.01)
+    assert found.ess_fraction > 0.99 and found.log_weight_std < 0.05
+    assert "is certified" in found.words()
+    assert set(found.parameters) == {*toy.NAMES, *DERIVED}
+
+
+def test_one_sigma_error_is_caught_and_corrected(exact, emulator):
+    """The independent check of the certificate itself."""
+    chains, found = certificate_of(exact, emulator, 1.0, points=250)
+    assert not found.passed and "NOT certified" in found.words()
+    spoiled = found.parameters["ln10A_s"]
+    assert spoiled.mean_shift_sigma > 0.5
+    assert spoiled.mean_shift_sigma == pytest.approx(1.0, abs=SIGMAS * spoiled.mean_shift_error)
+    weights = np.exp(found.log_weights - found.log_weights.max())
+    corrected = np.average(found.points, axis=0, weights=weights)
+    sampled = found.points.mean(axis=0) - chains.flat.mean(axis=0)
+    for i, name in enumerate(toy.NAMES):
+        # the error of the shift, and that of the sampled points' own mean, which is known
+        off = (corrected[i] - sampled[i] - toy.TRUTH[i]) / toy.SIGMA[i]
+        assert abs(off) < SIGMAS * found.parameters[name].mean_shift_error + 0.05, name
+    assert found.log_weight_std == pytest.approx(
+        np.sqrt(toy.SIGMA[4] ** 2 / conditional()), rel=0.5
+    )
+
+
+def conditional() -> float:
+    """Variance of ln10A_s with all else fixed: what a shift of one sigma costs in ln L."""
+    return 1.0 / np.linalg.inv(toy.covariance())[4, 4]
+
+
+def test_a_wrong_derived_parameter_is_caught(exact, emulator):
+    """The data do not see sigma8: only the exact values of the derived parameters tell."""
+
+    class WrongSigma8(eqx.Module):
+        emulator: eqx.Module
+
+        def __call__(self, x):
+            return self.emulator(x)
+
+        def batch(self, x, names):
+            return {k: v + 0.01 * (k == "sigma8") for k, v in self.emulator.batch(x, names).items()}
+
+    posterior = exact.problem.posterior(WrongSigma8(emulator))
+    found = certify(
+        exact,
+        posterior,
+        chains_around(toy.TRUTH),
+        DERIVED,
+        limit=0.05,
+        points=60,
+        max_points=60,
+        seed=1,
+        avoid=np.empty((0, 6)),
+    )
+    assert not found.passed
+    assert found.parameters["sigma8"].mean_shift_sigma < -0.5
+    assert found.parameters["n_s"].within(0.05)
+
+
+def test_points_are_added_until_the_error_is_a_fifth_of_the_limit(exact, emulator):
+    _, found = certificate_of(exact, emulator, 0.2, limit=0.25, points=20)
+    error = max(p.mean_shift_error for p in found.parameters.values())
+    assert 20 < found.n < 400
+    assert error <= 0.2 * 0.25
+    assert len(found.entries) == found.n
+    assert len(list(exact.ledger.status().solvers)) == 1
+    assert exact.ledger.status().solvers[0].solutions == found.n, "every call is in the ledger"
+
+
+def test_points_end_at_their_maximum(exact, emulator):
+    _, found = certificate_of(exact, emulator, 0.3, limit=0.25, points=20, max_points=33)
+    assert found.n == 33
+
+
+def test_a_hopeless_emulator_costs_no_further_points(exact, emulator):
+    _, found = certificate_of(exact, emulator, 1.5, limit=0.05, points=100, max_points=2000)
+    assert not found.passed and found.n < 2000
+
+
+def test_fresh_points_are_never_training_points(exact, emulator):
+    chains = chains_around(toy.TRUTH)
+    avoid = fresh_points(chains, np.empty((0, 6)), 7)[:300]
+    _, found = certificate_of(exact, emulator, 0.0, points=50, avoid=avoid)
+    trained = {row.tobytes() for row in avoid}
+    assert found.n == 50
+    assert not any(row.tobytes() in trained for row in found.points)
+    in_chains = {row.tobytes() for row in chains.flat}
+    assert all(row.tobytes() in in_chains for row in found.points)
+
+
+def test_failures_are_counted_and_left_out(tmp_path, emulator):
+    def exact_failing(edge: float, name: str) -> Exact:
+        solver = toy.ToySolver(fails_above=toy.TRUTH[1] + edge * toy.SIGMA[1])
+        return Exact(toy.problem(solver), Ledger(tmp_path / name), SerialExecutor(), "run")
+
+    _, found = certificate_of(exact_failing(1.3, "few"), emulator, 0.0, points=100)
+    failed = sum(entry.failed for entry in found.entries)
+    assert 0 < failed < 20 and found.n == len(found.entries) - failed
+    with pytest.raises(TrainingError, match="toy: shooting failed"):
+        certificate_of(exact_failing(0.0, "many"), emulator, 0.0)
+
+
+def test_undefined_exact_likelihood_is_not_certified(exact, emulator, monkeypatch):
+    monkeypatch.setattr(type(exact.problem), "log_likelihood", lambda self, x, t: float("nan"))
+    _, found = certificate_of(exact, emulator, 0.0, points=20)
+    assert not found.passed and found.n == 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_error_of_a_shift_is_its_scatter(seed):
+    """The bootstrap's error against the scatter over independent repetitions."""
+    rng = np.random.default_rng(seed)
+    slope, n = 0.3, 200
+    shifts, errors = [], []
+    for repetition in range(40):
+        x = rng.normal(size=n)
+        found = compare(x, x, slope * x, 1.0, repetition)
+        shifts.append(found.mean_shift_sigma)
+        errors.append(found.mean_shift_error)
+    assert np.mean(shifts) == pytest.approx(slope, abs=4.0 * np.std(shifts) / np.sqrt(40))
+    # the scatter of 40 values is known to 11 per cent
+    assert np.mean(errors) == pytest.approx(np.std(shifts), rel=0.4)
+
+
+def test_width_of_a_posterior_that_is_too_wide():
+    x = np.random.default_rng(0).normal(size=4000)
+    found = compare(x, x, -0.5 * x**2 * (1.0 / 0.8**2 - 1.0), 1.0, 0)
+    assert found.width_ratio == pytest.approx(0.8, abs=4.0 * found.width_ratio_error)
+    assert not found.within(0.5)
+
+
+def test_smooth_weights_carry_the_shift_to_the_whole_chain(exact, emulator):
+    chains, found = certificate_of(exact, emulator, 0.3, limit=0.5, points=150)
+    weights = np.exp(smooth_log_weights(found, chains))
+    assert weights.shape == (4, DRAWS) and weights.max() == 1.0
+    mean = np.average(chains.flat, axis=0, weights=weights.ravel())
+    off = (mean - toy.TRUTH) / toy.SIGMA
+    assert abs(off[4]) < 0.1, "0.3 before"
+    assert np.all(np.abs(off) < 0.15)

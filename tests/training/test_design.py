@@ -1,0 +1,146 @@
+"""Where points are placed, and weights of those that are there."""
+
+import numpy as np
+import pytest
+
+import toy
+from volvelle.training import (
+    TrainingError,
+    initial_design,
+    latin_hypercube,
+    nearest_neighbour_filter,
+    spread_out,
+)
+from volvelle.training.design import gaussian_start
+from volvelle.training.weights import (
+    effective_number,
+    tempered_weights,
+    weighted_std,
+    weights_at,
+)
+
+
+def filter_of_the_paper(new: np.ndarray, old: np.ndarray, n: int) -> np.ndarray:
+    """Nygaard et al. 2022, section 3.2, word by word."""
+    accepted = []
+    for i, p in enumerate(new):
+        distances = [np.linalg.norm(p - q) for q in old]
+        nearest = int(np.argmin(distances))
+        x, d_min = old[nearest], distances[nearest]
+        others_old = sorted(np.linalg.norm(x - q) for j, q in enumerate(old) if j != nearest)
+        others_new = sorted(np.linalg.norm(p - q) for j, q in enumerate(new) if j != i)
+        D_old, D_new = np.array(others_old[:n]), np.array(others_new[:n])
+        sparse = d_min > np.average(D_old) + 2 * np.std(D_old)
+        crowded = np.average(D_new) < np.average(D_old) - 2 * np.std(D_old)
+        accepted.append(sparse or crowded)
+    return np.array(accepted)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_filter_is_that_of_the_paper(seed):
+    rng = np.random.default_rng(seed)
+    old = rng.normal(size=(60, 3))
+    new = np.concatenate([rng.normal(size=(40, 3)), 0.02 * rng.normal(size=(40, 3)) + 0.5])
+    new = np.concatenate([new, 4.0 + rng.normal(size=(20, 3))])
+    kept = nearest_neighbour_filter(new, old)
+    np.testing.assert_array_equal(kept, filter_of_the_paper(new, old, 5))
+    assert np.any(kept) and not np.all(kept)
+
+
+def test_filter_keeps_the_new_and_drops_the_known():
+    old = np.random.default_rng(0).normal(size=(100, 2))
+    assert np.all(nearest_neighbour_filter(old[:10] + 50.0, old))
+    assert not np.any(nearest_neighbour_filter(old[::10] + 1e-6, old))
+
+
+def test_spread_out_takes_the_farthest_each_time():
+    rng = np.random.default_rng(0)
+    candidates, old = rng.normal(size=(50, 3)), rng.normal(size=(7, 3))
+    chosen = spread_out(candidates, old, 12)
+    assert len(set(chosen)) == 12
+    known = list(old)
+    for index in chosen:
+        gaps = np.min([np.linalg.norm(candidates - q, axis=1) for q in known], axis=0)
+        assert gaps[index] == pytest.approx(gaps.max())
+        known.append(candidates[index])
+
+
+def test_spread_out_never_takes_a_known_point():
+    old = np.random.default_rng(0).normal(size=(7, 3))
+    assert spread_out(old, old, 5) == []
+    assert spread_out(np.concatenate([old, old[:1] + 1.0]), old, 5) == [7]
+
+
+@pytest.mark.parametrize("design", [initial_design, latin_hypercube])
+def test_start_fills_the_box_inside_the_priors(design):
+    problem = toy.problem(width=200.0)
+    x = design(problem, 40, 1.0, 3)
+    ends = np.array([prior.bounds for prior in problem.priors])
+    lower = np.maximum(problem.ref_loc - problem.ref_scale, ends[:, 0])
+    upper = np.minimum(problem.ref_loc + problem.ref_scale, ends[:, 1])
+    assert x.shape == (40, 6) and np.all((x >= lower) & (x <= upper))
+    assert np.any(lower == ends[:, 0]), "the box sticks out of a prior"
+    unit = (x - lower) / (upper - lower)
+    assert np.all(unit.min(axis=0) < 0.1) and np.all(unit.max(axis=0) > 0.9)
+    np.testing.assert_array_equal(x, design(problem, 40, 1.0, 3))
+    assert not np.array_equal(x, design(problem, 40, 1.0, 4))
+
+
+def test_latin_hypercube_has_one_point_per_row():
+    problem = toy.problem()
+    x = latin_hypercube(problem, 25, 1.0, 0)
+    unit = (x - problem.ref_loc) / problem.ref_scale / 2.0 + 0.5
+    for column in unit.T:
+        assert sorted(np.floor(25 * column).astype(int)) == list(range(25))
+
+
+@pytest.mark.parametrize("design", [initial_design, latin_hypercube])
+def test_box_outside_the_prior(design):
+    with pytest.raises(TrainingError, match="lies outside the prior"):
+        design(toy.problem(width=5.0, offset=-200.0), 10, 1.0, 0)
+
+
+def test_walkers_start_inside_the_priors():
+    problem = toy.problem()
+    scatter = np.diag((100.0 * toy.SIGMA) ** 2)
+    start = gaussian_start(toy.TRUTH, scatter, problem, 50, 0)
+    assert len(start) == 50 and np.all(problem.in_prior(start))
+    far = toy.TRUTH + 10.0 * np.eye(6)[0]
+    with pytest.raises(TrainingError, match="widen the prior"):
+        gaussian_start(far, np.diag(toy.SIGMA**2), problem, 50, 0)
+
+
+LOG_LIKE = np.array([-1.0, -2.0, -5.0, -50.0, -1e4, -np.inf])
+
+
+def test_weights_at_a_temperature():
+    for temperature in (1.0, 3.0):
+        weights = weights_at(LOG_LIKE, temperature)
+        assert weights[0] == 1.0 and weights[-1] == 0.0
+        assert weights[1] == pytest.approx(np.exp(-1.0 / temperature))
+        np.testing.assert_array_equal(weights_at(LOG_LIKE + 7.0, temperature), weights)
+    np.testing.assert_array_equal(weights_at(np.full(3, -np.inf), 1.0), np.ones(3))
+
+
+def test_effective_number():
+    assert effective_number(np.ones(7)) == pytest.approx(7.0)
+    assert effective_number(np.array([1.0, 0.0, 0.0])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("minimum", [1.0, 2.0, 3.5, 4.9, 100.0])
+def test_tempered_weights_leave_enough(minimum):
+    weights = tempered_weights(LOG_LIKE, minimum)
+    assert effective_number(weights) >= min(minimum, 0.99 * 5) - 1e-9
+    assert weights[-1] == 0.0 and np.all(np.diff(weights) <= 0)
+
+
+def test_tempered_weights_are_the_posterior_where_it_is_covered():
+    log_like = -0.5 * np.random.default_rng(0).normal(size=(50, 3)) ** 2 @ np.ones(3)
+    np.testing.assert_array_equal(tempered_weights(log_like, 10.0), weights_at(log_like, 1.0))
+
+
+def test_weighted_std():
+    values = np.array([1.0, 2.0, 4.0])
+    assert weighted_std(values, np.array([2.0, 1.0, 1.0])) == pytest.approx(
+        np.std([1.0, 1.0, 2.0, 4.0])
+    )
