@@ -94,7 +94,8 @@ def finish(name: str, parts: Sequence[str], checks: Sequence[Check]) -> None:
     )
     title, *rest = parts
     PAGES.mkdir(parents=True, exist_ok=True)
-    page = "\n\n".join([title, f"{verdict} Made by `validation/{name}.py`.", *rest])
+    command = f"validation/{name}.py{' --quick' if '--quick' in sys.argv else ''}"
+    page = "\n\n".join([title, f"{verdict} Made by `{command}`.", *rest])
     (PAGES / f"{name}.md").write_text(page + "\n", encoding="utf-8")
     print(page)
     sys.exit(1 if missed else 0)

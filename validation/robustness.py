@@ -6,6 +6,7 @@ Prior bounds stay as in example 1: the box is a separate thing.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,23 @@ def checks_of(case: str, summary: dict[str, Any], reference: dict[str, Any]) -> 
     ]  # fmt: skip
 
 
+def reference_of(folder: Path | None, solver: str, ledger: Path | None) -> dict[str, Any]:
+    """The demo's summary, of the same solver: two codes differ by more than two starts may."""
+    if folder is not None:
+        summary = summary_of(folder)
+    elif solver == "class":
+        summary = summary_of(DEMO)
+    else:
+        demo = {**example(), "theory": {solver: {}}}
+        summary = run(demo, ROOT / "runs" / "validation" / f"demo-{solver}", ledger)
+    if summary["solver"]["solver"] != solver:
+        sys.exit(
+            f"the reference was solved by {summary['solver']['solver']} and the cases are to be "
+            f"solved by {solver}; give --from a run of the same solver, or none"
+        )
+    return summary
+
+
 def row(case: str, summary: dict[str, Any]) -> tuple[str, ...]:
     """What the case cost."""
     calls, certificate = summary["exact_calls"], summary["certificate"]
@@ -141,9 +159,9 @@ def draw(summaries: dict[str, dict[str, Any]], reference: dict[str, Any]) -> Non
 def main() -> None:
     """Run the cases, compare, write."""
     parser = arguments(__doc__, solver=True)
-    parser.add_argument("--from", dest="folder", type=Path, default=DEMO, help="the demo's run")
+    parser.add_argument("--from", dest="folder", type=Path, help="the demo's run, same solver")
     options = parser.parse_args()
-    reference = summary_of(options.folder)
+    reference = reference_of(options.folder, options.solver, options.ledger)
     cases = ["displaced"] if options.quick else list(CASES)
     summaries, checks = {}, []
     for case in cases:

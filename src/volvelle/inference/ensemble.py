@@ -41,21 +41,26 @@ def _density(posterior: Posterior, u: Array, beta: Array, radius: Array) -> Arra
 @partial(eqx.filter_jit, donate="none")
 def _run(
     posterior: Posterior, start: Array, beta: Array, radius: Array, key: Array, steps: int
-) -> tuple[Ensemble, Array]:
+) -> tuple[Array, Array]:
+    """Walkers after ``steps`` moves, and the acceptance rate.
+
+    The loop moves one half and swaps the halves, and its first two turns stay where they are to
+    learn the density there: so the density, which is long to compile, stands in it once.
+    """
     density = jax.vmap(lambda u: _density(posterior, u, beta, radius))
     walkers, d = start.shape
     half = walkers // 2
 
-    def move(moving: Ensemble, other: Array, key: Array) -> tuple[Ensemble, Array]:
+    def move(moving: Ensemble, other: Array, key: Array, moves: Array) -> tuple[Ensemble, Array]:
         pick, jump, noise, accept = jax.random.split(key, 4)
         pairs = jax.random.randint(pick, (half, 2), 0, half)
         second = jnp.where(pairs[:, 0] == pairs[:, 1], (pairs[:, 1] + 1) % half, pairs[:, 1])
         gamma = jnp.where(
             jax.random.uniform(jump, (half, 1)) < LONG_JUMP, 1.0, 2.38 / jnp.sqrt(2.0 * d)
         )
-        spread = jnp.std(other, axis=0)
-        u = moving.u + gamma * (other[pairs[:, 0]] - other[second])
-        u = u + JITTER * spread * jax.random.normal(noise, u.shape)
+        step = gamma * (other[pairs[:, 0]] - other[second])
+        step = step + JITTER * jnp.std(other, axis=0) * jax.random.normal(noise, step.shape)
+        u = jnp.where(moves, moving.u + step, moving.u)
         value = density(u)
         taken = jnp.log(jax.random.uniform(accept, (half,))) < value - moving.log_prob
         new = Ensemble(
@@ -63,23 +68,17 @@ def _run(
         )
         return new, jnp.mean(taken.astype(u.dtype))
 
-    def one(carry: tuple[Ensemble, Ensemble], key: Array):
-        first, second = carry
-        keys = jax.random.split(key)
-        first, a = move(first, second.u, keys[0])
-        second, b = move(second, first.u, keys[1])
-        return (first, second), 0.5 * (a + b)
+    def one(carry: tuple[Ensemble, Ensemble], inputs: tuple[Array, Array]):
+        moving, other = carry
+        moved, rate = move(moving, other.u, *inputs)
+        return (other, moved), rate
 
-    values = density(start)
-    halves = (
-        Ensemble(start[:half], values[:half]),
-        Ensemble(start[half : 2 * half], values[half : 2 * half]),
-    )
-    (first, second), rate = jax.lax.scan(one, halves, jax.random.split(key, steps))
-    final = Ensemble(
-        jnp.concatenate([first.u, second.u]), jnp.concatenate([first.log_prob, second.log_prob])
-    )
-    return final, jnp.mean(rate)
+    unknown = jnp.full(half, -jnp.inf)
+    halves = (Ensemble(start[:half], unknown), Ensemble(start[half : 2 * half], unknown))
+    turns = 2 * (steps + 1)
+    inputs = (jax.random.split(key, turns), jnp.arange(turns) >= 2)
+    (first, second), rate = jax.lax.scan(one, halves, inputs)
+    return jnp.concatenate([first.u, second.u]), jnp.mean(rate[2:])
 
 
 def explore(
@@ -106,5 +105,5 @@ def explore(
         jax.random.key(seed),
         steps,
     )
-    x = jax.vmap(posterior.from_real)(final.u)
+    x = jax.vmap(posterior.from_real)(final)
     return np.asarray(x), float(rate)
