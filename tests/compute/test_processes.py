@@ -205,6 +205,8 @@ def test_output_of_workers_stays_out_of_standard_output():
 def test_workers_die_with_the_parent(ending, tmp_path):
     path = tmp_path / "pid"
     code = (
+        # a background job of a shell ignores SIGINT, and its children inherit that
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import worker_tasks\nfrom volvelle.compute import ProcessExecutor\n"
         f"list(ProcessExecutor(1).map(worker_tasks.announce_and_sleep, [{str(path)!r}]))"
     )

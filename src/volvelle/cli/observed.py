@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..likelihood import Bao, Likelihood, LowL, PlikLite, SimulatedCmb, Supernovae
+from ..likelihood import Bao, Gaussian, Likelihood, LowL, PlikLite, SimulatedCmb, Supernovae
 from ..likelihood.bandpowers import L_MAX
 from ..likelihood.bao import QUANTITIES
 
@@ -67,6 +67,19 @@ def _low_l(likelihood: LowL, theory: Mapping[str, Any]) -> dict[str, dict[str, A
             "model": (window @ np.asarray(theory[output])[: len(ell)]).tolist(),
         }
     return result
+
+
+def data_sizes(likelihoods: Sequence[Likelihood]) -> dict[str, int]:
+    """Number of data of every likelihood that has a data vector or bins."""
+    sizes: dict[str, int] = {}
+    for likelihood in likelihoods:
+        if isinstance(likelihood, PlikLite | SimulatedCmb):
+            sizes[likelihood.name] = likelihood.bandpowers.data.size
+        elif isinstance(likelihood, LowL):
+            sizes[likelihood.name] = sum(bins.mu.size for bins in likelihood.bins)
+        elif isinstance(likelihood, Bao | Supernovae | Gaussian):
+            sizes[likelihood.name] = likelihood.data.size
+    return sizes
 
 
 def distances(

@@ -22,7 +22,7 @@ from ..inference import Chains, Diagnostics, Posterior, save_arviz, save_getdist
 from ..learning import write_atomically
 from ..training import Certificate, Problem, smooth_log_weights
 from .configuration import Configuration
-from .observed import bandpowers, distances
+from .observed import bandpowers, data_sizes, distances
 
 NOT_REPORTED = ("h", "Y_he", "z_star")  # repeats, or fixed by the others to all digits shown
 VERSIONS = ("numpy", "scipy", "jax", "jaxlib", "equinox", "blackjax", "classy", "camb")
@@ -239,7 +239,11 @@ def _best_fit(result: Result) -> dict[str, Any]:
     if result.best_theory is None:
         return {"parameters": values, "chi2": {}, "failed": "the exact solution failed here"}
     chi2 = result.posterior.chi2(jnp.asarray(result.best_x), result.best_theory)
-    return {"parameters": values, "chi2": {name: float(value) for name, value in chi2.items()}}
+    return {
+        "parameters": values,
+        "chi2": {name: float(value) for name, value in chi2.items()},
+        "n_data": data_sizes(result.problem.likelihoods),
+    }
 
 
 def _data(likelihood: Any) -> dict[str, Any]:

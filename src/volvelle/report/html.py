@@ -35,7 +35,9 @@ CALL_WORDS = {
     "training": "solved to train the emulator, held-out ones included",
     "certificate": "solved to certify the posterior, never seen in training",
     "reused": "found in the ledger of earlier runs, not solved again",
+    "simulation": "solved to simulate data that are not on this machine",
     "failed": "failed; excluded from training, counted here",
+    "training_set": "in the emulator's training set, whoever paid for them",
 }
 
 

@@ -42,6 +42,7 @@ WALKERS = 96
 STEPS = 300
 REACH = 1.3  # exploration may go this far beyond the solved region, so that it can grow
 WARM = "warm start"
+WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
@@ -309,12 +310,12 @@ class Trainer:
         return float(np.max(np.abs(mean_new - mean_old) / np.where(spread > 0, spread, np.inf)))
 
     def _satisfied(self) -> bool:
+        if len(self.iterations) == 1 and self.iterations[0].reason == WARM:
+            return self.scatter <= WARM_SCATTER  # the certificate decides whether more is needed
         if self.scatter > self.settings.scatter_target:
             return False
         d = len(self.exact.problem.names)
         enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
-        if len(self.iterations) == 1 and self.iterations[0].reason == WARM:
-            return enough  # the certificate decides whether more is needed
         return enough and self.moved <= 0.5 * self.settings.accuracy
 
     @property
