@@ -30,6 +30,7 @@ from volvelle.training.history import Iteration, load_iterations, save_iteration
 from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
 from volvelle.training.weights import (
     effective_number,
+    robust_scatter,
     tempered_weights,
     weighted_std,
     weights_at,
@@ -232,20 +233,27 @@ class Trainer:
 
     def _scatter_at(self, temperature: float) -> float:
         """Scatter of the left-out error of ln L over the posterior at a temperature."""
-        d = len(self.exact.problem.names)
-        weights = weights_at(self.log_like, temperature)
-        if effective_number(weights) < d:  # too few solutions there to tell
-            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
+        weights = self._weights(temperature)
         if np.any(~np.isfinite(self._residual[weights > 1e-6 * weights.max()])):
             return float("inf")
         return weighted_std(np.where(np.isfinite(self._residual), self._residual, 0.0), weights)
+
+    def _weights(self, temperature: float) -> np.ndarray:
+        """Weights of the solutions at a temperature, or a higher one if too few count there."""
+        d = len(self.exact.problem.names)
+        weights = weights_at(self.log_like, temperature)
+        if effective_number(weights) < d:
+            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
+        return weights
 
     def temperature(self) -> float:
         """The lowest temperature at which the emulator's error is small against ln L's range."""
         d = len(self.exact.problem.names)
         temperature = LOWEST_TEMPERATURE
         while temperature < HIGHEST_TEMPERATURE:
-            if self._scatter_at(temperature) <= TRUSTED_ERROR * 0.5 * d * temperature:
+            weights = self._weights(temperature)
+            error = robust_scatter(self._residual, weights)
+            if error <= TRUSTED_ERROR * 0.5 * d * temperature:
                 break
             temperature *= 1.5
         return temperature

@@ -28,6 +28,23 @@ def tempered_weights(log_like: np.ndarray, minimum: float) -> np.ndarray:
     return weights_at(log_like, temperature)
 
 
+def robust_scatter(values: np.ndarray, weights: np.ndarray) -> float:
+    """Distance from the median within which 68% of the weight lies; outliers do not count.
+
+    Infinite values are as far as can be: the result is infinite if a third of the weight is.
+    """
+    centre = _quantile(values, weights, 0.5)
+    if not np.isfinite(centre):
+        return float("inf")
+    return _quantile(np.abs(values - centre), weights, 0.68)
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, p: float) -> float:
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) / np.sum(weights)
+    return float(values[order][min(int(np.searchsorted(share, p)), len(values) - 1)])
+
+
 def weighted_std(values: np.ndarray, weights: np.ndarray) -> float:
     """Standard deviation under weights."""
     mean = np.average(values, weights=weights)
