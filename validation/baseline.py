@@ -35,13 +35,13 @@ from volvelle.boltzmann import Ledger
 from volvelle.cli import Configuration, run
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.compute import ProcessExecutor, available_cores
-from volvelle.emulator import Emulator, build_emulator, load_emulator
+from volvelle.emulator import Emulator, load_emulator
 from volvelle.inference import explore
 from volvelle.learning import NetworkSettings, write_atomically
-from volvelle.training import Connect, ConnectSettings, Exact, Problem
+from volvelle.training import Connect, ConnectSettings, Exact, Problem, fit_emulator
 from volvelle.training.history import load_iterations
 from volvelle.training.problem import posterior_batch
-from volvelle.training.weights import effective_number, tempered_weights, weights_at
+from volvelle.training.weights import effective_number, weights_at
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "01_planck_lcdm.yaml"
@@ -144,14 +144,7 @@ def ours(exact: Exact, reference: Reference, run_folder: Path, work: Path) -> li
         result = remembered(path)
         if result is None:
             x, log_like = np.array(rows), np.array(values)
-            emulator, _ = build_emulator(
-                problem.theory_names,
-                problem.fixed,
-                x[:, : problem.n_theory],
-                theories,
-                [likelihood.noise() for likelihood in problem.likelihoods],
-                tempered_weights(log_like, minimum=0.5 * len(x)),
-            )
+            emulator, _ = fit_emulator(problem, x, theories, log_like)
             result = {"calls": asked, "training": len(x)}
             result |= reference.error(problem, emulator, 1000 + iteration.number)
             remember(path, result)

@@ -67,6 +67,12 @@ def test_bad_certificate_in_words(good_summary: dict[str, Any]) -> None:
     assert "no certificate" in certificate_sentences(good_summary)[0]
 
 
+def test_extrapolation_is_said(good_summary: dict[str, Any]) -> None:
+    assert "EXTRAPOLATES" not in rendered(good_summary)
+    good_summary["diagnostics"]["outside_domain_fraction"] = 0.013
+    assert "1.3 per cent of the samples the emulator EXTRAPOLATES" in rendered(good_summary)
+
+
 def test_verdict_is_good_only_when_everything_is(good_summary: dict[str, Any]) -> None:
     assert verdict(good_summary).good
     good_summary["certificate"]["passed"] = None

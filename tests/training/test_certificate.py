@@ -12,7 +12,7 @@ from volvelle.compute import SerialExecutor
 from volvelle.emulator import build_emulator
 from volvelle.inference import Chains
 from volvelle.training import Exact, TrainingError, certify, smooth_log_weights
-from volvelle.training.certificate import compare, fresh_points
+from volvelle.training.certificate import fresh_points
 
 DRAWS = 1000
 DERIVED = ("sigma8", "H0")
@@ -20,13 +20,15 @@ SIGMAS = 3.5  # errors within which a corrected mean must be right, for eight pa
 
 
 class Spoiled(eqx.Module):
-    """An emulator that takes its argument for another, ``shift`` away; or sees noise."""
+    """An emulator that takes its argument for another, ``shift`` away, or now here, now there."""
 
     emulator: eqx.Module
     shift: Array
+    rough: bool = False
 
     def __call__(self, x: Array) -> dict[str, Array]:
-        return self.emulator(x + self.shift)
+        sign = jnp.sign(jnp.sin(50.0 * x[3] / toy.SIGMA[3])) if self.rough else 1.0
+        return self.emulator(x + sign * self.shift)
 
     def batch(self, x: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         return self.emulator.batch(x + np.asarray(self.shift), names)
@@ -54,13 +56,13 @@ def chains_around(mean: np.ndarray, seed: int = 0) -> Chains:
     return Chains(toy.NAMES, samples, np.zeros((4, DRAWS)), 0.8, 0, 0)
 
 
-def certificate_of(exact, emulator, sigmas: float, **settings):
-    """Of an emulator spoiled by ``sigmas`` in ln10A_s."""
+def certificate_of(exact, emulator, sigmas: float, rough: bool = False, **settings):
+    """Of an emulator spoiled by ``sigmas`` in ln10A_s; without a mean shift where it is rough."""
     shift = np.zeros(6)
     shift[4] = sigmas * toy.SIGMA[4]
-    posterior = exact.problem.posterior(Spoiled(emulator, jnp.asarray(shift)))
+    posterior = exact.problem.posterior(Spoiled(emulator, jnp.asarray(shift), rough))
     defaults = {"limit": 0.05, "points": 100, "max_points": 400, "seed": 7}
-    chains = chains_around(toy.TRUTH - shift)
+    chains = chains_around(toy.TRUTH - (0.0 if rough else 1.0) * shift)
     avoid = settings.pop("avoid", np.empty((0, 6)))
     return chains, certify(
         exact, posterior, chains, DERIVED, avoid=avoid, **{**defaults, **settings}
@@ -85,13 +87,12 @@ def test_one_sigma_error_is_caught_and_corrected(exact, emulator):
     spoiled = found.parameters["ln10A_s"]
     assert spoiled.mean_shift_sigma > 0.5
     assert spoiled.mean_shift_sigma == pytest.approx(1.0, abs=SIGMAS * spoiled.mean_shift_error)
-    weights = np.exp(found.log_weights - found.log_weights.max())
-    corrected = np.average(found.points, axis=0, weights=weights)
-    sampled = found.points.mean(axis=0) - chains.flat.mean(axis=0)
     for i, name in enumerate(toy.NAMES):
-        # the error of the shift, and that of the sampled points' own mean, which is known
-        off = (corrected[i] - sampled[i] - toy.TRUTH[i]) / toy.SIGMA[i]
-        assert abs(off) < SIGMAS * found.parameters[name].mean_shift_error + 0.05, name
+        shift = found.parameters[name]
+        corrected = chains.flat[:, i].mean() + shift.mean_shift_sigma * toy.SIGMA[i]
+        off = (corrected - toy.TRUTH[i]) / toy.SIGMA[i]
+        assert abs(off) < SIGMAS * shift.mean_shift_error + 0.05, name  # the chain's own noise
+        assert shift.mean_shift_error < 0.2, "the smooth part leaves little to the points"
     assert found.log_weight_std == pytest.approx(
         np.sqrt(toy.SIGMA[4] ** 2 / conditional()), rel=0.5
     )
@@ -128,11 +129,11 @@ def test_a_wrong_derived_parameter_is_caught(exact, emulator):
     )
     assert not found.passed
     assert found.parameters["sigma8"].mean_shift_sigma < -0.5
-    assert found.parameters["n_s"].within(0.05)
+    assert found.parameters["n_s"].within(0.05, 0.05)
 
 
 def test_points_are_added_until_the_error_is_a_fifth_of_the_limit(exact, emulator):
-    _, found = certificate_of(exact, emulator, 0.2, limit=0.25, points=20)
+    _, found = certificate_of(exact, emulator, 0.1, rough=True, limit=0.25, points=20)
     error = max(p.mean_shift_error for p in found.parameters.values())
     assert 20 < found.n < 400
     assert error <= 0.2 * 0.25
@@ -142,7 +143,7 @@ def test_points_are_added_until_the_error_is_a_fifth_of_the_limit(exact, emulato
 
 
 def test_points_end_at_their_maximum(exact, emulator):
-    _, found = certificate_of(exact, emulator, 0.3, limit=0.25, points=20, max_points=33)
+    _, found = certificate_of(exact, emulator, 0.2, rough=True, limit=0.1, points=20, max_points=33)
     assert found.n == 33
 
 
@@ -178,29 +179,6 @@ def test_undefined_exact_likelihood_is_not_certified(exact, emulator, monkeypatc
     monkeypatch.setattr(type(exact.problem), "log_likelihood", lambda self, x, t: float("nan"))
     _, found = certificate_of(exact, emulator, 0.0, points=20)
     assert not found.passed and found.n == 20
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_error_of_a_shift_is_its_scatter(seed):
-    """The bootstrap's error against the scatter over independent repetitions."""
-    rng = np.random.default_rng(seed)
-    slope, n = 0.3, 200
-    shifts, errors = [], []
-    for repetition in range(40):
-        x = rng.normal(size=n)
-        found = compare(x, x, slope * x, 1.0, repetition)
-        shifts.append(found.mean_shift_sigma)
-        errors.append(found.mean_shift_error)
-    assert np.mean(shifts) == pytest.approx(slope, abs=4.0 * np.std(shifts) / np.sqrt(40))
-    # the scatter of 40 values is known to 11 per cent
-    assert np.mean(errors) == pytest.approx(np.std(shifts), rel=0.4)
-
-
-def test_width_of_a_posterior_that_is_too_wide():
-    x = np.random.default_rng(0).normal(size=4000)
-    found = compare(x, x, -0.5 * x**2 * (1.0 / 0.8**2 - 1.0), 1.0, 0)
-    assert found.width_ratio == pytest.approx(0.8, abs=4.0 * found.width_ratio_error)
-    assert not found.within(0.5)
 
 
 def test_smooth_weights_carry_the_shift_to_the_whole_chain(exact, emulator):

@@ -39,7 +39,7 @@ def likelihoods(
     """Make every likelihood once: unknown names, wrong options and missing data show up here."""
     from ..data import MissingDataError
     from ..likelihood import LIKELIHOODS, PrecisionError, get_likelihood
-    from ..likelihood.plik_lite import CALIBRATION
+    from ..likelihood.bandpowers import CALIBRATION
 
     simulated = {"planck_2018_plik_lite": {"A_planck": CALIBRATION}, "planck_2018_low_l": {}}
     nuisance: dict[str, tuple[str, Any]] = {}

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..boltzmann import Request
+from .base import (
+    GaussianLikelihood,
+    Nuisance,
+    NuisanceParameter,
+    Theory,
+    read_nuisance,
+    read_output,
+)
 from .errors import DataFormatError
-from .gaussian_algebra import conditional_sigma, noise_of_means, whitening
+from .gaussian_algebra import conditional_sigma, noise_of_means, scattered, whitening
 
 L_MIN = 30
 L_MAX = 2508
 OUTPUTS = {"TT": "lensed_tt", "TE": "lensed_te", "EE": "lensed_ee"}
 N_BINS = {"TT": 215, "TE": 199, "EE": 199}
+CALIBRATION = NuisanceParameter(
+    prior={"dist": "norm", "loc": 1.0, "scale": 0.0025}, ref=1.0, label=r"A_\mathrm{Planck}"
+)
+"""Planck's absolute calibration of the maps, Planck 2018 V, section 3.3.4."""
 
 
 class Run(eqx.Module):
@@ -109,14 +122,9 @@ class Bandpowers(eqx.Module):
         parts = zip(self.spectra, self.binnings, strict=True)
         return jnp.concatenate([binning.bin(spectra[name]) for name, binning in parts])
 
-    def chi2(self, model: Float[Array, " n"]) -> Float[Array, ""]:
-        """|W (data - model)|^2."""
-        return jnp.sum((self.whitener @ (self.data - model)) ** 2)
-
-    def scatter(self, key: Array) -> Float[Array, " n"]:
-        """A draw of the noise [muK^2]: W^-1 times unit normal numbers."""
-        unit = jax.random.normal(key, self.data.shape, dtype=jnp.float64)
-        return jax.scipy.linalg.solve_triangular(self.whitener, unit, lower=True)
+    def with_data(self, mean: Float[Array, " n"], key: Array | None) -> Bandpowers:
+        """The same covariance with other data, scattered by it when a key is given."""
+        return replace(self, data=scattered(mean, self.whitener, key))
 
     def noise(self) -> dict[str, np.ndarray]:
         """Noise per C_l [muK^2], l = 0..2508, by theory output; see `Likelihood.noise`."""
@@ -127,3 +135,41 @@ class Bandpowers(eqx.Module):
             outputs[OUTPUTS[name]] = noise_of_means(window, sigma[start : start + len(window)])
             start += len(window)
         return outputs
+
+
+class CmbBandpowers(GaussianLikelihood):
+    """chi2 = |W (d - B C_l / A_planck^2)|^2: bandpowers with one calibration parameter."""
+
+    bandpowers: eqx.AbstractVar[Bandpowers]
+
+    @property
+    def requires(self) -> Request:
+        """The binned spectra, to l = 2508."""
+        return Request(
+            spectra=tuple(OUTPUTS[name] for name in self.bandpowers.spectra),
+            lmax=L_MAX,
+            background=False,
+        )
+
+    @property
+    def nuisance(self) -> dict[str, NuisanceParameter]:
+        """The calibration."""
+        return {"A_planck": CALIBRATION}
+
+    def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """Calibrated, binned theory [muK^2], to be compared with ``bandpowers.data``."""
+        calibration = read_nuisance(nuisance, "A_planck", self.name)
+        spectra = {
+            name: read_output(theory, OUTPUTS[name], self.name, L_MAX + 1)
+            for name in self.bandpowers.spectra
+        }
+        return self.bandpowers.model(spectra) / calibration**2
+
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t)."""
+        bandpowers = self.bandpowers
+        return bandpowers.whitener @ (bandpowers.data - self.model(theory, nuisance))
+
+    def noise(self) -> dict[str, np.ndarray]:
+        """Conditional errors of the bins, spread over their l; C_l [muK^2], l = 0..2508."""
+        return self.bandpowers.noise()

@@ -17,14 +17,14 @@ from .. import data
 from ..boltzmann import BACKGROUND_Z, Request
 from ..compute import require_float64
 from .base import (
-    Likelihood,
+    GaussianLikelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
 )
 from .errors import DataFormatError
-from .gaussian_algebra import conditional_sigma, noise_of_nodes, whitening
+from .gaussian_algebra import conditional_sigma, noise_of_nodes, scattered, whitening
 from .interpolation import spline_matrix
 
 SPEED_OF_LIGHT = 299792.458  # [km/s], exact by definition of the metre
@@ -38,7 +38,7 @@ REFERENCE_H0, REFERENCE_OMEGA_M, REFERENCE_R_DRAG = 67.36, 0.3153, 147.1
 BACKGROUND = ("hubble", "transverse_comoving_distance", "r_drag")
 
 
-class Bao(Likelihood):
+class Bao(GaussianLikelihood):
     """Gaussian likelihood of D_M/r_d, D_H/r_d = c/(H r_d) and D_V/r_d = (z D_M^2 D_H)^(1/3)/r_d.
 
     ``quantity`` (n,) indexes `QUANTITIES`; ``spline`` (n, n_grid) interpolates to the redshifts.
@@ -104,16 +104,6 @@ class Bao(Likelihood):
         """None."""
         return {}
 
-    @property
-    def max_log_prob(self) -> float:
-        """0, as for every Gaussian."""
-        return 0.0
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """Hash of every data file."""
-        return dict(self.hashes)
-
     def model(self, theory: Theory) -> Float[Array, " n"]:
         """The predicted ratios, in the order of ``data``."""
         n = self.spline.shape[1]
@@ -125,9 +115,9 @@ class Bao(Likelihood):
         d_v = jnp.cbrt(self.z * d_m**2 * d_h)
         return jnp.select([self.quantity == 0, self.quantity == 1], [d_m, d_h], d_v) / r_drag
 
-    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
-        """-chi2/2; see the class."""
-        return -0.5 * jnp.sum((self.whitener @ (self.data - self.model(theory))) ** 2)
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t)."""
+        return self.whitener @ (self.data - self.model(theory))
 
     def noise(self) -> dict[str, np.ndarray]:
         """Noise of H [km/s/Mpc] and D_M [Mpc] per node of the grid, and of r_drag [Mpc]."""
@@ -142,10 +132,7 @@ class Bao(Likelihood):
 
     def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> Bao:
         """The same likelihood with data made from a theory, with noise when a key is given."""
-        drawn = self.model(theory)
-        if key is not None:
-            unit = jax.random.normal(key, drawn.shape, dtype=jnp.float64)
-            drawn = drawn + jax.scipy.linalg.solve_triangular(self.whitener, unit, lower=True)
+        drawn = scattered(self.model(theory), self.whitener, key)
         return replace(self, data=drawn, simulated=True)
 
 

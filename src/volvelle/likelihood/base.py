@@ -90,6 +90,31 @@ class Likelihood(eqx.Module):
         return -2.0 * (self.log_prob(theory, nuisance) - self.max_log_prob)
 
 
+class GaussianLikelihood(Likelihood):
+    """ln P = -chi2/2 with chi2 = |W (d - t)|^2: what Gaussian data have in common."""
+
+    hashes: eqx.AbstractVar[tuple[tuple[str, str], ...]]
+    """Name and SHA-256 of every data file."""
+
+    @abstractmethod
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t), independent unit normal numbers if the theory is true."""
+
+    @property
+    def max_log_prob(self) -> float:
+        """0, as for every Gaussian."""
+        return 0.0
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """Hash of every data file."""
+        return dict(self.hashes)
+
+    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
+        """-chi2/2; see the class."""
+        return -0.5 * jnp.sum(self.whitened_residual(theory, nuisance) ** 2)
+
+
 def read_output(theory: Theory, name: str, who: str, size: int | None = None) -> Array:
     """A named output of the theory as float64; with ``size`` its first ``size`` elements.
 

@@ -19,14 +19,14 @@ from ..boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, Request
 from ..boltzmann.request import BACKGROUND, POWER, SCALARS, SPECTRA
 from ..compute import require_float64
 from .base import (
-    Likelihood,
+    GaussianLikelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
 )
 from .errors import DataFormatError, LikelihoodOptionError, TheoryError
-from .gaussian_algebra import conditional_sigma, noise_of_means, whitening
+from .gaussian_algebra import conditional_sigma, noise_of_means, scattered, whitening
 
 _OUTPUT = re.compile(r"^(\w+)(?:\[(\d+)(?:(:|,\s*)(\d+))?\])?$")
 
@@ -104,7 +104,7 @@ class Selection:
         return part if self.column is None else part[:, self.column]
 
 
-class Gaussian(Likelihood):
+class Gaussian(GaussianLikelihood):
     """ln P = -1/2 (d - t)^T C^-1 (d - t) for chosen elements t of the theory."""
 
     data: Float[Array, " n"]
@@ -180,23 +180,13 @@ class Gaussian(Likelihood):
         """None."""
         return {}
 
-    @property
-    def max_log_prob(self) -> float:
-        """0, as for every Gaussian."""
-        return 0.0
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """Hashes of the files, when mean or covariance came from files."""
-        return dict(self.hashes)
-
     def model(self, theory: Theory) -> Float[Array, " n"]:
         """The chosen elements of the theory, one after another."""
         return jnp.concatenate([s.read(theory, self.name) for s in self.selections])
 
-    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
-        """-chi2/2; see the class."""
-        return -0.5 * jnp.sum((self.whitener @ (self.data - self.model(theory))) ** 2)
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t)."""
+        return self.whitener @ (self.data - self.model(theory))
 
     def noise(self) -> dict[str, np.ndarray]:
         """Conditional errors of the chosen elements, infinite elsewhere."""
@@ -216,10 +206,7 @@ class Gaussian(Likelihood):
 
     def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> Gaussian:
         """The same likelihood with data made from a theory, with noise when a key is given."""
-        drawn = self.model(theory)
-        if key is not None:
-            unit = jax.random.normal(key, drawn.shape, dtype=jnp.float64)
-            drawn = drawn + jax.scipy.linalg.solve_triangular(self.whitener, unit, lower=True)
+        drawn = scattered(self.model(theory), self.whitener, key)
         return replace(self, data=drawn, simulated=True)
 
 

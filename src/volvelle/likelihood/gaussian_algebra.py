@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from .errors import DataFormatError
@@ -29,6 +32,16 @@ def whitening(covariance: np.ndarray, who: str) -> np.ndarray:
             "give a symmetric positive definite matrix"
         ) from error
     return solve_triangular(factor, np.diag(1.0 / sigma), lower=True)
+
+
+def scattered(
+    mean: Float[Array, " n"], whitener: Float[Array, "n n"], key: Array | None
+) -> Float[Array, " n"]:
+    """A draw of the data about their mean; without a key the mean itself."""
+    if key is None:
+        return mean
+    unit = jax.random.normal(key, mean.shape, dtype=jnp.float64)
+    return mean + jax.scipy.linalg.solve_triangular(whitener, unit, lower=True)
 
 
 def conditional_sigma(whitener: np.ndarray) -> np.ndarray:

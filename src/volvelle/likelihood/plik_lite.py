@@ -11,32 +11,23 @@ from typing import Literal
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .. import data
-from ..boltzmann import Request
 from ..compute import require_float64
-from .bandpowers import L_MAX, L_MIN, N_BINS, OUTPUTS, Bandpowers, Binning
+from .bandpowers import L_MIN, N_BINS, Bandpowers, Binning, CmbBandpowers
 from .base import (
-    Likelihood,
     Nuisance,
-    NuisanceParameter,
     Theory,
-    read_nuisance,
-    read_output,
 )
 from .errors import DataFormatError, LikelihoodOptionError
 
 NAME = "planck_2018_plik_lite"
 DATA_SET = "planck-2018-plik-lite"
 SELECTIONS: dict[str, tuple[str, ...]] = {"TTTEEE": ("TT", "TE", "EE"), "TT": ("TT",)}
-CALIBRATION = NuisanceParameter(
-    prior={"dist": "norm", "loc": 1.0, "scale": 0.0025}, ref=1.0, label=r"A_\mathrm{Planck}"
-)
-"""Planck's absolute calibration of the maps, Planck 2018 V, section 3.3.4."""
 
 
-class PlikLite(Likelihood):
+class PlikLite(CmbBandpowers):
     """Gaussian bandpowers of TT, TE and EE with one calibration parameter.
 
     chi2 = |W (d - B C_l / A_planck^2)|^2 over 613 bins (215 TT, 199 TE, 199 EE), l = 30..2508 in
@@ -69,59 +60,10 @@ class PlikLite(Likelihood):
             simulated=False,
         )
 
-    @property
-    def requires(self) -> Request:
-        """The binned spectra, to l = 2508."""
-        return requirement(self.bandpowers.spectra)
-
-    @property
-    def nuisance(self) -> dict[str, NuisanceParameter]:
-        """The calibration."""
-        return {"A_planck": CALIBRATION}
-
-    @property
-    def max_log_prob(self) -> float:
-        """0, as for every Gaussian."""
-        return 0.0
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """Hash of every data file."""
-        return dict(self.hashes)
-
-    def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
-        """Calibrated, binned theory [muK^2], to be compared with ``bandpowers.data``."""
-        return calibrated_model(self.bandpowers, theory, nuisance, self.name)
-
-    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
-        """-chi2/2; see the class."""
-        return -0.5 * self.bandpowers.chi2(self.model(theory, nuisance))
-
-    def noise(self) -> dict[str, np.ndarray]:
-        """Conditional errors of the bins, spread over their l; C_l [muK^2], l = 0..2508."""
-        return self.bandpowers.noise()
-
     def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> PlikLite:
         """The same likelihood with data made from a theory, with noise when a key is given."""
-        mean = self.model(theory, nuisance)
-        drawn = mean if key is None else mean + self.bandpowers.scatter(key)
-        return replace(self, bandpowers=replace(self.bandpowers, data=drawn), simulated=True)
-
-
-def requirement(spectra: tuple[str, ...]) -> Request:
-    """The theory that bandpowers of these spectra read."""
-    return Request(spectra=tuple(OUTPUTS[s] for s in spectra), lmax=L_MAX, background=False)
-
-
-def calibrated_model(
-    bandpowers: Bandpowers, theory: Theory, nuisance: Nuisance, who: str
-) -> Float[Array, " n"]:
-    """Binned C_l / A_planck^2 [muK^2]."""
-    calibration = read_nuisance(nuisance, "A_planck", who)
-    spectra = {
-        name: read_output(theory, OUTPUTS[name], who, L_MAX + 1) for name in bandpowers.spectra
-    }
-    return bandpowers.model(spectra) / calibration**2
+        drawn = self.bandpowers.with_data(self.model(theory, nuisance), key)
+        return replace(self, bandpowers=drawn, simulated=True)
 
 
 def _read(files: data.DataSet, spectra: tuple[str, ...]) -> Bandpowers:

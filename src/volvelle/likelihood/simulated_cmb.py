@@ -12,22 +12,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ..boltzmann import Request
 from ..compute import require_float64
-from .bandpowers import L_MAX, N_BINS, OUTPUTS, Bandpowers, Binning
+from .bandpowers import L_MAX, N_BINS, OUTPUTS, Bandpowers, Binning, CmbBandpowers
 from .base import (
-    Likelihood,
     Nuisance,
-    NuisanceParameter,
     Theory,
     read_output,
 )
 from .errors import LikelihoodOptionError
-from .plik_lite import CALIBRATION, calibrated_model, requirement
 
 NAME = "planck_2018_simulated"
 CITES = ("arXiv:1807.06205", "arXiv:1907.12875")
@@ -87,11 +82,12 @@ def _spectra_covariance(fiducial: Mapping[str, np.ndarray], f_sky: float) -> np.
     return covariance
 
 
-class SimulatedCmb(Likelihood):
+class SimulatedCmb(CmbBandpowers):
     """Gaussian bandpowers like plik-lite's, their data vector made from a fiducial theory."""
 
     bandpowers: Bandpowers
     name: str = eqx.field(static=True)
+    hashes: tuple[tuple[str, str], ...] = eqx.field(static=True)
     cites: tuple[str, ...] = eqx.field(static=True)
     simulated: bool = eqx.field(static=True)
 
@@ -125,51 +121,12 @@ class SimulatedCmb(Likelihood):
             [window @ spectra[s] for s, window in zip(SPECTRA, windows, strict=True)]
         )
         bandpowers = Bandpowers.create(mean, np.block(blocks), binnings, NAME)
-        if key is not None:
-            bandpowers = replace(bandpowers, data=bandpowers.data + bandpowers.scatter(key))
-        return cls(
-            bandpowers=bandpowers,
-            name=NAME,
-            cites=CITES,
-            simulated=True,
-        )
-
-    @property
-    def requires(self) -> Request:
-        """The binned spectra, to l = 2508."""
-        return requirement(self.bandpowers.spectra)
-
-    @property
-    def nuisance(self) -> dict[str, NuisanceParameter]:
-        """The calibration, as in plik-lite."""
-        return {"A_planck": CALIBRATION}
-
-    @property
-    def max_log_prob(self) -> float:
-        """0, as for every Gaussian."""
-        return 0.0
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """None: no file is read."""
-        return {}
-
-    def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
-        """Calibrated, binned theory [muK^2], to be compared with ``bandpowers.data``."""
-        return calibrated_model(self.bandpowers, theory, nuisance, self.name)
-
-    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
-        """-chi2/2 with chi2 as in plik-lite."""
-        return -0.5 * self.bandpowers.chi2(self.model(theory, nuisance))
-
-    def noise(self) -> dict[str, np.ndarray]:
-        """Conditional errors of the bins, spread over their l; C_l [muK^2], l = 0..2508."""
-        return self.bandpowers.noise()
+        bandpowers = bandpowers.with_data(bandpowers.data, key)
+        return cls(bandpowers=bandpowers, name=NAME, hashes=(), cites=CITES, simulated=True)
 
     def simulate(
         self, theory: Theory, nuisance: Nuisance, key: Array | None = None
     ) -> SimulatedCmb:
         """The same covariance with data made from another theory; noise when a key is given."""
-        mean = self.model(theory, nuisance)
-        drawn = mean if key is None else mean + self.bandpowers.scatter(key)
-        return replace(self, bandpowers=replace(self.bandpowers, data=jnp.asarray(drawn)))
+        drawn = self.bandpowers.with_data(self.model(theory, nuisance), key)
+        return replace(self, bandpowers=drawn)

@@ -18,14 +18,14 @@ from ..boltzmann import Request
 from ..compute import require_float64
 from .bao import reference_background
 from .base import (
-    Likelihood,
+    GaussianLikelihood,
     Nuisance,
     NuisanceParameter,
     Theory,
     read_output,
 )
 from .errors import DataFormatError
-from .gaussian_algebra import noise_of_nodes, whitening
+from .gaussian_algebra import noise_of_nodes, scattered, whitening
 from .interpolation import spline_matrix
 
 DATA_SETS = {
@@ -35,7 +35,7 @@ DATA_SETS = {
 COLUMNS = ("zcmb", "zhel", "mb", "dmb")
 
 
-class Supernovae(Likelihood):
+class Supernovae(GaussianLikelihood):
     """Gaussian likelihood of magnitudes with the offset marginalised over a flat prior.
 
     With r = m - 5 log10[(1 + z_hel) D_M(z_cmb) / Mpc] and 1 a vector of ones, the offset (absolute
@@ -100,30 +100,20 @@ class Supernovae(Likelihood):
         """None: the offset is marginalised."""
         return {}
 
-    @property
-    def max_log_prob(self) -> float:
-        """0, as for every Gaussian."""
-        return 0.0
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """Hash of every data file."""
-        return dict(self.hashes)
-
     def model(self, theory: Theory) -> Float[Array, " n"]:
         """5 log10[(1 + z_hel) D_M / Mpc] [mag], up to the free offset."""
         n = self.spline.shape[1]
         distance = read_output(theory, "transverse_comoving_distance", self.name, n)
         return 5.0 * jnp.log10((1.0 + self.z_hel) * (self.spline @ distance))
 
-    def whitened(self, residual: Float[Array, " n"]) -> Float[Array, " n"]:
+    def projected(self, residual: Float[Array, " n"]) -> Float[Array, " n"]:
         """W r without its part along the offset."""
         white = self.whitener @ residual
         return white - self.offset * (self.offset @ white)
 
-    def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
-        """-chi2/2; see the class."""
-        return -0.5 * jnp.sum(self.whitened(self.data - self.model(theory)) ** 2)
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t) without its part along the offset."""
+        return self.projected(self.data - self.model(theory))
 
     def noise(self) -> dict[str, np.ndarray]:
         """Noise of D_M [Mpc] per node of the grid; an offset in magnitude carries none."""
@@ -131,17 +121,14 @@ class Supernovae(Likelihood):
             jax.jacrev(self.model)(reference_background())["transverse_comoving_distance"]
         )
         projected = np.asarray(
-            jax.vmap(self.whitened, in_axes=1, out_axes=1)(jnp.eye(len(jacobian)))
+            jax.vmap(self.projected, in_axes=1, out_axes=1)(jnp.eye(len(jacobian)))
         )
         sigma = np.sum(projected**2, axis=0) ** -0.5
         return {"transverse_comoving_distance": noise_of_nodes(jacobian, sigma)}
 
     def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> Supernovae:
         """The same likelihood with data made from a theory, with noise when a key is given."""
-        drawn = self.model(theory)
-        if key is not None:
-            unit = jax.random.normal(key, drawn.shape, dtype=jnp.float64)
-            drawn = drawn + jax.scipy.linalg.solve_triangular(self.whitener, unit, lower=True)
+        drawn = scattered(self.model(theory), self.whitener, key)
         return replace(self, data=drawn, simulated=True)
 
 

@@ -121,6 +121,7 @@ def certificate_sentences(summary: dict[str, Any]) -> list[str]:
             f"(the largest is {name}, ratio {ratio:.3f})."
         )
     sentences += _weight_sentences(certificate)
+    sentences += _domain_sentence(summary.get("diagnostics") or {})
     sentences.append(
         "The certificate passed." if certificate.get("passed") is True
         else "THE CERTIFICATE FAILED: the numbers below are re-weighted by the exact solutions, "
@@ -138,6 +139,16 @@ def _limit_sentence(certificate: dict[str, Any]) -> list[str]:
     return [
         f"With two errors added the largest is {bound:.3f} sigma ({name}), {relation} the limit "
         f"of {significant(limit)} sigma that was asked for."
+    ]
+
+
+def _domain_sentence(diagnostics: dict[str, Any]) -> list[str]:
+    fraction = diagnostics.get("outside_domain_fraction")
+    if not is_finite(fraction) or fraction == 0.0:
+        return []
+    return [
+        f"At {100 * fraction:.2g} per cent of the samples the emulator EXTRAPOLATES: they lie "
+        "outside the region that its exact solutions cover."
     ]
 
 

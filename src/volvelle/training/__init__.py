@@ -1,12 +1,7 @@
 """Adaptive training of emulators, and their certification by exact solutions."""
 
 from volvelle.training.adaptive import Trainer, TrainingSettings
-from volvelle.training.certificate import (
-    Certificate,
-    ParameterShift,
-    certify,
-    smooth_log_weights,
-)
+from volvelle.training.certificate import Certificate, certify, smooth_log_weights
 from volvelle.training.connect import Connect, ConnectSettings, ConnectStage
 from volvelle.training.design import (
     initial_design,
@@ -15,7 +10,9 @@ from volvelle.training.design import (
     spread_out,
 )
 from volvelle.training.errors import TrainingError
+from volvelle.training.fit import fit_emulator
 from volvelle.training.problem import Exact, Problem, request_of
+from volvelle.training.reweighting import ParameterShift
 
 __all__ = [
     "Certificate",
@@ -29,6 +26,7 @@ __all__ = [
     "TrainingError",
     "TrainingSettings",
     "certify",
+    "fit_emulator",
     "initial_design",
     "latin_hypercube",
     "nearest_neighbour_filter",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from volvelle.boltzmann import LedgerEntry
-from volvelle.emulator import BuildReport, Emulator, build_emulator
+from volvelle.emulator import BuildReport, Emulator
 from volvelle.inference import explore
 from volvelle.learning import Epochs, NetworkSettings
 from volvelle.training.design import (
@@ -26,6 +26,7 @@ from volvelle.training.design import (
     nearest_neighbour_filter,
     spread_out,
 )
+from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration, load_iterations, save_iteration
 from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
 from volvelle.training.weights import (
@@ -207,14 +208,11 @@ class Trainer:
 
     def _fit(self) -> None:
         problem = self.exact.problem
-        weights = tempered_weights(self.log_like, minimum=0.5 * len(self.log_like))
-        self.emulator, self.report = build_emulator(
-            problem.theory_names,
-            problem.fixed,
-            self.x[:, : problem.n_theory],
+        self.emulator, self.report = fit_emulator(
+            problem,
+            self.x,
             self.theories,
-            [likelihood.noise() for likelihood in problem.likelihoods],
-            weights,
+            self.log_like,
             self.settings.kind,
             self.settings.network,
             self.folder / "network",

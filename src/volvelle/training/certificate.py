@@ -1,8 +1,8 @@
 """Exact re-weighting: what the emulator's posterior would be with the exact solver in its place.
 
 Points of the emulator's chains are solved exactly; w_i = exp(ln L_exact - ln L_emulator). The
-shift of every mean and the ratio of every width follow, with bootstrap errors. These points are
-fresh: they took no part in the training or in the decision to stop it.
+shift of every mean and the ratio of every width follow, with bootstrap errors (``reweighting``).
+These points are fresh: they took no part in the training or in the decision to stop it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from volvelle.boltzmann import LedgerEntry
 from volvelle.inference import Chains, Posterior, pareto_smooth
 from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
+from volvelle.training.reweighting import SAMPLES, ParameterShift, Whitening, shifts, slopes
 
-BOOTSTRAP = 2000
 ERROR_FRACTION = 0.2  # of the limit: points are added until every shift's error is below it
 WIDTH_LIMIT = 0.05  # largest change of a width, two errors included
 HEAVY_TAIL = 0.5  # Pareto k above which the largest weights are smoothed
@@ -26,28 +26,12 @@ SMOOTHED_SCATTER = 0.3  # scatter of ln w above which a tail can matter
 
 
 @dataclass(frozen=True)
-class ParameterShift:
-    """Change of one parameter's posterior by exact re-weighting, in the emulator's sigma."""
-
-    mean_shift_sigma: float
-    mean_shift_error: float
-    width_ratio: float
-    width_ratio_error: float
-
-    def within(self, limit: float) -> bool:
-        """|shift| + 2 errors within the limit, and the width within five per cent likewise."""
-        return bool(
-            abs(self.mean_shift_sigma) + 2.0 * self.mean_shift_error <= limit
-            and abs(self.width_ratio - 1.0) + 2.0 * self.width_ratio_error <= WIDTH_LIMIT
-        )
-
-
-@dataclass(frozen=True)
 class Certificate:
     """The verdict of exact solutions on an emulator's posterior.
 
-    ``points`` [n, d] with their ``log_weights`` [n] (smoothed where the tail is heavy) and the
-    exact derived parameters; ``entries`` are the ledger's, failures included.
+    ``points`` [n, d] with their ``log_weights`` [n] (what the smooth part leaves of them is itself
+    smoothed where its tail is heavy) and the exact derived parameters; ``pareto_k``: of the raw
+    weights' tail; ``entries`` are the ledger's, failures included.
     """
 
     names: tuple[str, ...]
@@ -67,8 +51,9 @@ class Certificate:
 
     @property
     def log_weight_std(self) -> float:
-        """Scatter of ln w."""
-        return float(np.std(self.raw_log_weights))
+        """Scatter of ln w; infinite when a point has no weight at all."""
+        finite = np.all(np.isfinite(self.raw_log_weights))
+        return float(np.std(self.raw_log_weights)) if finite else float("inf")
 
     @property
     def ess_fraction(self) -> float:
@@ -84,21 +69,24 @@ class Certificate:
     @property
     def passed(self) -> bool:
         """Whether every parameter is within the limit."""
-        return self.reliable and all(p.within(self.limit) for p in self.parameters.values())
+        return self.reliable and all(
+            p.within(self.limit, WIDTH_LIMIT) for p in self.parameters.values()
+        )
 
     def words(self) -> str:
         """The certificate in a sentence or two."""
         worst = max(self.parameters, key=lambda k: abs(self.parameters[k].mean_shift_sigma))
         shift = self.parameters[worst]
-        verdict = (
-            "The posterior is certified"
-            if self.passed
-            else "The posterior is NOT certified at the requested accuracy"
-        )
+        if self.passed:
+            verdict = "The posterior is certified"
+            moves = f"move no mean by more than {abs(shift.mean_shift_sigma):.3f}"
+        else:
+            verdict = "The posterior is NOT certified at the requested accuracy"
+            moves = f"move the mean of {worst} most, by {shift.mean_shift_sigma:+.3f}"
         return (
-            f"{verdict}: {self.n} fresh exact solutions in the emulator's place move no mean by "
-            f"more than {abs(shift.mean_shift_sigma):.3f} +- {shift.mean_shift_error:.3f} sigma "
-            f"({worst}); the limit is {self.limit:g} sigma with two errors included. "
+            f"{verdict}: {self.n} fresh exact solutions in the emulator's place {moves} +- "
+            f"{shift.mean_shift_error:.3f} sigma{f' ({worst})' if self.passed else ''}; the limit "
+            f"is {self.limit:g} sigma with two errors included. "
             f"The logarithms of their weights scatter by {self.log_weight_std:.3f}; "
             f"{100 * self.ess_fraction:.1f}% of the points remain effective."
         )
@@ -123,31 +111,6 @@ class Certificate:
                 for name, p in self.parameters.items()
             },
         }
-
-
-def compare(
-    emulated: np.ndarray, exact: np.ndarray, log_weights: np.ndarray, sigma: float, seed: int
-) -> ParameterShift:
-    """Shift and width ratio of one parameter from ``emulated`` values to weighted ``exact`` ones.
-
-    The two differ for derived parameters only. ``sigma``: the emulator posterior's width.
-    """
-    weights = np.exp(log_weights - np.max(log_weights))
-
-    def estimate(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        w, x, y = weights[index], emulated[index], exact[index]
-        total = w.sum(axis=-1)
-        mean = (w * y).sum(axis=-1) / total
-        variance = (w * (y - mean[..., None]) ** 2).sum(axis=-1) / total
-        return (mean - x.mean(axis=-1)) / sigma, np.sqrt(variance) / x.std(axis=-1)
-
-    n = len(weights)
-    shift, ratio = estimate(np.arange(n)[None])
-    resampled = np.random.default_rng(seed).integers(0, n, (BOOTSTRAP, n))
-    shifts, ratios = estimate(resampled)
-    return ParameterShift(
-        float(shift[0]), float(shifts.std()), float(ratio[0]), float(ratios.std())
-    )
 
 
 def certify(
@@ -177,10 +140,20 @@ def certify(
     order = fresh_points(chains, avoid, seed)
     problem = exact.problem
     emulator: Any = posterior.theory
-    sigma = dict(zip(chains.names, chains.flat.std(axis=0), strict=True))
-    sample = chains.flat[:: max(1, len(chains.flat) // 2000)]
-    values = emulator.batch(sample[:, : problem.n_theory], tuple(derived))
-    sigma.update({name: float(np.std(values[name])) for name in derived})
+    whitening = Whitening.of(chains.flat)
+
+    def quantities(x: np.ndarray, scalars: dict[str, np.ndarray]) -> np.ndarray:
+        return np.column_stack([x, *(scalars[name] for name in derived)])
+
+    def emulated(x: np.ndarray) -> np.ndarray:
+        return quantities(x, emulator.batch(x[:, : problem.n_theory], tuple(derived)))
+
+    sample = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
+    sampled = whitening(sample), emulated(sample)
+    sigma = np.concatenate(
+        [chains.flat.std(axis=0), sampled[1][:, len(problem.names) :].std(axis=0)]
+    )
+    names = (*problem.names, *derived)
     target = points
     entries: list[LedgerEntry] = []
     while True:
@@ -196,20 +169,22 @@ def certify(
             [problem.log_likelihood(row, t) for row, t in zip(x, theories, strict=True)]
         )
         raw = log_exact - posterior_batch(posterior, x)
-        smooth, k = pareto_smooth(raw)
-        used = smooth if k > HEAVY_TAIL and np.std(raw) > SMOOTHED_SCATTER else raw
-        emulated = emulator.batch(x[:, : problem.n_theory], tuple(derived))
+        z = whitening(x)
+        used, k = smoothed(z, raw), pareto_smooth(raw)[1]
         exact_derived = {name: np.array([float(t[name]) for t in theories]) for name in derived}
-        shifts = {
-            name: compare(x[:, i], x[:, i], used, sigma[name], seed)
-            for i, name in enumerate(problem.names)
-        }
-        for name in derived:
-            shifts[name] = compare(emulated[name], exact_derived[name], used, sigma[name], seed)
+        found = shifts(sampled, (z, emulated(x), quantities(x, exact_derived)), used, sigma, seed)
         certificate = Certificate(
-            problem.names, limit, x, used, raw, exact_derived, shifts, k, tuple(entries)
+            problem.names,
+            limit,
+            x,
+            used,
+            raw,
+            exact_derived,
+            dict(zip(names, found, strict=True)),
+            k,
+            tuple(entries),
         )
-        error = float(np.max([p.mean_shift_error for p in shifts.values()]))
+        error = float(np.max([p.mean_shift_error for p in found]))
         if not np.isfinite(error):  # an exact likelihood that is undefined: never certified
             return certificate
         if error <= ERROR_FRACTION * limit or len(chosen) >= min(max_points, len(order)):
@@ -239,23 +214,22 @@ def fresh_points(chains: Chains, avoid: np.ndarray, seed: int) -> np.ndarray:
     return fresh[np.random.default_rng(seed + 1).permutation(len(fresh))]
 
 
+def smoothed(z: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
+    """ln w at whitened points [n, d], Pareto-smoothed where a heavy tail remains in ln w - g."""
+    smooth_part = z @ slopes(z, log_weights)
+    rest = log_weights - smooth_part
+    smooth, k = pareto_smooth(rest)
+    heavy = k > HEAVY_TAIL and np.std(rest[np.isfinite(rest)]) > SMOOTHED_SCATTER
+    return smooth_part + smooth if heavy else log_weights
+
+
 def smooth_log_weights(certificate: Certificate, chains: Chains) -> np.ndarray:
     """ln w at every sample of the chains [c, n], from a ridge fit linear in the parameters.
 
     The fit carries the certified shifts over to the whole chain, without the noise that a hundred
     separate weights would give to its contours.
     """
-    flat = chains.flat
-    centre, scale = flat.mean(axis=0), flat.std(axis=0)
-    covariance = np.cov((flat - centre) / scale, rowvar=False)
-    values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
-    whiten = vectors / np.sqrt(np.maximum(values, 1e-10))
-    z = ((certificate.points - centre) / scale) @ whiten
-    y = certificate.log_weights
-    noise = max(float(np.var(y)), 1e-300)
-    prior = max(float(np.var(y)), 1e-300)  # of each slope: the whole scatter at most
-    design = z - z.mean(axis=0)
-    gram = design.T @ design / noise + np.eye(z.shape[1]) / prior
-    slope = np.linalg.solve(gram, design.T @ (y - y.mean()) / noise)
-    result = ((flat - centre) / scale) @ whiten @ slope
+    whitening = Whitening.of(chains.flat)
+    slope = slopes(whitening(certificate.points), certificate.log_weights)
+    result = whitening(chains.flat) @ slope
     return (result - result.max()).reshape(chains.samples.shape[:2])

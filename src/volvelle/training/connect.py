@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from volvelle.boltzmann import LedgerEntry
-from volvelle.emulator import Emulator, build_emulator
+from volvelle.emulator import Emulator
 from volvelle.inference import explore
 from volvelle.learning import Epochs, NetworkSettings
 from volvelle.training.adaptive import REACH
 from volvelle.training.design import latin_hypercube, nearest_neighbour_filter
 from volvelle.training.errors import TrainingError
+from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration, load_iterations, save_iteration
 from volvelle.training.problem import Exact, refuse_many_failures
 from volvelle.training.weights import tempered_weights
@@ -232,16 +233,13 @@ class Connect:
         )
 
     def _train(self) -> tuple[Emulator, int]:
-        problem = self.exact.problem
         x, theories, log_like = self._training_set()
         self.say(f"training the network on {len(x)} solutions")
-        emulator, _ = build_emulator(
-            problem.theory_names,
-            problem.fixed,
-            x[:, : problem.n_theory],
+        emulator, _ = fit_emulator(
+            self.exact.problem,
+            x,
             theories,
-            [likelihood.noise() for likelihood in problem.likelihoods],
-            tempered_weights(log_like, minimum=0.5 * len(x)),
+            log_like,
             "network",
             self.settings.network,
             self.folder / "network",
