@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from volvelle.boltzmann import SCALARS, Request, RequestError, restrict
+from volvelle.boltzmann import OUTPUTS, SCALARS, SPECTRA, Ledger, Request, RequestError, restrict
+from volvelle.boltzmann.request import BACKGROUND, FUNCTIONS, ON_REQUEST, POWER
 
 SMALL = Request(spectra=("lensed_tt",), lmax=100, background=False)
 
@@ -33,8 +34,71 @@ def test_names():
     assert "matter_power" in Request(power=True).names()
 
 
+LARGE = Request(
+    spectra=("lensed_tt",),
+    lmax=100,
+    power=True,
+    functions=("f_sigma8", "cb_power"),
+    scalars=("z_reio", "rs_rec"),
+)
+
+
 def test_text_round_trip():
-    assert Request.from_json(SMALL.to_json()) == SMALL
+    for request in (SMALL, LARGE, Request(spectra=(), functions=("matter_power",))):
+        assert Request.from_json(request.to_json()) == request
+
+
+def test_old_texts_are_read_and_written_as_they_were():
+    """The ledger's rows hold this text; a changed one would be a request nobody made."""
+    text = '{"background": true, "lmax": 2508, "power": true, "spectra": ["lensed_tt", "phiphi"]}'
+    request = Request.from_json(text)
+    assert request == Request(spectra=("phiphi", "lensed_tt"), power=True)
+    assert request.to_json() == text
+
+
+def test_functions_and_scalars_are_settled():
+    assert LARGE.functions == ("cb_power", "f_sigma8") and LARGE.scalars == ("rs_rec", "z_reio")
+    both = ("matter_power_nonlinear", "matter_power")
+    assert Request(functions=both) == Request(power=True)
+    assert Request(power=True, functions=("matter_power",)) == Request(power=True)
+    assert Request(scalars=("sigma8", "z_reio", "z_reio")) == Request(scalars=("z_reio",))
+    assert LARGE.native == ("rs_rec",)
+
+
+def test_functions_and_scalars_in_coverage_and_union():
+    assert LARGE.covers(Request.of(["matter_power", "z_reio", "lensed_tt"], 50))
+    assert not LARGE.covers(Request.of(["sigma8_z"]))
+    assert not LARGE.covers(Request.of(["z_d"]))
+    assert not Request(spectra=(), functions=("matter_power",)).covers(Request(power=True))
+    union = Request.of(["matter_power"]).union(Request.of(["matter_power_nonlinear", "z_d"]))
+    assert union.power and not union.functions and union.scalars == ("z_d",)
+
+
+def test_request_of_names():
+    request = Request.of(["hubble", "lensed_te", "transfer_b", "sigma8", "100*theta_s"], 700)
+    assert request == Request(("lensed_te",), 700, True, False, ("transfer_b",), ("100*theta_s",))
+    assert request.transfers == ("transfer_b",) and request.wavenumbers and not request.growth
+    growth = Request.of(["f_sigma8"])
+    assert growth.growth and not growth.wavenumbers and not growth.background
+
+
+def test_registry_is_complete():
+    known = {*SPECTRA, *BACKGROUND, *POWER, *FUNCTIONS, *SCALARS, *ON_REQUEST}
+    assert set(OUTPUTS) == known
+    for info in OUTPUTS.values():
+        assert info.label and info.description
+        assert bool(info.shape) == (info.kind not in ("spectrum", "scalar"))
+
+
+def test_solutions_of_before_serve(tmp_path):
+    """A row whose request has no functions or scalars, as all had once."""
+    ledger, identity = Ledger(tmp_path / "ledger.sqlite"), {"solver": "fake", "version": "1"}
+    old = Request(spectra=(), background=False, power=True)
+    theory = dict.fromkeys(SCALARS, 1.0) | dict.fromkeys(POWER, np.ones((2, 2)))
+    ledger.store(identity, {"h": 0.7}, old, theory, 1.0, "run")
+    assert ledger.lookup(identity, {"h": 0.7}, old) is not None
+    assert ledger.lookup(identity, {"h": 0.7}, Request.of(["matter_power"])) is not None
+    assert ledger.lookup(identity, {"h": 0.7}, Request.of(["cb_power"])) is None
 
 
 @pytest.mark.parametrize(
@@ -44,6 +108,10 @@ def test_text_round_trip():
         ({"lmax": 1}, "lmax is 1"),
         ({"lmax": 10.5}, "lmax is 10.5"),
         ({"lmax": True}, "lmax is True"),
+        ({"functions": ("f_sigma",)}, "unknown function 'f_sigma'; did you mean f_sigma8"),
+        ({"functions": ("hubble",)}, "unknown function 'hubble'"),
+        ({"scalars": ("lensed_tt",)}, "'lensed_tt' is no scalar"),
+        ({"scalars": ("luminosity_distance",)}, "it is transverse_comoving_distance"),
     ],
 )
 def test_refusals(fields, words):

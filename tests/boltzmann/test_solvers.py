@@ -7,6 +7,8 @@ import pytest
 
 from volvelle.boltzmann import (
     BACKGROUND_Z,
+    HISTORY_Z,
+    OUTPUTS,
     POWER_K,
     POWER_Z,
     SCALARS,
@@ -19,6 +21,7 @@ from volvelle.boltzmann import (
     local_rms,
     restrict,
 )
+from volvelle.boltzmann.request import FUNCTIONS, ON_REQUEST
 from volvelle.cosmology import planck18
 
 SMALL = Request(spectra=("lensed_tt", "phiphi"), lmax=300, background=True)
@@ -28,6 +31,7 @@ THETA_ROUND_TRIP = 3e-8  # three times the tolerance of the search for h, and th
 H_ROUND_TRIP = 1e-6  # d ln h = 5 d ln theta_*, and CAMB's theta_* has noise of 1e-7
 SAME_MODEL = 3e-4  # of the local rms: integration noise of CLASS; TE has 1e-4
 SIGMA8_ROUND_TRIP = 1e-5  # linear scaling is exact; the wavenumbers of CLASS differ with outputs
+SAME_MATTER = 1e-6  # CAMB keeps transfer functions in single precision
 
 pytestmark = pytest.mark.parametrize("name", SOLVERS)
 
@@ -124,6 +128,42 @@ def test_matter_power(name):
     assert np.all(np.diff(linear, axis=0) < 0.0)  # growth
 
 
+def test_functions_are_shaped_and_finite(name, functions):
+    theory = functions(name, "standard")
+    for output in (*FUNCTIONS, *ON_REQUEST):
+        assert np.shape(theory[output]) == OUTPUTS[output].shape, output
+    assert np.all(theory["transfer_b"] > 0.0) and np.all(theory["visibility"] >= 0.0)
+    assert theory["ionisation_fraction"][0] == pytest.approx(1.16, abs=0.01)
+    peak = HISTORY_Z[theory["visibility"].argmax()]
+    assert 1070.0 < peak < 1100.0
+
+
+def test_without_massive_neutrinos_cb_is_all_matter(name):
+    request = Request.of(["cb_power", "matter_power", "sigma8_cb"])
+    theory = get_solver(name).solve(planck18().replace(m_nu=0.0), request)
+    np.testing.assert_allclose(theory["cb_power"], theory["matter_power"], rtol=SAME_MATTER)
+    assert theory["sigma8_cb"] == pytest.approx(theory["sigma8"], rel=1e-12)
+    assert set(theory) == {"cb_power", "matter_power", "sigma8_cb", *SCALARS}
+
+
+OWN = {"class": ("rs_rec", 144.5), "camb": ("rstar", 144.4)}
+
+
+def test_a_solvers_own_scalars(name):
+    own, value = OWN[name]
+    theory = get_solver(name).solve(planck18(), Request.of([own]))
+    assert theory[own] == pytest.approx(value, rel=1e-3)
+
+
+def test_unknown_scalars_are_refused_with_the_nearest(name):
+    request = Request(spectra=("lensed_tt",), lmax=300, scalars=("z_rei",))
+    solver, words = get_solver(name), "z_rei('| was not).*did you mean z_reio"
+    with pytest.raises(SolverError, match=words):
+        solver.check(planck18(), request)
+    with pytest.raises(SolverError, match=words):
+        solver.solve(planck18(), request)
+
+
 def test_restricted_solution_equals_the_small_request(name, fiducial):
     small = restrict(fiducial(name), SMALL)
     assert small["lensed_tt"].shape == (301,)
@@ -132,8 +172,11 @@ def test_restricted_solution_equals_the_small_request(name, fiducial):
 
 def test_nonlinear_power_without_a_model_is_refused(name):
     request = Request(spectra=(), power=True)
-    with pytest.raises(SolverError, match="non_linear 'none'"):
-        get_solver(name, non_linear="none").solve(planck18(), request)
+    for wrong in (request, Request.of(["cb_power_nonlinear"])):
+        with pytest.raises(SolverError, match="non_linear 'none'"):
+            get_solver(name, non_linear="none").solve(planck18(), wrong)
+        with pytest.raises(SolverError, match="non_linear 'none'"):
+            get_solver(name, non_linear="none").check(planck18(), wrong)
 
 
 def test_unknown_settings_are_refused(name):

@@ -12,7 +12,7 @@ import yaml
 from volvelle.boltzmann import NON_LINEAR, SOLVERS
 from volvelle.cli import Configuration, ConfigurationError, SampledParameter, default_ledger
 from volvelle.cli.blocks import CambTheory, ClassTheory, MetropolisSampler, TheoryBlock
-from volvelle.cosmology import HIERARCHIES
+from volvelle.cosmology import HIERARCHIES, NATIVE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -73,7 +73,8 @@ def test_choices_are_those_of_the_solvers() -> None:
     for theory in (ClassTheory, CambTheory):
         fields = theory.model_fields
         assert set(get_args(fields["non_linear"].annotation)) == set(NON_LINEAR)
-        assert set(get_args(fields["neutrino_hierarchy"].annotation)) == set(HIERARCHIES)
+        hierarchies = set(get_args(fields["neutrino_hierarchy"].annotation))
+        assert hierarchies == {*HIERARCHIES, NATIVE}
     assert {name.rstrip("_") for name in TheoryBlock.model_fields} == set(SOLVERS)
 
 

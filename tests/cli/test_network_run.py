@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 import yaml
 
 import volvelle
 from volvelle.cli import Configuration
 from volvelle.cli.errors import ConfigurationError
-from volvelle.cli.setup import network_settings
+from volvelle.cli.setup import network_settings, user_activations
 from volvelle.learning import NetworkSettings
 
 from .conftest import Write, changed
@@ -72,8 +73,7 @@ def test_from_file_to_certificate(tmp_path: Path):
     assert history[-1]["surrogates"] == {"all": "network (2 x 24, cosmic_variance)"}
     model = json.loads((tmp_path / "run" / "emulator" / "model.json").read_text())
     assert model["record"]["settings"]["network"]["width"] == 24
-    networks = list((tmp_path / "run" / "training" / "network").glob("*.safetensors"))
-    assert len(networks) == 3 * len(history), "one and two folds per iteration"
+    assert not (tmp_path / "run" / "training" / "network").exists(), "checkpoints of a finished run"
 
 
 def test_settings_reach_the_network(write: Write):
@@ -81,6 +81,32 @@ def test_settings_reach_the_network(write: Write):
     configuration = Configuration.load(write({"emulator": block, "seed": 9}), files=False)
     expected = NetworkSettings(depth=3, epochs=50, loss="mse", seed=9)
     assert network_settings(configuration) == expected
+
+
+def test_choices_reach_the_network(write: Write, tmp_path: Path):
+    code = tmp_path / "mine.py"
+    code.write_text(
+        "import jax.numpy as jnp\n"
+        "def f(x):\n    return jnp.tanh(x)\n"
+        "def weights(ell, noise, names):\n    return 1.0 / noise\n"
+    )
+    chosen = {
+        "activation": f"{code}:f",
+        "loss": f"{code}:weights",
+        "other_weight": 2.5,
+        "scaling": "double_log",
+    }
+    block = {"kind": "network", "network": chosen}
+    configuration = Configuration.load(write({"emulator": block}), files=False)
+    assert network_settings(configuration) == NetworkSettings(**chosen)
+    ((name, function),) = user_activations(configuration).items()
+    assert name == f"{code}:f" and float(function(jnp.asarray(0.5))) == float(jnp.tanh(0.5))
+
+
+def test_activations_by_name_need_no_import(write: Write):
+    for block in ({}, {"kind": "network"}, {"kind": "network", "network": {"activation": "relu"}}):
+        configuration = Configuration.load(write({"emulator": block}), files=False)
+        assert user_activations(configuration) == {}
 
 
 def test_defaults_are_the_papers(write: Write):
@@ -100,7 +126,32 @@ def test_other_kinds_have_no_network(write: Write):
         ({"network": {"depth": 3}}, "network is given but kind is auto; set kind: network"),
         ({"kind": "network", "network": {"with": 3}}, "did you mean width"),
         ({"kind": "network", "network": {"folds": 1}}, "emulator.network.folds"),
-        ({"kind": "network", "network": {"loss": "mae"}}, "emulator.network.loss"),
+        (
+            {"kind": "network", "network": {"loss": "mae"}},
+            "emulator.network.loss: unknown loss 'mae'; choose cosmic_variance, data_noise, mse",
+        ),
+        (
+            {"kind": "network", "network": {"loss": "no_such_module:f"}},
+            "emulator.network.loss: no_such_module cannot be imported",
+        ),
+        ({"kind": "network", "network": {"loss": 3}}, "emulator.network.loss: expected text"),
+        (
+            {"kind": "network", "network": {"activation": "rlu"}},
+            "emulator.network.activation: unknown activation 'rlu'; choose alsing, elu",
+        ),
+        (
+            {"kind": "network", "network": {"activation": "none.py:f"}},
+            "emulator.network.activation: there is no file",
+        ),
+        (
+            {"kind": "network", "network": {"scaling": "logg"}},
+            "emulator.network.scaling: expected one of standardise, min_max, log, double_log, "
+            "constant, got 'logg'; did you mean log",
+        ),
+        (
+            {"kind": "network", "network": {"other_weight": 0}},
+            "emulator.network.other_weight: expected a number above 0, got 0",
+        ),
         ({"kind": "network", "network": {"learning_rate": 0.0}}, "learning_rate"),
     ],
 )

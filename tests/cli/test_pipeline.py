@@ -372,6 +372,40 @@ def test_warm_start_and_a_sampler_that_has_not_converged(
     assert call(tmp_path)[0] == 1  # and it stays so when the command is repeated
 
 
+def test_defined_parameters_are_reported_and_certified(tmp_path: Path) -> None:
+    """omega_cdm by an expression and A_s by its logarithm: the posterior is that of the data."""
+    params = {name: value for name, value in TOY["params"].items() if name != "ln10A_s"}
+    params |= {
+        "omega_m": {"prior": {"min": 0.1, "max": 0.3}, "ref": {"loc": 0.143, "scale": 0.012}},
+        "omega_cdm": "omega_m - omega_b",
+        "A_s": {
+            "prior": {"min": 1e-9, "max": 5e-9},
+            "scale": "log",
+            "ref": {"loc": 2.1e-9, "scale": 0.04},
+        },
+    }
+    write(tmp_path, params=params, likelihood=GAUSSIAN)
+    status, printed = call(tmp_path, fails_above=1.0)
+    summary = summary_of(tmp_path)
+    assert status == 0, printed
+    parameters = summary["parameters"]
+    kinds = {"omega_m": "sampled", "log10_A_s": "sampled", "omega_cdm": "derived", "A_s": "derived"}
+    assert {name: parameters[name]["kind"] for name in kinds} == kinds
+    assert set(kinds) <= set(summary["certificate"]["parameters"])
+    for statistics in ("mean", "std"):
+        shift = 0.0224 if statistics == "mean" else 0.0
+        own, total = (parameters[name][statistics] for name in ("omega_cdm", "omega_m"))
+        assert own == pytest.approx(total - shift, abs=1e-9)
+    scale = parameters["log10_A_s"]["mean"]
+    assert parameters["A_s"]["mean"] == pytest.approx(10**scale, rel=0.01)
+    means = (parameters[name]["mean"] for name in ("Omega_m", "sigma8"))
+    assert list(means) == pytest.approx(GAUSSIAN["gaussian"]["mean"], rel=0.01)
+    from getdist import loadMCSamples
+
+    samples = loadMCSamples(str(tmp_path / "run" / "chains" / "emulator"))
+    assert samples.mean("A_s") == pytest.approx(parameters["A_s"]["emulator"]["mean"], rel=0.01)
+
+
 def test_a_certificate_that_fails_says_so(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -40,7 +40,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     (
         {"theory.camb.neutrino_hierarchy": "normall"},
         "theory.camb.neutrino_hierarchy: expected one of single, degenerate, normal, inverted, "
-        "got 'normall'; did you mean normal?",
+        "native, got 'normall'; did you mean normal?",
     ),
     (
         {"theory.camb.precision": {"a": [1]}},
@@ -52,7 +52,6 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     # parameters: names
     ({"params": [1]}, "params: expected a block of `key: value` lines, got [1]"),
-    ({"params.omega_bb": 0.1}, "params.omega_bb: unknown parameter; did you mean omega_b "),
     ({"params.Omega_m": 0.3}, "params.Omega_m: is derived, not an input: "),
     ({"params.A_planck": 1.0}, "params.A_planck: belongs to planck_2018_plik_lite, which is not "),
     # parameters: combinations
@@ -134,7 +133,57 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"params.omega_b.ref": REMOVE}, "params.omega_b: has no ref; add ref: {loc: .., scale: ..}"),
     ({"params.omega_b.latexx": "a"}, "params.omega_b.latexx: unknown key; did you mean latex?"),
-    ({"params.omega_b.value": 1.0}, "params.omega_b.value: unknown key; known are latex, "),
+    ({"params.omega_b.value": 1.0}, "params.omega_b: has a value and a prior; keep value: to fix "),
+    # parameters: expressions
+    (
+        {"params.omega_cdm": "min(omega_b, 0.1)"},
+        "params.omega_cdm: 'min(omega_b, 0.1)' holds a function call; allowed are numbers, names "
+        "of parameters, + - * / ** and parentheses",
+    ),
+    ({"params.n_s.value": "tau_reio <"}, "cannot be read as an expression; allowed are "),
+    (
+        {"params.omega_cdm": "omega_m - omega_b"},
+        "params.omega_cdm: 'omega_m - omega_b' uses omega_m, which is not in params; did you mean "
+        "omega_",
+    ),
+    (
+        {"params.n_s": "tau_reio + 0.9", "params.tau_reio": "n_s - 0.9"},
+        "params: the expressions go in a circle: ",
+    ),
+    (
+        {"params.n_s": "0.965 + 1/(tau_reio - 0.054)"},
+        "params.n_s: n_s: 0.965 + 1/(tau_reio - 0.054): division by 0 at tau_reio = 0.054",
+    ),
+    (
+        {"params.omega_cdm": "omega_b - 0.02"},
+        "params.omega_b: the prior reaches 0.0050001: omega_cdm is -0.0149999; expected a value ",
+    ),
+    (
+        {"params.scale_": {"value": 1.0, "drop": True}},
+        "params.scale_: drop: true, and no expression uses it; remove the parameter",
+    ),
+    ({"params.n_s.drop": True}, "params.n_s.drop: is for the solver's own inputs; n_s is none, "),
+    ({"params.omega_b.unset": 0.0}, "params.omega_b.unset: is for the solver's own inputs; "),
+    # parameters: logarithmic scale
+    (
+        {"params.omega_b.scale": "log", "params.omega_b.prior.min": 0.0},
+        "params.omega_b: scale: log, but the prior reaches 0: zero and negative numbers have no ",
+    ),
+    (
+        {"params.omega_cdm.scale": "log"},
+        "params.omega_cdm: scale: log takes a prior of min and max only, flat in log10 between "
+        "them, not dist norm; drop one of the two",
+    ),
+    (
+        {"params.omega_b.scale": "log", "params.log10_omega_b": -1.6},
+        "params.omega_b: scale: log samples log10_omega_b, which is a parameter already; rename it",
+    ),
+    ({"params.omega_b.scale": "ln"}, "params.omega_b.scale: expected one of linear, log, got 'ln'"),
+    # parameters: neutrinos in the solver's own words
+    (
+        {"params.m_nu": 0.06, "theory.camb.neutrino_hierarchy": "native"},
+        "params.m_nu: m_nu cannot be given with neutrino_hierarchy native: the solver's own ",
+    ),
     # likelihoods
     ({"likelihood": REMOVE}, "likelihood: missing; add this key"),
     ({"likelihood": {}}, "likelihood: expected a list of different names, or a block of "),
@@ -150,10 +199,21 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "likelihood.planck_2018_plik_lite: planck_2018_plik_lite has no spectra 'EE'; choose ",
     ),
     (
+        {
+            "theory": {"camb": {"neutrino_hierarchy": "degenerate"}},
+            "params.m_nu": 0.1,
+            "params.N_eff": {"prior": {"min": 2.0, "max": 4.0}, "ref": {"loc": 3.2, "scale": 0.1}},
+        },
+        "params.N_eff: the prior reaches 2: N_eff is 2 but 3 massive states need",
+    ),
+    (
         {"likelihood.gaussian": 3},
         "likelihood.gaussian: expected a block of `key: value` lines, got 3",
     ),
-    ({"likelihood.gaussian.outputs": ["Omega_x"]}, "there is no theory output 'Omega_x'; known "),
+    (
+        {"likelihood.gaussian.outputs": ["Omega_x"]},
+        "there is no theory output 'Omega_x'; did you mean Omega_m",
+    ),
     (
         {"likelihood": {"planck_2018_simulated": {"f_sky": 2}}},
         "likelihood.planck_2018_simulated.f_sky: expected a number above 0 and at most 1, got 2",
@@ -196,9 +256,39 @@ TEXTS = [
 ]
 
 
-def message(path: Path) -> str:
+NATIVES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"params.omega_bb": 0.1},
+        "params.omega_bb: CAMB has no parameter 'omega_bb'; give an attribute path of CAMBparams; "
+        "did you mean omega_b ",
+    ),
+    (
+        {"params.ombh2": 0.02},
+        "params.ombh2: ombh2 of CAMB is set already, from the cosmology; drop it ",
+    ),
+    (
+        {"theory": {"class": {}}, "params.Gama_dcdm": 10.0},
+        "params.Gama_dcdm: CLASS: Error in Class: Class did not read input parameter(s): Gama_dcdm",
+    ),
+    (
+        {"theory": {"class": {}}, "params.Gamma_dcdm": 10.0},
+        "params.Gamma_dcdm: CLASS: Error in Class: Class did not read input parameter(s): Gamma_",
+    ),
+    (
+        {"theory": {"class": {}}, "params.N_ncdm": 1},
+        "params.N_ncdm: N_ncdm of CLASS is set already, from the cosmology; drop it (neutrinos in "
+        "CLASS's own words need neutrino_hierarchy: native)",
+    ),
+    (
+        {"theory": {"class": {}}, "params.alpha_s": 0.0, "params.n_s": "0.965 + alpha_s"},
+        "params.alpha_s: stands in an expression, and class has an input of this name as well; ",
+    ),
+]
+
+
+def message(path: Path, files: bool = False) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        Configuration.load(path, files=False)
+        Configuration.load(path, files=files)
     text = str(caught.value)
     assert "\n" not in text
     assert text.startswith(f"{path}:")
@@ -208,6 +298,12 @@ def message(path: Path) -> str:
 @pytest.mark.parametrize(("changes", "expected"), CASES, ids=[words[:60] for _, words in CASES])
 def test_one_line_says_what_is_wrong(write, no_data, changes, expected) -> None:
     assert expected in message(write(changes))
+
+
+@pytest.mark.parametrize(("changes", "expected"), NATIVES, ids=[words[:60] for _, words in NATIVES])
+def test_the_solver_says_what_it_does_not_know(write, no_data, changes, expected) -> None:
+    """In its own words, at the reference point, in milliseconds."""
+    assert expected in message(write(changes), files=True)
 
 
 @pytest.mark.parametrize(("text", "expected"), TEXTS)

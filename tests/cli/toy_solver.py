@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.boltzmann import BACKGROUND_Z, Request, SolverError
+from volvelle.boltzmann import BACKGROUND_Z, POWER_Z, Request, SolverError
 from volvelle.cosmology import Cosmology
 
 NEUTRINOS = 0.06 / 93.14
@@ -39,6 +39,7 @@ class ToySolver:
             raise SolverError(RARE if omega_cdm > self.fails_above + 0.007 else COMMON)
         scalars = _scalars(cosmology)
         theory = {**_spectra(cosmology, request.lmax), **_background(scalars), **scalars}
+        theory["sigma8_z"] = scalars["sigma8"] / (1.0 + POWER_Z)
         return {name: theory[name] for name in request.names()}
 
 
@@ -61,6 +62,8 @@ def _scalars(cosmology: Cosmology) -> dict[str, float]:
         "age": 13.8 * (0.6736 / h) ** 0.9,
         "z_star": 1089.9 * (omega_b / 0.0224) ** -0.02,
         "Y_he": 0.2454 * (omega_b / 0.0224) ** 0.01,
+        "z_reio": (float(cosmology.tau_reio) / 0.0024 * (omega_m / 0.143) ** 0.4) ** (2.0 / 3.0),
+        "zeq": 3400.0 * omega_m / 0.143,
     }
 
 

@@ -110,3 +110,23 @@ def test_astropy_and_ccl_close_the_universe():
     assert sum(astropy["m_nu"]) == pytest.approx(0.12)
     assert len(ccl["m_nu"]) == 3
     assert ccl["Omega_c"] + ccl["Omega_b"] == pytest.approx(astropy["Om0"])
+
+
+def test_native_neutrinos_reach_class_only():
+    extra = {"N_ur": 2.0328, "N_ncdm": 1, "m_ncdm": 0.1, "deg_ncdm": 2.0}
+    cosmology = planck18().replace(neutrino_hierarchy="native", m_nu=None, N_eff=None, extra=extra)
+    given = to_class(cosmology)
+    assert {name: given[name] for name in extra} == extra
+    assert isinstance(given["N_ncdm"], int)
+    assert "T_ncdm" not in given
+    assert "omnuh2" not in to_camb(cosmology)
+    for convert in (to_astropy, to_ccl):
+        with pytest.raises(ConversionError, match="neutrino_hierarchy is native"):
+            convert(cosmology)
+
+
+def test_no_decay_without_decaying_matter():
+    base = planck18()
+    extra = {"omega_ini_dcdm": 0.0, "Gamma_dcdm": 20.0}
+    assert "Gamma_dcdm" not in to_class(base.replace(extra=extra))
+    assert "Gamma_dcdm" in to_class(base.replace(extra={**extra, "omega_ini_dcdm": 1e-9}))

@@ -71,7 +71,9 @@ def test_equal_weights(loss: str, ell: list[float]):
 
 
 def test_unknown_loss():
-    with pytest.raises(LearningError, match="unknown loss 'mae'; choose cosmic_variance or mse"):
+    with pytest.raises(
+        LearningError, match="unknown loss 'mae'; choose cosmic_variance, data_noise, mse, or"
+    ):
         loss_weights("mae", np.array([2.0]))
 
 

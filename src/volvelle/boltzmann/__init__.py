@@ -4,25 +4,30 @@ from .camb_solver import CambSolver
 from .class_solver import ClassSolver
 from .derived import local_rms
 from .errors import RequestError, SolverError, SolverNotInstalledError
-from .grids import BACKGROUND_Z, POWER_K, POWER_Z
+from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
+from .outputs import OUTPUTS, OutputInfo, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
 from .solve import failure_summary, solve_many
 from .solver import NON_LINEAR, SOLVERS, Solver, Theory, get_solver
 
 __all__ = [
     "BACKGROUND_Z",
+    "HISTORY_Z",
     "NON_LINEAR",
+    "OUTPUTS",
     "POWER_K",
     "POWER_Z",
     "SCALARS",
     "SOLVERS",
     "SPECTRA",
+    "TRANSFER_Z",
     "CambSolver",
     "ClassSolver",
     "Ledger",
     "LedgerEntry",
     "LedgerError",
+    "OutputInfo",
     "Request",
     "RequestError",
     "Solver",
@@ -34,4 +39,5 @@ __all__ = [
     "local_rms",
     "restrict",
     "solve_many",
+    "suggestion",
 ]

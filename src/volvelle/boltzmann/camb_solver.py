@@ -6,14 +6,11 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from scipy.interpolate import CubicSpline
-
-from ..cosmology import Cosmology, to_camb
+from ..cosmology import NATIVE, Cosmology, to_camb
 from ..cosmology.errors import CosmologyError
-from .derived import find_hubble, rescaled_amplitude, transverse_distance
+from .camb_outputs import ask_matter, collect, refuse_unknown
+from .derived import find_hubble, rescaled_amplitude
 from .errors import SolverError, SolverNotInstalledError
-from .grids import BACKGROUND_Z, POWER_K, POWER_Z
 from .library import extension_of, file_sha256
 from .request import Request
 from .solver import (
@@ -23,19 +20,16 @@ from .solver import (
     check_non_linear,
     check_request,
     one_line,
+    with_any_hubble_and_amplitude,
 )
 
 INTERFACE = "1"
 """Raised whenever this file changes a number for the same parameters and settings."""
-LIGHT_SPEED = 299792.458  # [km/s]
 _HALOFIT_VERSIONS = {"halofit": "takahashi", "hmcode": "mead2020"}
 _HELIUM_WIDTH = (
     0.5  # of the second helium reionisation, as in CLASS, so that tau_reio means the same
 )
 _TAU_ACCURACY = 10.0  # CAMB's bisection for z_reio, ten times finer: no step in the spectra
-_SIGMA8_K_MAX = 2.0  # [1/Mpc]; the top-hat of 8 Mpc/h has converged to 1e-5 there
-_POWER_K_MARGIN = 1.01
-_DISTANCE_NODES = 4000  # of the spline of 1/H in ln(1+z): 1e-9 in D_M
 _TRIAL_A_S = 2.1e-9
 PRECISION: dict[str, float | int | str] = {"Accuracy.lSampleBoost": 2.0}
 """Accuracy that differs from CAMB's defaults: interpolation in l costs TE 0.1% of its rms else."""
@@ -107,23 +101,39 @@ class CambSolver:
             cosmology = self._with_amplitude(camb, cosmology, request)
             params = self._params(camb, cosmology)
             self._ask(params, request)
-            theory = _collect(camb.get_results(params), params, request)
+            _refuse_unknown(camb, params, request)
+            theory = collect(camb.get_results(params), params, request)
         except CosmologyError as error:
             raise SolverError(str(error)) from error
         except (camb.CAMBError, camb.CAMBFortranError, ValueError) as error:
             raise SolverError(f"CAMB: {one_line(error)}") from error
         return check_finite(theory, request, self.name)
 
+    def check(self, cosmology: Cosmology, request: Request) -> None:
+        """Set all parameters, at any h and amplitude; the background is computed only if scalars
+        by CAMB's own names are asked for."""
+        check_request(request, self.non_linear)
+        camb = _load_camb()
+        try:
+            params = self._params(camb, with_any_hubble_and_amplitude(cosmology))
+            self._ask(params, request)
+            _refuse_unknown(camb, params, request)
+        except CosmologyError as error:
+            raise SolverError(str(error)) from error
+        except (camb.CAMBError, camb.CAMBFortranError, ValueError) as error:
+            raise SolverError(f"CAMB: {one_line(error)}") from error
+
     def _params(self, camb: ModuleType, cosmology: Cosmology) -> Any:
         """CAMBparams of a cosmology with h and A_s (or no amplitude at all)."""
         values = to_camb(cosmology)
         params = camb.CAMBparams()
-        if values["YHe"] is None:
+        if values["YHe"] is None and cosmology.N_eff is not None:
             values["YHe"] = _helium(camb, values, float(cosmology.N_eff))
         for name in _DIRECT_FIELDS:
-            setattr(params, name, values[name])
-        if values["nu_mass_eigenstates"]:
-            for name in ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers"):
+            if values.get(name) is not None:
+                setattr(params, name, values[name])
+        if values.get("nu_mass_eigenstates"):
+            for name in _NEUTRINO_ARRAYS:
                 setattr(params, name, values[name])
         params.InitPower.set_params(As=values.get("As", _TRIAL_A_S), ns=values["ns"])
         for name, value in _HYREC_FIT.items():
@@ -134,8 +144,18 @@ class CambSolver:
         if (values["w"], values["wa"]) != (-1.0, 0.0):
             params.set_dark_energy(w=values["w"], wa=values["wa"], dark_energy_model="ppf")
         native = {name: float(value) for name, value in cosmology.extra.items()}
-        for path, value in {**PRECISION, **self.precision, **self.extra, **native}.items():
+        clash = sorted(set(native) & ({*values} | _SET_BY_OTHER_NAMES))
+        if clash:
+            raise SolverError(
+                f"{', '.join(clash)} of CAMB is set already, from the cosmology; drop it "
+                f"(neutrinos in CAMB's own words need neutrino_hierarchy: {NATIVE})"
+            )
+        # arrays have their length from nu_mass_eigenstates
+        settings = {**PRECISION, **self.precision, **self.extra, **native}
+        for path, value in sorted(settings.items(), key=lambda item: item[0] in _NEUTRINO_ARRAYS):
             _set_attribute(params, path, value)
+        if values["YHe"] is None and cosmology.N_eff is None:
+            params.YHe = _helium(camb, values, float(params.N_eff))
         return params
 
     def _ask(self, params: Any, request: Request) -> None:
@@ -149,9 +169,7 @@ class CambSolver:
             request.lmax + self.lens_margin,
             lens_potential_accuracy=self.lens_potential_accuracy,
         )
-        redshifts = POWER_Z if request.power else np.zeros(1)
-        k_max = POWER_K[-1] * _POWER_K_MARGIN if request.power else _SIGMA8_K_MAX
-        params.set_matter_power(redshifts=list(redshifts), kmax=float(k_max), silent=True)
+        ask_matter(params, request)
         if self.non_linear == "none":
             params.NonLinear = "NonLinear_none"
         else:
@@ -199,6 +217,14 @@ _DIRECT_FIELDS = (
     "nu_mass_eigenstates",
     "share_delta_neff",
 )
+_NEUTRINO_ARRAYS = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")
+_SET_BY_OTHER_NAMES = {
+    "InitPower.As",
+    "InitPower.ns",
+    "Reion.optical_depth",
+    "Reion.redshift",
+    "Reion.use_optical_depth",
+}
 
 
 def _load_camb() -> ModuleType:
@@ -208,6 +234,12 @@ def _load_camb() -> ModuleType:
         raise SolverNotInstalledError(
             f"CAMB cannot be imported ({error}); install it with `pip install camb`"
         ) from error
+
+
+def _refuse_unknown(camb: ModuleType, params: Any, request: Request) -> None:
+    """Refuse scalars that CAMB does not have, after its background (0.1 s)."""
+    if request.native:
+        refuse_unknown(request.native, camb.get_background(params).get_derived_params())
 
 
 def _helium(camb: ModuleType, values: Mapping[str, Any], N_eff: float) -> float:
@@ -223,73 +255,16 @@ def _set_attribute(params: Any, path: str, value: float | int | str) -> None:
     target = params
     for parent in parents:
         target = getattr(target, parent, None)
-    if not hasattr(target, name):
+    if not hasattr(target, name) or callable(getattr(target, name)):
         raise SolverError(f"CAMB has no parameter '{path}'; give an attribute path of CAMBparams")
     kind = type(getattr(target, name))
-    setattr(target, name, kind(value) if kind in (bool, int, float) else value)
-
-
-def _collect(results: Any, params: Any, request: Request) -> dict[str, Any]:
-    """All outputs of a request from CAMB's results."""
-    derived = results.get_derived_params()
-    h, Omega_m, sigma8 = params.H0 / 100.0, float(params.omegam), float(results.get_sigma8_0())
-    theory: dict[str, Any] = {
-        "H0": float(params.H0),
-        "h": h,
-        "Omega_m": Omega_m,
-        "sigma8": sigma8,
-        "S8": sigma8 * (Omega_m / 0.3) ** 0.5,
-        "theta_star_100": float(derived["thetastar"]),
-        "r_drag": float(derived["rdrag"]),
-        "age": float(derived["age"]),
-        "z_star": float(derived["zstar"]),
-        "Y_he": float(params.YHe),
-    }
-    if request.background:
-        theory |= _background(results, params)
-    if request.power:
-        for name, nonlinear in (("matter_power", False), ("matter_power_nonlinear", True)):
-            interpolator = results.get_matter_power_interpolator(
-                nonlinear=nonlinear, hubble_units=False, k_hunit=False
-            )
-            theory[name] = interpolator.P(POWER_Z, POWER_K)
-    if request.spectra:
-        theory |= _spectra(results, params, request)
-    return theory
-
-
-def _background(results: Any, params: Any) -> dict[str, np.ndarray]:
-    """H [km/s/Mpc] and D_M [Mpc] on BACKGROUND_Z.
-
-    D_M integrates a spline of 1/H: CAMB's own distance is good to 1e-4 only.
-    """
-    log = np.linspace(0.0, np.log1p(BACKGROUND_Z[-1]), _DISTANCE_NODES)
-    z = np.expm1(log)
-    integrand = CubicSpline(log, LIGHT_SPEED * (1.0 + z) / results.hubble_parameter(z))
-    radial = np.asarray(integrand.antiderivative()(np.log1p(BACKGROUND_Z)))
-    curvature = -float(params.omk) * (float(params.H0) / LIGHT_SPEED) ** 2
-    return {
-        "hubble": np.asarray(results.hubble_parameter(BACKGROUND_Z.copy())),
-        "transverse_comoving_distance": transverse_distance(radial, curvature),
-    }
-
-
-_COLUMNS = {"tt": 0, "ee": 1, "bb": 2, "te": 3}
-
-
-def _spectra(results: Any, params: Any, request: Request) -> dict[str, np.ndarray]:
-    """C_l [muK^2], phiphi dimensionless."""
-    lmax = request.lmax
-    raw: dict[str, Any] = {}
-    raw["lensed"] = results.get_lensed_scalar_cls(lmax, CMB_unit="muK", raw_cl=True)
-    raw["unlensed"] = results.get_unlensed_scalar_cls(lmax, CMB_unit="muK", raw_cl=True)
-    theory: dict[str, np.ndarray] = {}
-    for name in request.spectra:
-        if name == "phiphi":
-            theory[name] = results.get_lens_potential_cls(lmax, raw_cl=True)[:, 0].copy()
-            continue
-        kind, pair = name.split("_")
-        theory[name] = raw[kind][:, _COLUMNS[pair]].copy()
-    for column in theory.values():
-        column[:2] = 0.0
-    return theory
+    if kind is int and not isinstance(value, str) and int(value) != value:
+        raise SolverError(f"CAMB's '{path}' is {value:g}; it takes whole numbers")
+    if path in _NEUTRINO_ARRAYS:
+        converted: Any = [int(value) if path == "nu_mass_numbers" else value]
+    else:
+        converted = kind(value) if kind in (bool, int, float) else value
+    try:
+        setattr(target, name, converted)
+    except (AttributeError, TypeError) as error:
+        raise SolverError(f"CAMB's '{path}' cannot be set: {one_line(error)}") from error

@@ -3,18 +3,15 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from scipy.interpolate import CubicSpline
-
 from ..cosmology import Cosmology, to_class
 from ..cosmology.errors import CosmologyError
-from .derived import BackgroundTable, Decoupling, decoupling, find_hubble, rescaled_amplitude
+from .class_outputs import collect, output_words, scalars, tables
+from .derived import find_hubble, rescaled_amplitude
 from .errors import SolverError
-from .grids import BACKGROUND_Z, POWER_K, POWER_Z
 from .library import extension_of, file_sha256, load_classy
 from .request import Request
 from .solver import (
@@ -24,11 +21,11 @@ from .solver import (
     check_non_linear,
     check_request,
     one_line,
+    with_any_hubble_and_amplitude,
 )
 
 INTERFACE = "1"
 """Raised whenever this file changes a number for the same parameters and settings."""
-LIGHT_SPEED = 299792.458  # [km/s]
 PRECISION: dict[str, float | int | str] = {
     # z_reio is found by bisection; at the default 1e-4 it jumps by 2e-4, a step in every spectrum;
     # at 1e-7 the bisection fails for one model in a hundred
@@ -48,7 +45,6 @@ time) these steps are 0.01% of the rms instead of 0.15%."""
 GRID_NUDGE = 1e-12
 """Relative change of h that only alters rounding."""
 MAX_NUDGES = 60  # the first succeeds for two models in three
-_POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
 _TRIAL_A_S = 2.1e-9
 
 
@@ -99,15 +95,31 @@ class ClassSolver:
         with _one_thread():
             cosmology = self._with_hubble(module, cosmology)
             cosmology = self._with_amplitude(module, cosmology, request)
-            settings = self._settings(cosmology) | _outputs(request, self.non_linear)
+            settings = self._settings(cosmology) | output_words(request, self.non_linear)
             if request.spectra and float(cosmology.Omega_k) == 0.0:
-                settings = _on_one_grid(module, settings)
+                settings = _on_one_grid(module, settings, request.native)
             with _computed(module, settings) as cosmo:
                 try:
-                    theory = _collect(cosmo, cosmology, request)
-                except ValueError as error:  # SciPy, of a table with NaN
+                    theory = collect(cosmo, cosmology, request)
+                except (ValueError, KeyError) as error:  # SciPy, of a table with NaN; no column
                     raise SolverError(f"CLASS gave unusable tables: {one_line(error)}") from error
         return check_finite(theory, request, self.name)
+
+    def check(self, cosmology: Cosmology, request: Request) -> None:
+        """Let CLASS read its input, at any h and amplitude; where h is given, also its background.
+
+        CLASS refuses what it does not read: an unknown name, or one that means nothing beside the
+        others. Names of scalars that are CLASS's own take its thermodynamics as well.
+        """
+        check_request(request, self.non_linear)
+        module = load_classy(self.path)
+        settings = self._settings(with_any_hubble_and_amplitude(cosmology))
+        settings |= output_words(request, self.non_linear)
+        level = "input" if cosmology.h is None else "background"
+        if request.native:
+            level = "thermodynamics"
+        with _one_thread(), _computed(module, settings, level) as cosmo:
+            scalars(cosmo, request.native)
 
     def _settings(self, cosmology: Cosmology) -> dict[str, Any]:
         """Input of CLASS without outputs; refuses keys that are set twice."""
@@ -134,7 +146,7 @@ class ClassSolver:
             settings = self._settings(trial)
             settings.pop("sigma8", None)  # the amplitude leaves theta_* alone
             with _computed(module, settings, "thermodynamics") as cosmo:
-                return _decoupling(cosmo)[1].theta_star_100
+                return tables(cosmo)[1].theta_star_100
 
         h = find_hubble(theta, float(cosmology.theta_star_100))
         return cosmology.replace(h=h, theta_star_100=None)
@@ -146,27 +158,30 @@ class ClassSolver:
         if cosmology.sigma8 is None:
             return cosmology
         trial = cosmology.replace(A_s=_TRIAL_A_S, sigma8=None)
-        matter = Request(spectra=(), background=False, power=request.power)
-        settings = self._settings(trial) | _outputs(matter, self.non_linear)
+        matter = replace(request, spectra=(), scalars=())
+        settings = self._settings(trial) | output_words(matter, self.non_linear)
         with _computed(module, settings) as cosmo:
             sigma8 = float(cosmo.sigma8())
         return trial.replace(A_s=rescaled_amplitude(_TRIAL_A_S, sigma8, float(cosmology.sigma8)))
 
 
-def _on_one_grid(module: ModuleType, settings: dict[str, Any]) -> dict[str, Any]:
+def _on_one_grid(
+    module: ModuleType, settings: dict[str, Any], native: tuple[str, ...]
+) -> dict[str, Any]:
     """Settings with h changed in the twelfth digit, if need be: all models share a grid in l.
 
     CLASS truncates l_linstep times the angular rescaling to a whole number. In a flat universe the
     rescaling r_a/(tau_0 - tau_rec) is 1 but for rounding, mostly some 5e-16 below: the step is one
     smaller in one model than in the next, and TE jumps by 0.16% of its rms, a scatter of 0.3 in
     chi^2. Here it is always just below 1, so that l_linstep = 41 gives the usual step of 40.
+    Names of ``native`` scalars that CLASS does not know are refused on the way.
     """
     h = float(settings["h"])
     for step in range(MAX_NUDGES):
         trial = {**settings, "h": h * (1.0 + step * GRID_NUDGE)}
         with _computed(module, trial, "thermodynamics") as cosmo:
-            names = ["ra_rec", "tau_rec", "conformal_age"]
-            at = cosmo.get_current_derived_parameters(names)
+            names = ["ra_rec", "tau_rec", "conformal_age", *native]
+            at = scalars(cosmo, names)
         if at["ra_rec"] / (at["conformal_age"] - at["tau_rec"]) < 1.0:
             return trial
     raise SolverError(
@@ -205,85 +220,3 @@ def _computed(
     finally:
         cosmo.struct_cleanup()
         cosmo.empty()
-
-
-def _outputs(request: Request, non_linear: str) -> dict[str, Any]:
-    """Output words of CLASS for a request; sigma8 always needs mPk."""
-    result: dict[str, Any] = {"output": "mPk"}
-    if request.spectra:
-        result |= {"output": "tCl,pCl,lCl,mPk", "l_max_scalars": request.lmax, "lensing": "yes"}
-    if non_linear != "none":
-        result["non_linear"] = non_linear
-    if request.power:
-        result["P_k_max_1/Mpc"] = float(POWER_K[-1]) * _POWER_K_MARGIN
-        result["z_max_pk"] = float(POWER_Z[-1])
-    return result
-
-
-def _decoupling(cosmo: Any) -> tuple[BackgroundTable, Decoupling]:
-    """Background table (z increasing) and decoupling of a computed structure."""
-    columns = cosmo.get_background()
-    order = slice(None, None, -1) if columns["z"][0] > columns["z"][-1] else slice(None)
-    table = BackgroundTable(
-        z=columns["z"][order],
-        hubble=columns["H [1/Mpc]"][order],
-        distance=columns["comov. dist."][order],
-        sound_horizon=columns["comov.snd.hrz."][order],
-        curvature=-float(cosmo.Omega_k()) * (float(cosmo.h()) * 100.0 / LIGHT_SPEED) ** 2,
-    )
-    thermodynamics = cosmo.get_thermodynamics()
-    z = thermodynamics["z"]
-    order = slice(None, None, -1) if z[0] > z[-1] else slice(None)
-    return table, decoupling(table, z[order], thermodynamics["kappa' [Mpc^-1]"][order])
-
-
-def _collect(cosmo: Any, cosmology: Cosmology, request: Request) -> dict[str, Any]:
-    """All outputs of a request from a computed structure."""
-    table, star = _decoupling(cosmo)
-    h, Omega_m, sigma8 = float(cosmo.h()), float(cosmo.Omega_m()), float(cosmo.sigma8())
-    theory: dict[str, Any] = {
-        "H0": 100.0 * h,
-        "h": h,
-        "Omega_m": Omega_m,
-        "sigma8": sigma8,
-        "S8": sigma8 * (Omega_m / 0.3) ** 0.5,
-        "theta_star_100": star.theta_star_100,
-        "r_drag": float(cosmo.rs_drag()),
-        "age": float(cosmo.age()),
-        "z_star": star.z_star,
-        "Y_he": float(cosmo.get_current_derived_parameters(["YHe"])["YHe"]),
-    }
-    if request.background:
-        near = table.z <= 2.0 * BACKGROUND_Z[-1]
-        nodes, log = np.log1p(BACKGROUND_Z), np.log1p(table.z[near])
-        theory["hubble"] = CubicSpline(log, table.hubble[near])(nodes) * LIGHT_SPEED
-        radial = CubicSpline(log, table.distance[near])(nodes)
-        radial[0] = 0.0  # the spline leaves rounding at z = 0
-        theory["transverse_comoving_distance"] = table.transverse(radial)
-    if request.power:
-        for name, nonlinear in (("matter_power", False), ("matter_power_nonlinear", True)):
-            flat = cosmo.get_pk_array(
-                POWER_K.copy(), POWER_Z.copy(), len(POWER_K), len(POWER_Z), nonlinear
-            )
-            theory[name] = np.reshape(flat, (len(POWER_Z), len(POWER_K)))
-    if request.spectra:
-        theory |= _spectra(cosmo, float(cosmology.T_cmb), request)
-    return theory
-
-
-def _spectra(cosmo: Any, T_cmb: float, request: Request) -> dict[str, np.ndarray]:
-    """C_l [muK^2], phiphi dimensionless; scalar modes have no unlensed BB."""
-    unit = (T_cmb * 1e6) ** 2
-    raw = {"unlensed": cosmo.raw_cl(request.lmax), "lensed": cosmo.lensed_cl(request.lmax)}
-    result: dict[str, np.ndarray] = {}
-    for name in request.spectra:
-        if name == "phiphi":
-            result[name] = np.array(raw["unlensed"]["pp"])
-            continue
-        kind, field_pair = name.split("_")
-        columns = raw[kind]
-        if field_pair == "bb" and kind == "unlensed" and "bb" not in columns:
-            result[name] = np.zeros(request.lmax + 1)
-        else:
-            result[name] = unit * columns[field_pair]
-    return result

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import Chebyshev
 from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from .errors import SolverError
+from .grids import POWER_Z
 
+LIGHT_SPEED = 299792.458  # [km/s]
 REIONISATION_START_Z = 50.0
 """Reionisation begins below this redshift (CLASS: reionization_z_start_max; CAMB: max_redshift)."""
 DECOUPLING_Z = (300.0, 3000.0)
@@ -19,6 +22,8 @@ THETA_TOLERANCE = 1e-8
 MAX_SECANT_STEPS = 25
 RMS_HALF_WINDOW = 150
 """Half-width in l of the local rms of a spectrum: the acoustic peaks are about 300 apart."""
+GROWTH_DEGREE = 12
+"""Of the polynomial in ln(1+z) whose derivative is the growth rate."""
 _FIRST_H = 0.67
 _THETA_SLOPE = 0.2  # d ln theta_* / d ln h at fixed densities near the standard model
 _NOISE_STEP = (
@@ -135,6 +140,17 @@ def rescaled_amplitude(A_s: float, sigma8: float, target: float) -> float:
     if not (math.isfinite(sigma8) and sigma8 > 0.0):
         raise SolverError(f"the solver gave sigma8 = {sigma8}; no A_s can be found from it")
     return A_s * (target / sigma8) ** 2
+
+
+def growth_rate(sigma8: np.ndarray) -> np.ndarray:
+    """f sigma8(z) = d sigma8 / d ln a = -(1+z) d sigma8/dz of total matter, on POWER_Z.
+
+    The derivative of a polynomial through ln sigma8(z) (n_z,) in ln(1+z), so that both codes mean
+    the same: CAMB's own f sigma8 is that of velocities, CLASS's a finite difference.
+    """
+    log = np.log1p(POWER_Z)
+    fit = Chebyshev.fit(log, np.log(sigma8), GROWTH_DEGREE)
+    return -sigma8 * fit.deriv()(log)
 
 
 def local_rms(spectrum: np.ndarray) -> np.ndarray:

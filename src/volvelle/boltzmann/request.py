@@ -1,43 +1,29 @@
 """What is asked of a solver, and how a larger solution serves a smaller request."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import RequestError
+from .outputs import FOLLOWS, OUTPUTS, names_of, suggestion
 
-SPECTRA: tuple[str, ...] = (
-    "lensed_tt",
-    "lensed_te",
-    "lensed_ee",
-    "lensed_bb",
-    "unlensed_tt",
-    "unlensed_te",
-    "unlensed_ee",
-    "unlensed_bb",
-    "phiphi",
-)
+SPECTRA: tuple[str, ...] = names_of("spectrum")
 """Angular power spectra: C_l [muK^2] with index l from 0; ``phiphi`` is dimensionless."""
 
-BACKGROUND: tuple[str, ...] = ("hubble", "transverse_comoving_distance")
+BACKGROUND: tuple[str, ...] = names_of("background")
 """H [km/s/Mpc] and D_M [Mpc] on ``BACKGROUND_Z``."""
 
-POWER: tuple[str, ...] = ("matter_power", "matter_power_nonlinear")
+POWER: tuple[str, ...] = names_of("power")
 """P(k, z) of total matter [Mpc^3], shape (n_z, n_k), on ``POWER_Z`` and ``POWER_K``."""
 
-SCALARS: tuple[str, ...] = (
-    "H0",
-    "h",
-    "Omega_m",
-    "sigma8",
-    "S8",
-    "theta_star_100",
-    "r_drag",
-    "age",
-    "z_star",
-    "Y_he",
-)
+FUNCTIONS: tuple[str, ...] = names_of("function")
+"""Functions of redshift, and of redshift and wavenumber, that are asked for one by one."""
+
+ON_REQUEST: tuple[str, ...] = ("sigma8_cb", "z_reio")
+"""Scalars that mean the same from every solver and are had on request."""
+
+SCALARS: tuple[str, ...] = tuple(n for n in names_of("scalar") if n not in ON_REQUEST)
 """Numbers that every solution holds; units in ``cosmology.PARAMETERS``."""
 
 MINIMAL_LMAX = 2
@@ -45,15 +31,20 @@ MINIMAL_LMAX = 2
 
 @dataclass(frozen=True)
 class Request:
-    """Outputs wanted from a solver: angular spectra up to ``lmax``, background, matter power.
+    """Outputs wanted from a solver.
 
-    Every solution also holds the ``SCALARS``. Raises RequestError for unknown or repeated spectra.
+    spectra: angular ones, up to ``lmax``; background: ``BACKGROUND``; power: both of ``POWER``;
+    functions: names of ``FUNCTIONS``, or one of ``POWER`` alone; scalars: beside the ``SCALARS``,
+    which every solution holds, ``ON_REQUEST`` and derived numbers by the solver's own names.
+    Equal wishes make equal requests. Raises RequestError for what is unknown.
     """
 
     spectra: tuple[str, ...] = ("lensed_tt", "lensed_te", "lensed_ee", "phiphi")
     lmax: int = 2508
     background: bool = True
     power: bool = False
+    functions: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.spectra if name not in SPECTRA]
@@ -61,18 +52,72 @@ class Request:
             raise RequestError(f"unknown spectrum '{unknown[0]}'; known: {', '.join(SPECTRA)}")
         if isinstance(self.lmax, bool) or int(self.lmax) != self.lmax or self.lmax < MINIMAL_LMAX:
             raise RequestError(f"lmax is {self.lmax}; expected a whole number from {MINIMAL_LMAX}")
-        ordered = tuple(name for name in SPECTRA if name in self.spectra)
-        object.__setattr__(self, "spectra", ordered)
-        object.__setattr__(self, "lmax", int(self.lmax))
+        for name in self.functions:
+            if name not in POWER + FUNCTIONS:
+                hint = suggestion(name, POWER + FUNCTIONS)
+                raise RequestError(f"unknown function '{name}'; {hint}")
+        for name in self.scalars:
+            if name in FOLLOWS or (name in OUTPUTS and OUTPUTS[name].kind != "scalar"):
+                hint = FOLLOWS.get(name, "it is a function or a spectrum")
+                raise RequestError(f"'{name}' is no scalar; {hint}")
+        power = self.power or set(self.functions) >= set(POWER)
+        functions = FUNCTIONS if power else POWER + FUNCTIONS
+        settle = {
+            "spectra": tuple(name for name in SPECTRA if name in self.spectra),
+            "lmax": int(self.lmax),
+            "power": power,
+            "functions": tuple(name for name in functions if name in self.functions),
+            "scalars": tuple(sorted(set(self.scalars) - set(SCALARS))),
+        }
+        for field, value in settle.items():
+            object.__setattr__(self, field, value)
+
+    @classmethod
+    def of(cls, names: Iterable[str], lmax: int = MINIMAL_LMAX) -> "Request":
+        """The request for these outputs, spectra up to ``lmax``.
+
+        A name that the registry does not have is taken for a scalar of the solver's own. Raises
+        RequestError for what only repeats another output.
+        """
+        names = tuple(names)
+        kinds = {name: OUTPUTS[name].kind if name in OUTPUTS else "scalar" for name in names}
+        return cls(
+            spectra=tuple(name for name in names if kinds[name] == "spectrum"),
+            lmax=lmax,
+            background="background" in kinds.values(),
+            functions=tuple(name for name in names if kinds[name] in ("function", "power")),
+            scalars=tuple(name for name in names if kinds[name] == "scalar"),
+        )
+
+    @property
+    def native(self) -> tuple[str, ...]:
+        """Scalars that only the solver itself knows."""
+        return tuple(name for name in self.scalars if name not in OUTPUTS)
+
+    @property
+    def transfers(self) -> tuple[str, ...]:
+        """The transfer functions among the functions."""
+        return tuple(name for name in self.functions if OUTPUTS[name].group == "transfer")
+
+    @property
+    def wavenumbers(self) -> bool:
+        """Whether anything on ``POWER_K`` is asked for."""
+        return any(OUTPUTS[name].grids[1:] for name in self.names() if name in OUTPUTS)
+
+    @property
+    def growth(self) -> bool:
+        """Whether sigma8 or its growth at several redshifts is asked for."""
+        return any(OUTPUTS[name].group == "growth" for name in self.functions)
+
+    @property
+    def history(self) -> bool:
+        """Whether ionisation or visibility is asked for."""
+        return bool({"ionisation_fraction", "visibility"} & set(self.functions))
 
     def covers(self, other: "Request") -> bool:
         """Whether a solution of this request holds all that ``other`` asks for."""
-        return (
-            set(self.spectra) >= set(other.spectra)
-            and (self.lmax >= other.lmax or not other.spectra)
-            and (self.background or not other.background)
-            and (self.power or not other.power)
-        )
+        enough = self.lmax >= other.lmax or not other.spectra
+        return enough and set(self.names()) >= set(other.names())
 
     def union(self, other: "Request") -> "Request":
         """The smallest request that covers both."""
@@ -82,29 +127,36 @@ class Request:
             lmax=max(limits, default=self.lmax),
             background=self.background or other.background,
             power=self.power or other.power,
+            functions=self.functions + other.functions,
+            scalars=self.scalars + other.scalars,
         )
 
     def names(self) -> tuple[str, ...]:
         """Names of all outputs that a solution holds."""
         background = BACKGROUND if self.background else ()
         power = POWER if self.power else ()
-        return self.spectra + background + power + SCALARS
+        return self.spectra + background + power + self.functions + SCALARS + self.scalars
 
     def to_json(self) -> str:
-        """Canonical text, the same for equal requests."""
+        """Canonical text, the same for equal requests; what is not asked for is left out, so that
+        a request that could be made before functions and scalars existed has the text of then."""
         fields: dict[str, Any] = {
             "spectra": list(self.spectra),
             "lmax": self.lmax,
             "background": self.background,
             "power": self.power,
         }
+        for name in ("functions", "scalars"):
+            if getattr(self, name):
+                fields[name] = list(getattr(self, name))
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Request":
         """Inverse of ``to_json``."""
         fields = json.loads(text)
-        return cls(**{**fields, "spectra": tuple(fields["spectra"])})
+        names = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**{**fields, **names})
 
 
 def restrict(theory: Mapping[str, Any], request: Request) -> dict[str, Any]:

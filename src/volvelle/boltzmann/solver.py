@@ -37,6 +37,14 @@ class Solver(Protocol):
         """
         ...
 
+    def check(self, cosmology: Cosmology, request: Request) -> None:
+        """Read all inputs and compute next to nothing; h and the amplitude may be stand-ins.
+
+        Raises SolverError, with the solver's own words, for inputs that it does not know or that
+        contradict each other.
+        """
+        ...
+
 
 def check_non_linear(non_linear: str) -> None:
     """Refuse an unknown non-linear model."""
@@ -46,9 +54,10 @@ def check_non_linear(non_linear: str) -> None:
 
 def check_request(request: Request, non_linear: str) -> None:
     """Refuse a request that the settings cannot serve."""
-    if request.power and non_linear == "none":
+    wanted = [name for name in request.names() if name.endswith("power_nonlinear")]
+    if wanted and non_linear == "none":
         raise SolverError(
-            "matter_power_nonlinear cannot be had with non_linear 'none'; use halofit or hmcode"
+            f"{wanted[0]} cannot be had with non_linear 'none'; use halofit or hmcode"
         )
 
 
@@ -61,6 +70,16 @@ def check_finite(theory: Theory, request: Request, solver: str) -> dict[str, Any
             raise SolverError(f"{solver} returned a value that is not finite in {name}")
         result[name] = value if value.ndim else float(value)
     return result
+
+
+def with_any_hubble_and_amplitude(cosmology: Cosmology) -> Cosmology:
+    """The cosmology with the alternatives that take a search (theta_star_100, sigma8) replaced."""
+    changes: dict[str, float | None] = {}
+    if cosmology.h is None:
+        changes |= {"h": 0.67, "theta_star_100": None}
+    if cosmology.A_s is None:
+        changes |= {"A_s": 2.1e-9, "sigma8": None}
+    return cosmology.replace(**changes)
 
 
 def canonical_json(settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``volvelle run | report | cite | data``."""
+"""The command line: ``volvelle run | profile | report | cite | data``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..errors import VolvelleError
 from . import verbs
 from .configuration import Configuration
 from .data_app import data_app
+from .profile_app import profile
 
 BAD_INPUT = 2
 
@@ -53,6 +54,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle run examples/01_planck_lcdm.yaml --dry-run`: what would it cost?
 
 - `volvelle run examples/01_planck_lcdm.yaml`: from nothing to `runs/planck-lcdm/report.html`
+
+- `volvelle profile runs/planck-lcdm n_s`: the profile likelihood of one of its parameters
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -126,6 +129,9 @@ def _print_estimate(configuration: Configuration) -> None:
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), escape(text))
     console.print(table)
+
+
+app.command()(profile)
 
 
 @app.command()

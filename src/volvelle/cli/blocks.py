@@ -62,7 +62,7 @@ class ClassTheory(Block):
     path: FilePath | None = None
     """Folder of a modified CLASS whose Python extension is built; the installed one otherwise."""
     non_linear: Literal["halofit", "hmcode", "none"] = "halofit"
-    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted", "native"] = "single"
     precision: dict[str, Setting] = Field(default_factory=dict)
     extra_args: dict[str, Setting] = Field(default_factory=dict)
 
@@ -73,7 +73,7 @@ class CambTheory(Block):
     non_linear: Literal["halofit", "hmcode", "none"] = "halofit"
     lens_potential_accuracy: Annotated[float, Field(ge=0)] = 1.0
     """CAMB's accuracy of the lensing potential; 1 is what Planck needs."""
-    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted", "native"] = "single"
     precision: dict[str, Setting] = Field(default_factory=dict)
     extra_args: dict[str, Setting] = Field(default_factory=dict)
 
@@ -95,6 +95,30 @@ class TheoryBlock(Block):
         return self
 
 
+def _checked_activation(name: str) -> str:
+    from ..learning import LearningError, check_activation
+
+    try:
+        check_activation(name)
+    except LearningError as error:
+        raise PydanticCustomError(
+            "activation", "{words}", {"words": str(error).removeprefix("activation: ")}
+        ) from error
+    return name
+
+
+def _checked_loss(name: str) -> str:
+    from ..learning import LearningError, check_loss
+
+    try:
+        check_loss(name)
+    except LearningError as error:
+        raise PydanticCustomError(
+            "loss", "{words}", {"words": str(error).removeprefix("loss: ")}
+        ) from error
+    return name
+
+
 class NetworkBlock(Block):
     """The paper's network, for ``kind: network``: its shape and its training."""
 
@@ -107,7 +131,14 @@ class NetworkBlock(Block):
     """Solutions per step of the optimiser."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Adam's at the start; it falls to zero along a cosine."""
-    loss: Literal["cosmic_variance", "mse"] = "cosmic_variance"
+    activation: Annotated[str, AfterValidator(_checked_activation)] = "alsing"
+    """One of `volvelle.learning.ACTIVATIONS`, or package.module:function or file.py:function."""
+    loss: Annotated[str, AfterValidator(_checked_loss)] = "cosmic_variance"
+    """One of `volvelle.learning.LOSSES`, or the weights of the user's own function, as above."""
+    other_weight: Positive = 1.0
+    """Factor on the weight of what is no multipole."""
+    scaling: Literal["standardise", "min_max", "log", "double_log", "constant"] = "standardise"
+    """Of the outputs; the inputs are always standardised."""
     held_out: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """Fraction of the solutions that decides when to stop."""
     patience: Count = 100
@@ -130,6 +161,11 @@ class EmulatorBlock(Block):
     """Exact solutions per iteration; chosen from the number of parameters if null."""
     warm_start: list[FilePath] = Field(default_factory=list)
     """Output folders of earlier runs whose emulators are the first guess."""
+    outputs: list[str] = Field(default_factory=list)
+    """What is learned beside the outputs that the likelihoods read: names of `volvelle.OUTPUTS`,
+    and derived numbers by the solver's own names."""
+    lmax: Annotated[int, Field(ge=2)] = 2508
+    """Largest multipole of the spectra among them; the likelihoods may need more."""
     width: Positive = 1.0
     """Half width of the reference box in units of each parameter's ref.scale."""
     network: Annotated[NetworkBlock | None, BeforeValidator(empty)] = None

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import VolvelleError
 from .blocks import offer
 from .document import Document
-from .parameters import Sampled, SampledParameter, Value
+from .parameters import SampledParameter
+from .roles import Roles
 
-REQUIRED = ("omega_b", "omega_cdm", "n_s", "tau_reio")
-ALTERNATIVES = {
-    "the expansion": ("theta_star_100", "h", "H0"),
-    "the amplitude": ("ln10A_s", "A_s", "sigma8"),
-}
-"""Of each row exactly one parameter is given."""
+if TYPE_CHECKING:
+    from ..boltzmann import Request, Solver
+
 INSIDE = 1e-6
 """How far inside a prior its ends are tried [fraction of its width]; at an end itself, such as
 a mass of 0, the probability is nil."""
@@ -26,22 +24,25 @@ a mass of 0, the probability is nil."""
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Nuisance parameters of the likelihoods by name (with the likelihood they belong to), and the
-    likelihoods whose data are missing, with the reason."""
+    """Nuisance parameters of the likelihoods by name (with the likelihood they belong to), the
+    likelihoods whose data are missing, with the reason, and what all of them ask of the solver."""
 
     nuisance: dict[str, tuple[str, Any]]
     missing: dict[str, str]
+    request: Request
 
 
 def likelihoods(
     document: Document, given: Mapping[str, Mapping[str, Any]], simulate_if_missing: bool
 ) -> Likelihoods:
     """Make every likelihood once: unknown names, wrong options and missing data show up here."""
+    from ..boltzmann import Request
     from ..data import MissingDataError
     from ..likelihood import LIKELIHOODS, PrecisionError, get_likelihood
     from ..likelihood.bandpowers import CALIBRATION
 
     simulated = {"planck_2018_plik_lite": {"A_planck": CALIBRATION}, "planck_2018_low_l": {}}
+    request = Request(spectra=(), background=True)
     nuisance: dict[str, tuple[str, Any]] = {}
     missing: dict[str, str] = {}
     for name, options in given.items():
@@ -54,7 +55,8 @@ def likelihoods(
             missing[name] = "simulated on request"
         else:
             try:
-                parameters = get_likelihood(name, **options).nuisance
+                made = get_likelihood(name, **options)
+                parameters, request = made.nuisance, request.union(made.requires)
             except PrecisionError:
                 raise
             except MissingDataError as error:
@@ -68,7 +70,9 @@ def likelihoods(
             except VolvelleError as error:
                 raise document.error(key, str(error).removeprefix(f"{name}: ")) from error
         nuisance.update({parameter: (name, info) for parameter, info in parameters.items()})
-    return Likelihoods(nuisance, missing)
+    if missing or request.spectra:
+        request = request.union(Request())
+    return Likelihoods(nuisance, missing, request)
 
 
 def _check_simulated(document: Document, name: str, options: Mapping[str, Any]) -> None:
@@ -80,143 +84,124 @@ def _check_simulated(document: Document, name: str, options: Mapping[str, Any]) 
             raise document.error(key, f"expected a number above 0 and at most 1, got {value!r}")
 
 
-def parameters(
-    document: Document, given: Mapping[str, Any], nuisance: Mapping[str, tuple[str, Any]]
-) -> tuple[tuple[SampledParameter, ...], dict[str, float], dict[str, float]]:
-    """Sampled parameters, fixed inputs and fixed nuisance parameters, all names checked.
-
-    Nuisance parameters that the file does not name get their likelihood's prior.
-    """
-    from ..cosmology import PARAMETERS
-
-    for name in given:
-        _check_name(document, name, nuisance)
-    _check_combinations(document, given)
-    sampled: list[SampledParameter] = []
-    fixed: dict[str, float] = {}
-    fixed_nuisance: dict[str, float] = {}
-    for name, value in given.items():
-        if isinstance(value, Sampled):
-            info = nuisance[name][1] if name in nuisance else None
-            label = value.latex or (info.label if info else PARAMETERS[name].label)
-            kind = "nuisance" if info else "cosmology"
-            loc, scale = value.reference() or _default_reference(document, name, value, info)
-            sampled.append(SampledParameter(name, value.prior_dict(), loc, scale, label, kind))
-        else:
-            number = float(value.value if isinstance(value, Value) else value)
-            (fixed_nuisance if name in nuisance else fixed)[name] = number
-    for name, (_, info) in nuisance.items():
-        if name not in given:
-            prior = dict(info.prior)
-            sampled.append(
-                SampledParameter(name, prior, info.ref, _deviation(prior), info.label, "nuisance")
-            )
-    if all(parameter.kind == "nuisance" for parameter in sampled):
-        raise document.error(
-            ("params",),
-            "no cosmological parameter has a prior, so there is nothing to infer; give one of "
-            f"them prior: and ref: ({', '.join(fixed)})",
-        )
-    return tuple(sampled), fixed, fixed_nuisance
-
-
-def _check_name(document: Document, name: str, nuisance: Mapping[str, tuple[str, Any]]) -> None:
-    from ..cosmology import INPUT_PARAMETERS, PARAMETERS
-
-    key = ("params", name)
-    if name in INPUT_PARAMETERS or name in nuisance:
-        return
-    if name in PARAMETERS:
-        raise document.error(
-            key, "is derived, not an input: it is computed and reported anyway; remove it"
-        )
-    if name == "A_planck":
-        raise document.error(
-            key,
-            "belongs to planck_2018_plik_lite, which is not in the likelihood block; remove the "
-            "parameter or add the likelihood",
-        )
-    raise document.error(key, f"unknown parameter; {offer(name, (*INPUT_PARAMETERS, *nuisance))}")
-
-
-def _check_combinations(document: Document, given: Mapping[str, Any]) -> None:
-    for what, names in ALTERNATIVES.items():
-        chosen = [name for name in given if name in names]
-        if len(chosen) > 1:
-            raise document.error(
-                ("params", chosen[1]),
-                f"cannot stand beside {chosen[0]}: exactly one of {', '.join(names)} sets {what}; "
-                f"remove {chosen[0]} or {chosen[1]}",
-            )
-        if not chosen:
-            raise document.error(
-                ("params",), f"nothing sets {what}; add exactly one of {', '.join(names)}"
-            )
-    missing = [name for name in REQUIRED if name not in given]
-    if missing:
-        raise document.error(
-            ("params",),
-            f"missing {', '.join(missing)}; give each a number (fixed) or a prior (sampled)",
-        )
-
-
-def _default_reference(
-    document: Document, name: str, value: Sampled, info: Any
-) -> tuple[float, float]:
-    """A likelihood knows where to start for its own parameters; for others the user says it."""
-    if info is not None:
-        return info.ref, _deviation(value.prior_dict())
-    raise document.error(
-        ("params", name),
-        "has no ref; add ref: {loc: .., scale: ..}, a first guess and its uncertainty: the first "
-        "exact solutions are placed there (the prior may be as wide as you like)",
-    )
-
-
-def _deviation(prior: Mapping[str, Any]) -> float:
-    """Standard deviation of a prior given as a plain dict; of a log-uniform one roughly."""
-    if "scale" in prior:
-        return float(prior["scale"])
-    return (float(prior["max"]) - float(prior["min"])) / math.sqrt(12.0)
-
-
-def cosmology(
-    document: Document,
-    sampled: Sequence[SampledParameter],
-    fixed: Mapping[str, float],
-    hierarchy: str,
-) -> None:
+def cosmology(document: Document, found: Roles, hierarchy: str) -> None:
     """Build the cosmology at the reference and at both ends of every prior: all must work."""
-    from ..cosmology import Cosmology
+    from ..cosmology import NATIVE, massless_number
 
-    centre = {p.name: p.ref_loc for p in sampled if p.kind == "cosmology"}
-    trials: list[tuple[str | None, dict[str, float]]] = [(None, {})]
+    sampled = [p for p in found.sampled if p.kind == "cosmology"]
+    centre = {p.name: p.ref_loc for p in sampled}
+    trials: list[tuple[SampledParameter | None, dict[str, float]]] = [(None, {})]
     for parameter in sampled:
-        if parameter.kind == "cosmology" and {"min", "max"} <= set(parameter.prior):
+        if {"min", "max"} <= set(parameter.prior):
             low, high = parameter.prior["min"], parameter.prior["max"]
             margin = INSIDE * (high - low)
-            trials += [(parameter.name, {parameter.name: v}) for v in (low + margin, high - margin)]
-    for name, change in trials:
+            trials += [(parameter, {parameter.name: v}) for v in (low + margin, high - margin)]
+    defined = [name for name, _ in found.parametrisation.definitions]
+    for parameter, change in trials:
+        values = {**found.fixed, **centre, **change}
         try:
-            Cosmology.from_parameters({**fixed, **centre, **change}, neutrino_hierarchy=hierarchy)
+            universe = found.parametrisation.cosmology(values, hierarchy)
+            if hierarchy != NATIVE:
+                massless_number(universe)  # refuses an N_eff below that of the massive states
         except VolvelleError as error:
-            named = name or next(
-                (p for p in (*fixed, *centre) if str(error).startswith(f"{p} ")), None
-            )
+            words = str(error)
+            named = parameter.key if parameter else _named(words, (*values, *defined))
             key = ("params", named) if named else ("params",)
-            where = f"the prior reaches {change[name]:.6g}: " if name else ""
-            raise document.error(key, f"{where}{error}") from error
+            end = change[parameter.name] if parameter else 0.0
+            of = f" in {parameter.name}" if parameter and parameter.name != named else ""
+            where = f"the prior reaches {end:.6g}{of}: " if parameter else ""
+            raise document.error(key, f"{where}{words}") from error
 
 
-def solver(document: Document, name: str, settings: Mapping[str, Any]) -> None:
+def _named(words: str, names: Sequence[str]) -> str | None:
+    """The parameter that a message begins with."""
+    return next((name for name in names if re.match(rf"{re.escape(name)}[ :]", words)), None)
+
+
+def natives(
+    document: Document,
+    found: Roles,
+    hierarchy: str,
+    solver: Solver,
+    request: Request,
+    nuisance: Sequence[str],
+) -> None:
+    """Let the solver read its own inputs at the reference; it knows best which there are.
+
+    A name that stands in an expression and that the solver takes as well could be meant either
+    way: then the file has to say which.
+    """
+    from ..cosmology import INPUT_PARAMETERS, NATIVE, nearest_names
+
+    centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
+    values = {**found.fixed, **centre}
+    parametrisation = found.parametrisation
+    if found.natives or hierarchy == NATIVE:
+        try:
+            solver.check(parametrisation.cosmology(values, hierarchy), request)
+        except VolvelleError as error:
+            words = str(error)
+            own = [name for name in found.natives if _mentions(words, name)]
+            name = own[0] if own else next(iter(found.natives), None)
+            known = [*INPUT_PARAMETERS, *nuisance]
+            near = nearest_names(name, known) if own and name else []
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            key = ("params", name) if name else ("theory", solver.name)
+            raise document.error(key, words + hint) from error
+    for name in found.unclear:
+        dropped = tuple(other for other in parametrisation.dropped if other != name)
+        try:
+            handed = replace(parametrisation, dropped=dropped)
+            solver.check(handed.cosmology(values, hierarchy), request)
+        except VolvelleError:
+            continue  # no input of the solver, or not beside the others: for expressions only
+        raise document.error(
+            ("params", name),
+            f"stands in an expression, and {solver.name} has an input of this name as well; write "
+            "it as a block and add drop: true if it is for expressions only, or drop: false to "
+            f"hand it to {solver.name} too",
+        )
+
+
+def _mentions(words: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", words) is not None
+
+
+def solver(document: Document, name: str, settings: Mapping[str, Any]) -> Solver:
     """Load the solver's library: a missing or unusable one shows up now."""
     from ..boltzmann import get_solver
 
     try:
-        get_solver(name, **settings).identity()
+        made = get_solver(name, **settings)
+        made.identity()
+        return made
     except VolvelleError as error:
         key = ("theory", name, "path") if settings.get("path") else ("theory", name)
         raise document.error(key, str(error)) from error
+
+
+def outputs(
+    document: Document,
+    found: Roles,
+    hierarchy: str,
+    solver: Solver | None,
+    names: Sequence[str],
+) -> None:
+    """What the emulator is to learn besides: our names, and the solver's own, which it knows best.
+
+    Without a solver only our own names are checked.
+    """
+    from ..boltzmann import Request
+
+    centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
+    for position, name in enumerate(names):
+        try:
+            request = Request.of([name]).union(Request())  # some inputs are read with C_l only
+            if solver is not None:
+                universe = found.parametrisation.cosmology({**found.fixed, **centre}, hierarchy)
+                solver.check(universe, request)
+        except VolvelleError as error:
+            raise document.error(("emulator", "outputs", position), str(error)) from error
 
 
 def warm_starts(document: Document, folders: Sequence[Path]) -> None:

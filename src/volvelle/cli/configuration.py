@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError
@@ -30,6 +30,10 @@ from .blocks import (
 from .document import Document
 from .messages import first_error
 from .parameters import Parameter, SampledParameter
+from .roles import roles
+
+if TYPE_CHECKING:
+    from ..cosmology import Parametrisation
 
 LEDGER_VARIABLE = "VOLVELLE_LEDGER"
 NO_RESULT = {"output", "workers", "ledger"}
@@ -90,8 +94,11 @@ class Configuration:
     neutrino_hierarchy: str
     sampled: tuple[SampledParameter, ...]
     fixed: dict[str, float]
-    """Fixed inputs of `volvelle.Cosmology.from_parameters`."""
+    """Fixed parameters of the theory; `parametrisation` says which of them the solver gets."""
     fixed_nuisance: dict[str, float]
+    parametrisation: Parametrisation
+    labels: dict[str, str]
+    """LaTeX of the parameters that are defined by expressions."""
     likelihoods: dict[str, dict[str, Any]]
     missing_data: dict[str, str]
     """Likelihoods whose data are not on this machine, with the reason; they are to be simulated."""
@@ -123,16 +130,21 @@ class Configuration:
         except ValidationError as error:
             raise first_error(document, error) from error
         found = checks.likelihoods(document, file.likelihood, file.simulate_if_missing)
-        sampled, fixed, fixed_nuisance = checks.parameters(document, file.params, found.nuisance)
+        parts = roles(document, file.params, found.nuisance)
         name: Literal["class", "camb"] = "class" if file.theory.class_ is not None else "camb"
         theory = file.theory.class_ if file.theory.class_ is not None else file.theory.camb
         assert theory is not None, "the theory block holds exactly one solver"
-        checks.cosmology(document, sampled, fixed, theory.neutrino_hierarchy)
+        hierarchy = theory.neutrino_hierarchy
+        checks.cosmology(document, parts, hierarchy)
         settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
-            checks.solver(document, name, settings)
+            solver = checks.solver(document, name, settings)
+            checks.natives(document, parts, hierarchy, solver, found.request, list(found.nuisance))
+            checks.outputs(document, parts, hierarchy, solver, file.emulator.outputs)
             checks.warm_starts(document, file.emulator.warm_start)
             checks.output(document, Path(output or file.output))
+        else:
+            checks.outputs(document, parts, hierarchy, None, file.emulator.outputs)
         nuts, metropolis = file.sampler.nuts, file.sampler.metropolis
         return cls(
             source=document.path,
@@ -142,10 +154,12 @@ class Configuration:
             seed=file.seed,
             solver_name=name,
             solver_settings=settings,
-            neutrino_hierarchy=theory.neutrino_hierarchy,
-            sampled=sampled,
-            fixed=fixed,
-            fixed_nuisance=fixed_nuisance,
+            neutrino_hierarchy=hierarchy,
+            sampled=parts.sampled,
+            fixed=parts.fixed,
+            fixed_nuisance=parts.fixed_nuisance,
+            parametrisation=parts.parametrisation,
+            labels=parts.labels,
             likelihoods=dict(file.likelihood),
             missing_data=found.missing,
             emulator=file.emulator,

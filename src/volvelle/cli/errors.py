@@ -10,3 +10,7 @@ class ConfigurationError(VolvelleError):
 
     One line: file, line, dotted key, what was given, what was expected and what to do.
     """
+
+
+class ProfileError(VolvelleError):
+    """A profile likelihood was asked for that cannot be made of this run."""

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from .. import __version__
-from ..boltzmann import SCALARS, LedgerEntry
+from ..boltzmann import OUTPUTS, SCALARS, LedgerEntry
 from ..cosmology import PARAMETERS
 from ..data import set_sha256
 from ..emulator import Emulator
@@ -53,9 +53,12 @@ class Result:
 
 
 def derived_names(problem: Problem) -> tuple[str, ...]:
-    """Scalars that a run reports besides the parameters it samples."""
-    given = {*problem.names, *problem.fixed}
-    return tuple(name for name in SCALARS if name not in given and name not in NOT_REPORTED)
+    """What a run reports besides the parameters it samples: those that follow from them by an
+    expression, and scalars of the theory."""
+    defined = problem.defined_names
+    given = {*problem.names, *problem.fixed, *defined}
+    scalars = (name for name in SCALARS if name not in given and name not in NOT_REPORTED)
+    return (*defined, *scalars, *problem.request.scalars)
 
 
 def write_result(result: Result) -> dict[str, Any]:
@@ -63,7 +66,9 @@ def write_result(result: Result) -> dict[str, Any]:
     folder = result.configuration.output
     names = derived_names(result.problem)
     chains = result.chains
-    scalars = result.emulator.batch(chains.flat[:, : result.problem.n_theory], names)
+    defined = result.problem.defined(chains.flat)
+    outputs = tuple(name for name in names if name not in defined)
+    scalars = result.emulator.batch(chains.flat[:, : result.problem.n_theory], outputs) | defined
     shape = chains.samples.shape[:2]
     derived = np.stack([scalars[name].reshape(shape) for name in names], axis=-1)
     samples = np.concatenate([chains.samples, derived], axis=-1)
@@ -90,7 +95,9 @@ def _label(name: str, configuration: Configuration) -> str:
     for parameter in configuration.sampled:
         if parameter.name == name:
             return parameter.label
-    return PARAMETERS[name].label
+    own = name.replace("_", r"\_")
+    info = PARAMETERS.get(name) or OUTPUTS.get(name)
+    return configuration.labels.get(name) or (info.label if info else rf"\mathrm{{{own}}}")
 
 
 def _write_chains(
@@ -156,7 +163,7 @@ def _parameter(
         "mean": corrected_mean,
         "std": corrected_std,
         "label": _label(name, result.configuration),
-        "unit": PARAMETERS[name].unit if name in PARAMETERS else "",
+        "unit": info.unit if (info := PARAMETERS.get(name) or OUTPUTS.get(name)) else "",
         "kind": "sampled" if name in result.problem.names else "derived",
         "emulator": {"mean": mean, "std": std},
     }

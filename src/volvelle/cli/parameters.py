@@ -6,12 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from .blocks import Block, Positive
 
-TAGS = ("fixed", "value", "sampled", "uniform", "norm", "truncnorm", "loguniform")
+TAGS = (
+    "fixed",
+    "expression",
+    "value",
+    "sampled",
+    "uniform",
+    "norm",
+    "truncnorm",
+    "loguniform",
+)
 """Names of the forms below; pydantic puts them into the location of an error."""
 
 
@@ -21,7 +30,8 @@ class SampledParameter:
 
     ``prior`` is a plain dict, ``{"min", "max"}`` or ``{"dist", "loc", "scale", ...}``; ``ref_loc``
     and ``ref_scale`` say where the first exact solutions are placed, apart from the prior;
-    ``label`` is LaTeX without dollar signs; ``kind`` is "cosmology" or "nuisance".
+    ``label`` is LaTeX without dollar signs; ``kind`` is "cosmology" or "nuisance". With a
+    logarithmic scale all this is of ``log10_NAME``, and ``linear`` is NAME.
     """
 
     name: str
@@ -30,6 +40,12 @@ class SampledParameter:
     ref_scale: float
     label: str
     kind: Literal["cosmology", "nuisance"]
+    linear: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its key in the file."""
+        return self.linear or self.name
 
 
 def _width(low: float, high: float) -> None:
@@ -131,10 +147,36 @@ class Reference(Block):
     scale: Positive
 
 
-class Value(Block):
-    """A fixed parameter written as a block."""
+def _arithmetic(text: str) -> str:
+    from ..cosmology import ExpressionError, parse
 
-    value: float
+    try:
+        names = parse(text).names
+    except ExpressionError as error:
+        raise PydanticCustomError("expression", "{words}", {"words": str(error)}) from error
+    if not names:
+        raise PydanticCustomError(
+            "parameter_form",
+            "expected a number, or a block with prior: (or value:), or an expression of other "
+            "parameters",
+        )
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_arithmetic)]
+Latex = Annotated[str, Field(min_length=1)]
+
+
+class Value(Block):
+    """A fixed or defined parameter written as a block."""
+
+    value: Annotated[
+        Annotated[float, Tag("fixed")] | Annotated[ExpressionText, Tag("expression")],
+        Discriminator(lambda given: "expression" if isinstance(given, str) else "fixed"),
+    ]
+    latex: Latex | None = None
+    drop: bool | None = None
+    """Whether it stands in expressions only (true) or is handed to the solver as well (false)."""
 
 
 class Sampled(Block):
@@ -142,7 +184,36 @@ class Sampled(Block):
 
     prior: Prior
     ref: Reference | None = None
-    latex: Annotated[str, Field(min_length=1)] | None = None
+    latex: Latex | None = None
+    scale: Literal["linear", "log"] = "linear"
+    """log: sampled in log10, with a flat prior there; ref.scale is in log10 then."""
+    drop: bool | None = None
+    unset: float | None = None
+    """Of a solver's input: where the model is the one without this input."""
+
+    @model_validator(mode="after")
+    def _logarithm_exists(self) -> Sampled:
+        if self.scale != "log":
+            return self
+        if not isinstance(self.prior, Uniform):
+            raise PydanticCustomError(
+                "log_prior",
+                "scale: log takes a prior of min and max only, flat in log10 between them, not "
+                "dist {dist}; drop one of the two",
+                {"dist": self.prior.dist},
+            )
+        if self.prior.min <= 0.0:
+            raise PydanticCustomError(
+                "log_range",
+                "scale: log, but the prior reaches {low}: zero and negative numbers have no "
+                "logarithm; raise min above 0 or drop scale",
+                {"low": f"{self.prior.min:g}"},
+            )
+        if self.unset is not None:
+            raise PydanticCustomError(
+                "log_unset", "unset goes with a linear scale only; drop unset or scale"
+            )
+        return self
 
     @model_validator(mode="after")
     def _reference_in_prior(self) -> Sampled:
@@ -173,15 +244,20 @@ class Sampled(Block):
 
 
 def _parameter_known(given: Any) -> Any:
-    """Refuse what is neither a number nor a block with a value or a prior."""
+    """Refuse what is no number, expression, or block with either a value or a prior."""
     if isinstance(given, dict):
+        if "value" in given and "prior" in given:
+            raise PydanticCustomError(
+                "value_and_prior",
+                "has a value and a prior; keep value: to fix it or prior: to sample it",
+            )
         if "value" not in given and "prior" not in given:
             raise PydanticCustomError(
                 "no_prior",
                 "has neither a value nor a prior; give prior: {min: .., max: ..} to sample it, "
                 "or a number to fix it",
             )
-    elif isinstance(given, bool) or not isinstance(given, (int, float)):
+    elif isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise PydanticCustomError(
             "parameter_form", "expected a number, or a block with prior: (or value:)"
         )
@@ -191,11 +267,12 @@ def _parameter_known(given: Any) -> Any:
 def _parameter_form(given: Any) -> str:
     if isinstance(given, dict):
         return "sampled" if "prior" in given else "value"
-    return {Value: "value", Sampled: "sampled"}.get(type(given), "fixed")
+    return {Value: "value", Sampled: "sampled", str: "expression"}.get(type(given), "fixed")
 
 
 Parameter = Annotated[
     Annotated[float, Tag("fixed")]
+    | Annotated[ExpressionText, Tag("expression")]
     | Annotated[Value, Tag("value")]
     | Annotated[Sampled, Tag("sampled")],
     Discriminator(_parameter_form),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,6 +72,9 @@ def run(configuration: Configuration, *, progress: bool = True) -> int:
             write_report(configuration.output)
         summary["seconds"] = {k: round(v, 1) for k, v in account.seconds.items()}
         write_atomically(summary_path, json.dumps(summary, indent=1).encode())
+        checkpoints = configuration.output / "training" / "network"
+        if checkpoints.exists():
+            shutil.rmtree(checkpoints)  # they serve an interrupted run only
     if not (configuration.output / "report.html").exists():
         write_report(configuration.output)
     if progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from ..boltzmann import (
     restrict,
     solve_many,
 )
-from ..compute import Executor
+from ..compute import Executor, is_plugin
 from ..cosmology import Cosmology
 from ..inference import make_prior
-from ..learning import NetworkSettings, StorageError
+from ..learning import NetworkSettings, StorageError, user_activation
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
 from ..training import Problem, request_of
@@ -37,6 +38,8 @@ FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensin
     "tau_reio": 0.0544,
 }
 LOW_L = slice(2, 30)
+_STANDARD = {"m_nu": 0.06, "N_eff": 3.044, "w0": -1.0, "wa": 0.0, "Omega_k": 0.0, "T_cmb": 2.7255}
+"""What a `Cosmology` takes where nothing is given."""
 
 
 def make_solver(configuration: Configuration) -> Solver:
@@ -111,6 +114,14 @@ def network_settings(configuration: Configuration) -> NetworkSettings | None:
     return NetworkSettings(**given, seed=configuration.seed)
 
 
+def user_activations(configuration: Configuration) -> dict[str, Callable[..., Any]]:
+    """The user's own activation of the network, imported, as ``load_emulator`` takes it."""
+    settings = network_settings(configuration)
+    if settings is None or not is_plugin(settings.activation):
+        return {}
+    return {settings.activation: user_activation(settings.activation)}
+
+
 def make_problem(
     configuration: Configuration, solver: Solver, likelihoods: tuple[Likelihood, ...]
 ) -> Problem:
@@ -127,20 +138,27 @@ def make_problem(
         neutrino_hierarchy=configuration.neutrino_hierarchy,
         likelihoods=likelihoods,
         solver=solver,
-        request=request_of(likelihoods),
+        request=request_of(
+            likelihoods, configuration.emulator.outputs, configuration.emulator.lmax
+        ),
         fixed_nuisance=dict(configuration.fixed_nuisance),
+        parametrisation=configuration.parametrisation,
     )
 
 
 def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
     """Points [n, d] that earlier runs solved, in this problem's parameters; None without any.
 
-    A parameter that an earlier run held fixed takes its value there; points outside a prior are
-    left out. Whether the ledger still has their solutions shows when they are asked for.
+    A parameter that an earlier run held fixed takes its value there; one that it did not have, the
+    value at which its models are the same (``unset``, or the standard value of a cosmological
+    parameter), which may be an end of the prior; points outside a prior are left out. Whether the
+    ledger still has their solutions shows when they are asked for.
 
-    Raises StorageError when a folder's emulator cannot be read or speaks of other parameters.
+    Raises StorageError when a folder's emulator cannot be read, speaks of other parameters, or
+    lacks one without such a value.
     """
     rows: list[np.ndarray] = []
+    standard = {**_STANDARD, **dict(problem.parametrisation.unset)}
     for folder in folders:
         path = Path(folder) / "emulator" / "model.json"
         try:
@@ -156,13 +174,18 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
                 f"{folder} sampled {', '.join(foreign)}, which this run does not; a warm start "
                 "needs the same parameters or fewer"
             )
+        without = [n for n in problem.theory_names if n not in {*standard, *fixed, *names}]
+        if without:
+            raise StorageError(
+                f"{folder} had no {', '.join(without)}; give unset: VALUE in params, where a model "
+                "is the same as without it, or leave this warm start out"
+            )
         for point in points:
-            values = {**fixed, **dict(zip(names, point, strict=True))}
-            row = problem.ref_loc.copy()
-            for i, name in enumerate(problem.theory_names):
-                row[i] = values.get(name, problem.ref_loc[i])
-            rows.append(row)
+            values = {**standard, **fixed, **dict(zip(names, point, strict=True))}
+            nuisance = problem.ref_loc[problem.n_theory :]
+            rows.append(np.array([*(values[name] for name in problem.theory_names), *nuisance]))
     if not rows:
         return None
     x = np.unique(np.array(rows), axis=0)
-    return x[problem.in_prior(x)]
+    ends = np.array([prior.bounds for prior in problem.priors])
+    return x[np.all((x >= ends[:, 0]) & (x <= ends[:, 1]), axis=1)]

@@ -1,7 +1,8 @@
 """Where work runs: in this process or on local cores."""
 
-from .errors import ExecutorError, PrecisionError
+from .errors import ExecutorError, PluginError, PrecisionError
 from .executor import Executor, Outcome, SerialExecutor
+from .plugin import is_plugin, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 
@@ -9,9 +10,12 @@ __all__ = [
     "Executor",
     "ExecutorError",
     "Outcome",
+    "PluginError",
     "PrecisionError",
     "ProcessExecutor",
     "SerialExecutor",
     "available_cores",
+    "is_plugin",
+    "load_plugin",
     "require_float64",
 ]

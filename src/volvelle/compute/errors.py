@@ -9,3 +9,7 @@ class ExecutorError(VolvelleError):
 
 class PrecisionError(VolvelleError):
     """Single precision where double precision is needed."""
+
+
+class PluginError(VolvelleError):
+    """A user's own class or function cannot be found or imported."""

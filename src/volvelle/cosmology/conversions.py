@@ -13,6 +13,7 @@ from .errors import ConversionError
 from .neutrinos import (
     HIERARCHIES,
     N_EFF_PER_MASSIVE_STATE,
+    NATIVE,
     NEUTRINO_TEMPERATURE,
     OMEGA_NU_PER_EV,
     minimal_sum,
@@ -26,8 +27,12 @@ _OMEGA_PHOTON = 2.472813e-5  # Omega_gamma h^2 at T_cmb = 2.7255 K, CODATA 2018
 
 
 def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
-    """(mass [eV], degeneracy) of each distinct massive state; empty if all are massless."""
-    m_nu, hierarchy = float(cosmology.m_nu), cosmology.neutrino_hierarchy
+    """(mass [eV], degeneracy) of each distinct massive state; empty if all are massless.
+
+    Raises ConversionError where the neutrinos are set by one solver's own inputs.
+    """
+    hierarchy = cosmology.neutrino_hierarchy
+    m_nu, _ = _neutrinos(cosmology)
     if hierarchy == "degenerate":
         states: tuple[tuple[float, float], ...] = ((m_nu / 3.0, 3.0),)
     else:
@@ -41,13 +46,24 @@ def massless_number(cosmology: Cosmology) -> float:
     Raises ConversionError when the massive states alone exceed N_eff.
     """
     degeneracy = sum(state[1] for state in massive_states(cosmology))
-    number = float(cosmology.N_eff) - N_EFF_PER_MASSIVE_STATE * degeneracy
+    _, N_eff = _neutrinos(cosmology)
+    number = N_eff - N_EFF_PER_MASSIVE_STATE * degeneracy
     if number < 0.0:
         raise ConversionError(
-            f"N_eff is {float(cosmology.N_eff):.6g} but {degeneracy:.0f} massive states need "
+            f"N_eff is {N_eff:.6g} but {degeneracy:.0f} massive states need "
             f"{N_EFF_PER_MASSIVE_STATE * degeneracy:.4f}; raise N_eff or take the single hierarchy"
         )
     return number
+
+
+def _neutrinos(cosmology: Cosmology) -> tuple[float, float]:
+    """m_nu [eV] and N_eff; raises ConversionError where only one solver knows them."""
+    if cosmology.m_nu is None or cosmology.N_eff is None:
+        raise ConversionError(
+            f"neutrino_hierarchy is {NATIVE}: the neutrinos are given in one solver's own words, "
+            "which no other code reads; choose a hierarchy and give m_nu and N_eff"
+        )
+    return float(cosmology.m_nu), float(cosmology.N_eff)
 
 
 def _needs(cosmology: Cosmology, code: str) -> float:
@@ -59,9 +75,13 @@ def _needs(cosmology: Cosmology, code: str) -> float:
     return float(cosmology.h)
 
 
-def to_class(cosmology: Cosmology) -> dict[str, float | str]:
-    """Input of CLASS (numbers, or lists as comma-separated text); ``extra`` is passed as it is."""
-    result: dict[str, float | str] = {
+def to_class(cosmology: Cosmology) -> dict[str, float | int | str]:
+    """Input of CLASS (numbers, or lists as comma-separated text).
+
+    ``extra`` is passed as it is, whole numbers as integers; a decay rate is left out beside a
+    decaying density of exactly 0, where CLASS does not read it.
+    """
+    result: dict[str, float | int | str] = {
         "h": _needs(cosmology, "CLASS"),
         "omega_b": float(cosmology.omega_b),
         "omega_cdm": float(cosmology.omega_cdm),
@@ -69,19 +89,14 @@ def to_class(cosmology: Cosmology) -> dict[str, float | str]:
         "tau_reio": float(cosmology.tau_reio),
         "T_cmb": float(cosmology.T_cmb),
         "Omega_k": float(cosmology.Omega_k),
-        "N_ur": massless_number(cosmology),
         "YHe": "BBN" if cosmology.Y_he is None else float(cosmology.Y_he),
     }
     if cosmology.A_s is not None:
         result["A_s"] = float(cosmology.A_s)
     if cosmology.sigma8 is not None:
         result["sigma8"] = float(cosmology.sigma8)
-    states = massive_states(cosmology)
-    if states:
-        result["N_ncdm"] = len(states)
-        result["m_ncdm"] = _listed([mass for mass, _ in states])
-        result["deg_ncdm"] = _listed([degeneracy for _, degeneracy in states])
-        result["T_ncdm"] = _listed([NEUTRINO_TEMPERATURE] * len(states))
+    if cosmology.neutrino_hierarchy != NATIVE:
+        result |= _neutrinos_to_class(cosmology)
     if (float(cosmology.w0), float(cosmology.wa)) != (-1.0, 0.0):
         result["Omega_Lambda"] = 0.0
         result["w0_fld"] = float(cosmology.w0)
@@ -90,9 +105,28 @@ def to_class(cosmology: Cosmology) -> dict[str, float | str]:
     clash = sorted(set(result) & set(cosmology.extra))
     if clash:
         raise ConversionError(
-            f"extra sets {', '.join(clash)}, which the cosmology sets already; drop it from extra"
+            f"{', '.join(clash)} of CLASS is set already, from the cosmology; drop it (neutrinos "
+            f"in CLASS's own words need neutrino_hierarchy: {NATIVE})"
         )
-    return {**result, **{name: float(value) for name, value in cosmology.extra.items()}}
+    extra = {name: float(value) for name, value in cosmology.extra.items()}
+    if any(extra.get(density) == 0.0 for density in _DECAYING):
+        extra = {name: value for name, value in extra.items() if name not in _DECAY_RATES}
+    return {**result, **{n: int(v) if v.is_integer() else v for n, v in extra.items()}}
+
+
+_DECAYING = ("omega_ini_dcdm", "Omega_ini_dcdm", "omega_dcdmdr", "Omega_dcdmdr")
+_DECAY_RATES = ("Gamma_dcdm", "tau_dcdm")
+
+
+def _neutrinos_to_class(cosmology: Cosmology) -> dict[str, float | int | str]:
+    result: dict[str, float | int | str] = {"N_ur": massless_number(cosmology)}
+    states = massive_states(cosmology)
+    if states:
+        result["N_ncdm"] = len(states)
+        result["m_ncdm"] = _listed([mass for mass, _ in states])
+        result["deg_ncdm"] = _listed([degeneracy for _, degeneracy in states])
+        result["T_ncdm"] = _listed([NEUTRINO_TEMPERATURE] * len(states))
+    return result
 
 
 def _listed(values: list[float]) -> str:
@@ -210,25 +244,16 @@ def to_camb(cosmology: Cosmology) -> dict[str, Any]:
 
     CAMB multiplies states by an energy degeneracy at (4/11)^(1/3) T_cmb and keeps mass over
     temperature, so a degeneracy of 1.0132 with the omega_nu of 0.71611 T_cmb is the very same
-    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field.
+    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field. With native
+    neutrinos their fields are absent: they stand in ``extra``.
     """
-    states = massive_states(cosmology)
-    total = sum(mass * degeneracy for mass, degeneracy in states)
     result: dict[str, Any] = {
         "H0": 100.0 * _needs(cosmology, "CAMB"),
         "ombh2": float(cosmology.omega_b),
         "omch2": float(cosmology.omega_cdm),
         "omk": float(cosmology.Omega_k),
-        "omnuh2": float(cosmology.omega_nu) if states else 0.0,
         "TCMB": float(cosmology.T_cmb),
         "YHe": None if cosmology.Y_he is None else float(cosmology.Y_he),
-        "num_nu_massless": massless_number(cosmology),
-        "num_nu_massive": round(sum(degeneracy for _, degeneracy in states)),
-        "nu_mass_eigenstates": len(states),
-        "share_delta_neff": False,
-        "nu_mass_degeneracies": [g * N_EFF_PER_MASSIVE_STATE for _, g in states],
-        "nu_mass_fractions": [mass * g / total for mass, g in states],
-        "nu_mass_numbers": [round(g) for _, g in states],
         "ns": float(cosmology.n_s),
         "tau": float(cosmology.tau_reio),
         "w": float(cosmology.w0),
@@ -238,7 +263,24 @@ def to_camb(cosmology: Cosmology) -> dict[str, Any]:
         result["As"] = float(cosmology.A_s)
     if cosmology.sigma8 is not None:
         result["sigma8"] = float(cosmology.sigma8)
+    if cosmology.neutrino_hierarchy != NATIVE:
+        result |= _neutrinos_to_camb(cosmology)
     return result
+
+
+def _neutrinos_to_camb(cosmology: Cosmology) -> dict[str, Any]:
+    states = massive_states(cosmology)
+    total = sum(mass * degeneracy for mass, degeneracy in states)
+    return {
+        "omnuh2": float(cosmology.omega_nu) if states else 0.0,
+        "num_nu_massless": massless_number(cosmology),
+        "num_nu_massive": round(sum(degeneracy for _, degeneracy in states)),
+        "nu_mass_eigenstates": len(states),
+        "share_delta_neff": False,
+        "nu_mass_degeneracies": [g * N_EFF_PER_MASSIVE_STATE for _, g in states],
+        "nu_mass_fractions": [mass * g / total for mass, g in states],
+        "nu_mass_numbers": [round(g) for _, g in states],
+    }
 
 
 def from_camb(parameters: Mapping[str, Any]) -> Cosmology:
@@ -284,7 +326,8 @@ def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
     """
     h = _needs(cosmology, "astropy")
     masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
-    states = max(int(cosmology.N_eff), len(masses))
+    _, N_eff = _neutrinos(cosmology)
+    states = max(int(N_eff), len(masses))
     photon = _OMEGA_PHOTON * (float(cosmology.T_cmb) / 2.7255) ** 4 / h**2
     massless = massless_number(cosmology) * 7.0 / 8.0 * PLAIN_NEUTRINO_TEMPERATURE**4 * photon
     matter = (float(cosmology.omega_b) + float(cosmology.omega_cdm)) / h**2
@@ -297,7 +340,7 @@ def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
         "w0": float(cosmology.w0),
         "wa": float(cosmology.wa),
         "Tcmb0": float(cosmology.T_cmb),
-        "Neff": float(cosmology.N_eff),
+        "Neff": N_eff,
         "m_nu": masses + [0.0] * (states - len(masses)),
     }
 
@@ -315,7 +358,7 @@ def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
         "w0": float(cosmology.w0),
         "wa": float(cosmology.wa),
         "T_CMB": float(cosmology.T_cmb),
-        "Neff": float(cosmology.N_eff),
+        "Neff": _neutrinos(cosmology)[1],
         "m_nu": masses,
         "mass_split": "list",
         "T_ncdm": NEUTRINO_TEMPERATURE,

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .errors import ParameterError
-from .neutrinos import check_mass_sum, is_traced, neutrino_masses, omega_nu
+from .neutrinos import NATIVE, check_mass_sum, is_traced, neutrino_masses, omega_nu
 from .parameters import INPUT_PARAMETERS, PARAMETERS, nearest_names
 
 Scalar = Float[Array, ""] | float
 
+_STANDARD_NEUTRINOS = {"m_nu": 0.06, "N_eff": 3.044}
 _ALTERNATIVES = (("h", "theta_star_100"), ("A_s", "sigma8"))
 # Open limits (name, low, high) that refuse nonsense (a wrong unit or sign), not unusual physics.
 _LIMITS: tuple[tuple[str, float, float], ...] = (
@@ -59,9 +60,12 @@ class Cosmology(eqx.Module):
     Exactly one of ``h`` and ``theta_star_100``, and exactly one of ``A_s`` and ``sigma8``.
     ``theta_star_100`` is 100 r_s(z_*)/D_M(z_*) with z_* where the optical depth without
     reionisation is 1. ``m_nu`` [eV] is the sum, split by ``neutrino_hierarchy``; ``N_eff`` is the
-    total, massive states included (see ``neutrinos``). ``Y_he`` None means big-bang
-    nucleosynthesis. ``extra`` holds numeric inputs that only one solver knows, in its own words
-    (CLASS: ``Gamma_dcdm``; CAMB: an attribute path such as ``Reion.delta_redshift``).
+    total, massive states included (see ``neutrinos``); None means 0.06 and 3.044. ``Y_he`` None
+    means big-bang nucleosynthesis. ``extra`` holds numeric inputs that only one solver knows, in
+    its own words (CLASS: ``Gamma_dcdm``; CAMB: an attribute path such as
+    ``Reion.delta_redshift``). With ``neutrino_hierarchy`` ``native`` they hold all neutrinos
+    (CLASS: ``N_ur``, ``N_ncdm``, ``m_ncdm``, ...): ``m_nu`` and ``N_eff`` are None, and what
+    needs them (omega_nu, Omega_m) is for a solver to say.
 
     Raises ParameterError and NeutrinoError; traced values are not range-checked.
     """
@@ -75,8 +79,8 @@ class Cosmology(eqx.Module):
     theta_star_100: Scalar | None = eqx.field(converter=_scalar, default=None)
     A_s: Scalar | None = eqx.field(converter=_scalar, default=None)
     sigma8: Scalar | None = eqx.field(converter=_scalar, default=None)
-    m_nu: Scalar = eqx.field(converter=_scalar, default=0.06)
-    N_eff: Scalar = eqx.field(converter=_scalar, default=3.044)
+    m_nu: Scalar | None = eqx.field(converter=_scalar, default=None)
+    N_eff: Scalar | None = eqx.field(converter=_scalar, default=None)
     w0: Scalar = eqx.field(converter=_scalar, default=-1.0)
     wa: Scalar = eqx.field(converter=_scalar, default=0.0)
     Omega_k: Scalar = eqx.field(converter=_scalar, default=0.0)
@@ -84,6 +88,11 @@ class Cosmology(eqx.Module):
     Y_he: Scalar | None = eqx.field(converter=_scalar, default=None)
     extra: dict[str, Scalar] = eqx.field(converter=_scalars, default_factory=dict)
     neutrino_hierarchy: str = eqx.field(static=True, default="single")
+
+    def __post_init__(self) -> None:
+        for name, standard in _STANDARD_NEUTRINOS.items():
+            if getattr(self, name) is None and self.neutrino_hierarchy != NATIVE:
+                setattr(self, name, standard)
 
     def __check_init__(self) -> None:
         for first, second in _ALTERNATIVES:
@@ -102,8 +111,16 @@ class Cosmology(eqx.Module):
                     f"{name} is {float(value):.6g}; expected a value between "
                     f"{max(low, -1e30):.6g} and {high:.6g}"
                 )
-        if jnp.ndim(self.m_nu) == 0:
-            check_mass_sum(self.m_nu, self.neutrino_hierarchy)
+        given = [name for name in _STANDARD_NEUTRINOS if getattr(self, name) is not None]
+        if self.neutrino_hierarchy == NATIVE:
+            if given:
+                raise ParameterError(
+                    f"{given[0]} cannot be given with neutrino_hierarchy {NATIVE}: the solver's "
+                    "own inputs (CLASS: N_ur, N_ncdm, m_ncdm, ...) set all neutrinos; drop the one "
+                    "or the other"
+                )
+        elif jnp.ndim(self._neutrino("m_nu")) == 0:
+            check_mass_sum(self._neutrino("m_nu"), self.neutrino_hierarchy)
 
     @classmethod
     def from_parameters(
@@ -152,7 +169,7 @@ class Cosmology(eqx.Module):
     @property
     def omega_nu(self) -> Scalar:
         """Omega_nu h^2 of non-relativistic neutrinos."""
-        return omega_nu(self.m_nu, self.T_cmb)
+        return omega_nu(self._neutrino("m_nu"), self.T_cmb)
 
     @property
     def omega_m(self) -> Scalar:
@@ -162,7 +179,7 @@ class Cosmology(eqx.Module):
     @property
     def neutrino_masses(self) -> Float[Array, " n"]:
         """Masses of the massive states [eV]."""
-        return neutrino_masses(self.m_nu, self.neutrino_hierarchy)
+        return neutrino_masses(self._neutrino("m_nu"), self.neutrino_hierarchy)
 
     @property
     def Omega_m(self) -> Scalar:
@@ -183,6 +200,16 @@ class Cosmology(eqx.Module):
             return math.log(1e10 * self.A_s)
         return jnp.log(1e10 * self.A_s)
 
+    def _neutrino(self, name: str) -> Scalar:
+        value = getattr(self, name)
+        if value is None:
+            raise ParameterError(
+                f"{name} of a cosmology whose neutrinos are set by the solver's own inputs "
+                f"(neutrino_hierarchy {NATIVE}); take what you need from a solution "
+                "(theory['Omega_m'])"
+            )
+        return value
+
     def _hubble(self) -> Scalar:
         if self.h is None:
             raise ParameterError(
@@ -193,8 +220,8 @@ class Cosmology(eqx.Module):
     def canonical(self) -> dict[str, float | str]:
         """Every field that is set, as plain floats and strings: the identity of the model.
 
-        Solver-native inputs appear as ``extra.NAME``. Unset alternatives and an unset Y_he are
-        absent.
+        Solver-native inputs appear as ``extra.NAME``. Unset alternatives, an unset Y_he and, with
+        native neutrinos, m_nu and N_eff are absent.
         """
         result: dict[str, float | str] = {"neutrino_hierarchy": self.neutrino_hierarchy}
         for field in dataclasses.fields(self):

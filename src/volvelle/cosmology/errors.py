@@ -17,3 +17,7 @@ class NeutrinoError(CosmologyError):
 
 class ConversionError(CosmologyError):
     """Parameters of another code that have no counterpart here."""
+
+
+class ExpressionError(CosmologyError):
+    """Text that is no arithmetic expression of parameters, or one without a finite value."""

@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 from .errors import NeutrinoError
 
 HIERARCHIES: tuple[str, ...] = ("single", "degenerate", "normal", "inverted")
+NATIVE = "native"
+"""In a hierarchy's place: the neutrino sector is given in a solver's own words."""
 
 DELTA_M21_SQUARED = 7.49e-5
 """m_2^2 - m_1^2 [eV^2]."""
@@ -73,7 +75,8 @@ def minimal_sum(hierarchy: str) -> float:
 def _check_hierarchy(hierarchy: str) -> None:
     if hierarchy not in HIERARCHIES:
         raise NeutrinoError(
-            f"neutrino_hierarchy is '{hierarchy}'; expected one of {', '.join(HIERARCHIES)}"
+            f"neutrino_hierarchy is '{hierarchy}'; expected one of {', '.join(HIERARCHIES)} or "
+            f"{NATIVE}"
         )
 
 

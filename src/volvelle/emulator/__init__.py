@@ -1,5 +1,6 @@
 """Learned Boltzmann solvers: surrogates that fit and predict, their domain and their error."""
 
+from volvelle.emulator.accuracy import error_percentiles
 from volvelle.emulator.build import BuildReport, build_emulator
 from volvelle.emulator.emulator import Emulator, Prediction, load_emulator
 from volvelle.emulator.errors import EmulatorError, OutsideDomainError
@@ -13,5 +14,6 @@ __all__ = [
     "Prediction",
     "build_emulator",
     "combined_noise",
+    "error_percentiles",
     "load_emulator",
 ]

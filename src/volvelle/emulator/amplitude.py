@@ -6,41 +6,60 @@ What is left after the division (lensing, reionisation at low l) is what a surro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volvelle.cosmology import Definitions, needed_for, needs, resolve
 from volvelle.learning.storage import storable
 
 A_S_PIVOT = 2.1e-9
+KNOWN = ("ln10A_s", "A_s", "tau_reio")
 
 
 @storable
 class Amplitude(eqx.Module):
-    """ln of the known scaling as a function of the parameters, a linear form plus ln A_s terms."""
+    """ln of the known scaling as a function of the parameters.
 
-    ln_A_s: int | None = eqx.field(static=True)  # index of ln10A_s among the parameters
-    A_s: int | None = eqx.field(static=True)
-    tau: int | None = eqx.field(static=True)
+    ``terms``: which of ``KNOWN`` vary. They are among the ``parameters`` (names of x) or follow
+    from them and from ``constants`` by ``definitions`` (arithmetic as text; see
+    ``cosmology.expression``).
+    """
+
+    terms: tuple[str, ...] = eqx.field(static=True)
+    parameters: tuple[str, ...] = eqx.field(static=True)
+    constants: tuple[tuple[str, float], ...] = eqx.field(static=True)
+    definitions: Definitions = eqx.field(static=True)
 
     def ln_scaling(self, x: Float[Array, " d"], optical_depth: bool) -> Float[Array, ""]:
-        """ln(A_s/2.1e-9) - 2 tau (the second term where ``optical_depth``), of what is sampled."""
+        """ln(A_s/2.1e-9) - 2 tau (the second term where ``optical_depth``), of what varies."""
+        given = dict(self.constants) | {name: x[i] for i, name in enumerate(self.parameters)}
+        values = resolve(self.definitions, given)
         value = jnp.zeros((), x.dtype)
-        if self.ln_A_s is not None:
-            value = value + x[self.ln_A_s] - jnp.log(1e10 * A_S_PIVOT)
-        if self.A_s is not None:
-            value = value + jnp.log(x[self.A_s] / A_S_PIVOT)
-        if optical_depth and self.tau is not None:
-            value = value - 2.0 * x[self.tau]
+        if "ln10A_s" in self.terms:
+            value = value + values["ln10A_s"] - jnp.log(1e10 * A_S_PIVOT)
+        if "A_s" in self.terms:
+            value = value + jnp.log(values["A_s"] / A_S_PIVOT)
+        if optical_depth and "tau_reio" in self.terms:
+            value = value - 2.0 * values["tau_reio"]
         return value
 
 
-def amplitude_of(parameters: Sequence[str]) -> Amplitude:
-    """The scaling that the sampled parameters allow to take out."""
-
-    def index(name: str) -> int | None:
-        return list(parameters).index(name) if name in parameters else None
-
-    return Amplitude(index("ln10A_s"), index("A_s"), index("tau_reio"))
+def amplitude_of(
+    parameters: Sequence[str],
+    fixed: Mapping[str, float] | None = None,
+    definitions: Definitions = (),
+) -> Amplitude:
+    """The scaling that the sampled parameters, and what follows from them, allow to take out."""
+    terms = tuple(
+        name for name in KNOWN if {name, *needs(definitions, name)}.intersection(parameters)
+    )
+    used = needed_for(definitions, terms)
+    constants = {
+        name: float(value)
+        for name, value in (fixed or {}).items()
+        if any(name in needs(used, defined) for defined, _ in used)
+    }
+    return Amplitude(terms, tuple(parameters), tuple(sorted(constants.items())), used)

@@ -10,32 +10,53 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.boltzmann import OUTPUTS
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.basis import Basis
+from volvelle.emulator.errors import EmulatorError
+from volvelle.emulator.reionisation import EXTRA, STEPPED
+from volvelle.emulator.reionisation import noise as step_noise
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
 TINY = 1e-300
 
 
-def transform_of(name: str) -> str:
-    """How an output is transformed before fitting: 'cmb', 'potential', 'log' or 'linear'."""
-    if name.startswith(("lensed_", "unlensed_")):
-        return "cmb"
-    if name == "phiphi":
-        return "potential"
-    if name in ("hubble", "transverse_comoving_distance"):
-        return "log"
-    if name.startswith("matter_power"):
-        return "log_amplitude"
-    return "linear"
+AMPLITUDE_POWER = {"log": 0.0, "log_amplitude": 1.0, "log_root_amplitude": 0.5}
+"""Transformations to a logarithm, with the power of A_s that is taken out."""
+WITHOUT_STEP = {"ionisation": "log", "visibility": "linear"}
+"""What takes the place of a transformation that knows the step of reionisation."""
+
+
+def transform_of(name: str, values: Sequence[np.ndarray]) -> str:
+    """How an output is transformed before fitting, given its values in all solutions.
+
+    'cmb' and 'potential' take the scaling with A_s and tau out; the logarithms of AMPLITUDE_POWER
+    are for what is positive over decades; those of STEPPED see ``reionisation``; 'depth' learns a
+    redshift as (1+z)^1.5, in which the optical depth to it is nearly linear. What does not suit the
+    transformation of the registry gets the next simpler one, 'linear' in the end.
+    """
+    transform = OUTPUTS[name].transform if name in OUTPUTS else "linear"
+    if transform in STEPPED and any(STEPPED[transform].split(value) is None for value in values):
+        transform = WITHOUT_STEP[transform]
+    if transform in AMPLITUDE_POWER:
+        skip = known_zeros(name)
+        if any(np.min(np.ravel(value)[skip:]) <= 0.0 for value in values):
+            return "linear"
+    return transform
+
+
+def known_zeros(name: str) -> int:
+    """How many first elements are zero by definition (l = 0, 1; the distance to z = 0)."""
+    spectrum = name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
+    return 2 if spectrum else int(name == "transverse_comoving_distance")
 
 
 @storable
 class Output(eqx.Module):
     """One named output within a block: its shape, its transformation, its known zeros.
 
-    The first ``skip`` elements are zero by definition (l = 0, 1; the distance to z = 0).
+    The first ``skip`` elements are known zeros.
     """
 
     name: str = eqx.field(static=True)
@@ -46,7 +67,8 @@ class Output(eqx.Module):
     @property
     def size(self) -> int:
         """Number of values that are learned."""
-        return int(np.prod(self.shape)) - self.skip
+        extra = EXTRA if self.transform in STEPPED else 0
+        return int(np.prod(self.shape)) - self.skip + extra
 
     def forward(self, value: np.ndarray, ln_scaling: tuple[float, float]) -> np.ndarray:
         """Values of one solution to the vector that is fitted."""
@@ -55,10 +77,19 @@ class Output(eqx.Module):
             return y * np.exp(-ln_scaling[0])
         if self.transform == "potential":
             return y * np.exp(-ln_scaling[1])
-        if self.transform == "log":
-            return np.log(np.maximum(y, TINY))
-        if self.transform == "log_amplitude":
-            return np.log(np.maximum(y, TINY)) - ln_scaling[1]
+        if self.transform in AMPLITUDE_POWER:
+            power = AMPLITUDE_POWER[self.transform]
+            return np.log(np.maximum(y, TINY)) - power * ln_scaling[1]
+        if self.transform in STEPPED:
+            history = STEPPED[self.transform].split(y)
+            if history is None:
+                raise EmulatorError(
+                    f"{self.name} has no tanh step, unlike the solutions this was made from; "
+                    "build the emulator from all solutions together"
+                )
+            return history
+        if self.transform == "depth":
+            return (1.0 + y) ** 1.5
         return y
 
     def forward_noise(
@@ -66,8 +97,13 @@ class Output(eqx.Module):
     ) -> np.ndarray:
         """Noise of the values to noise of the fitted vector, at a reference solution."""
         sigma = np.asarray(noise, dtype=float).reshape(-1)[self.skip :]
-        if self.transform in ("log", "log_amplitude"):
-            return sigma / np.abs(np.asarray(value, dtype=float).reshape(-1)[self.skip :])
+        size = np.abs(np.asarray(value, dtype=float).reshape(-1)[self.skip :])
+        if self.transform in AMPLITUDE_POWER:
+            return sigma / size
+        if self.transform in STEPPED:
+            return step_noise(self.transform, self.forward(value, ln), sigma)
+        if self.transform == "depth":
+            return sigma * 1.5 * np.sqrt(1.0 + size)
         scaling = {"cmb": ln[0], "potential": ln[1]}.get(self.transform, 0.0)
         return sigma * np.exp(-scaling)
 
@@ -79,18 +115,19 @@ class Output(eqx.Module):
             y = y * jnp.exp(ln_scaling[0])
         elif self.transform == "potential":
             y = y * jnp.exp(ln_scaling[1])
-        elif self.transform == "log":
-            y = jnp.exp(y)
-        elif self.transform == "log_amplitude":
-            y = jnp.exp(y + ln_scaling[1])
+        elif self.transform in AMPLITUDE_POWER:
+            y = jnp.exp(y + AMPLITUDE_POWER[self.transform] * ln_scaling[1])
+        elif self.transform in STEPPED:
+            y = STEPPED[self.transform].join(y)
+        elif self.transform == "depth":
+            y = jnp.cbrt(y) ** 2 - 1.0
         return jnp.concatenate([jnp.zeros(self.skip, y.dtype), y]).reshape(self.shape)
 
 
-def output_of(name: str, value: np.ndarray) -> Output:
-    """The description of an output from one of its values."""
-    transform = transform_of(name)
-    skip = 2 if transform in ("cmb", "potential") else int(name == "transverse_comoving_distance")
-    return Output(name, tuple(np.shape(value)), transform, skip)
+def output_of(name: str, *values: np.ndarray) -> Output:
+    """The description of an output from its values in all solutions."""
+    shape = tuple(np.shape(values[0]))
+    return Output(name, shape, transform_of(name, values), known_zeros(name))
 
 
 @storable

@@ -10,21 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.boltzmann import OUTPUTS
 from volvelle.compute import require_float64
+from volvelle.cosmology import Definitions
 from volvelle.emulator.amplitude import Amplitude, amplitude_of
 from volvelle.emulator.basis import principal_components
 from volvelle.emulator.block import Block, Output, output_of, scalings, stack
 from volvelle.emulator.domain import domain_of
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
-from volvelle.emulator.features import AngularScale, Features, whiten
+from volvelle.emulator.features import AngularScale, Features, hubble_index, whiten
 from volvelle.emulator.network_block import network_block, ordered
 from volvelle.emulator.noise import combined_noise
+from volvelle.emulator.splined import splined
 from volvelle.learning import Epochs, NetworkSettings, select
 
 COMPONENT_TOLERANCE = 1e-3  # directions of smaller scatter [sigma of the data] are dropped
 SEARCH_TOLERANCE = 0.02  # smaller ones share hyperparameters [sigma of the data]
-HUBBLE = ("h", "H0")
 NETWORK = "network"
 
 
@@ -34,28 +36,21 @@ class BuildReport:
 
     ``left_out``: for each training solution, the outputs that the data see as the surrogate
     predicts them from all the other solutions (a network: from those of the other folds; empty
-    if it was trained without folds).
+    if it was trained without folds); ``interpolation``: of each group of spectra, the largest
+    Delta chi2 that interpolation in l costs any solution.
     """
 
     surrogates: dict[str, str]
     scores: dict[str, dict[str, float]]
     left_out: list[dict[str, np.ndarray]]
+    interpolation: dict[str, float]
 
 
 def group_outputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Outputs that share a basis: CMB spectra, background, matter power, scalars."""
+    """Outputs that share a basis, by the registry; what it does not have is a scalar."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        if name.startswith(("lensed_", "unlensed_")):
-            key = "cmb"
-        elif name == "phiphi":
-            key = "potential"
-        elif name in ("hubble", "transverse_comoving_distance"):
-            key = "background"
-        elif name.startswith("matter_power"):
-            key = name
-        else:
-            key = "scalars"
+        key = OUTPUTS[name].group if name in OUTPUTS else "scalars"
         groups.setdefault(key, []).append(name)
     return {key: tuple(members) for key, members in groups.items()}
 
@@ -66,18 +61,17 @@ def _features(
     theories: Sequence[Mapping[str, np.ndarray]],
     weights: np.ndarray,
     kind: str,
+    definitions: Definitions,
 ) -> Features:
-    hubble = [i for i, name in enumerate(parameters) if name in HUBBLE]
-    if not hubble or kind == NETWORK:
+    hubble = hubble_index(parameters, definitions)
+    if hubble is None or kind == NETWORK:
         return Features(None, whiten(x, weights))
     theta = np.array([float(t["theta_star_100"]) for t in theories])
     offset, scale = float(np.mean(theta)), float(np.std(theta)) or 1.0
     inputs = whiten(x, weights)
     z = np.asarray(jax.vmap(inputs)(jnp.asarray(x)))
     fit = select(z, ((theta - offset) / scale)[:, None], weights, kind)
-    angular = AngularScale(
-        inputs, fit.regressor, jnp.asarray(offset), jnp.asarray(scale), hubble[0]
-    )
+    angular = AngularScale(inputs, fit.regressor, jnp.asarray(offset), jnp.asarray(scale), hubble)
     physical = np.asarray(jax.vmap(angular)(jnp.asarray(x)))
     return Features(angular, whiten(physical, weights))
 
@@ -107,8 +101,8 @@ def _block(
     weights: np.ndarray,
     kind: str,
     in_data: bool,
-) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float]]:
-    outputs = tuple(output_of(name, theories[0][name]) for name in names)
+) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float], float]:
+    outputs = tuple(output_of(name, *(t[name] for t in theories)) for name in names)
     y = stack(outputs, theories, ln)
     sigma = _sigma(outputs, noise, theories[reference], ln[reference])
     basis, s = principal_components(y, sigma, weights, COMPONENT_TOLERANCE)
@@ -116,13 +110,14 @@ def _block(
     predicted = np.asarray(jax.vmap(fit.regressor.variance)(jnp.asarray(z))).sum(axis=1)
     left_out = np.sum(fit.left_out**2, axis=1)
     ratio = np.sum(weights * left_out) / max(float(np.sum(weights * predicted)), 1e-300)
-    block = Block(outputs, basis, fit.regressor, jnp.asarray(ratio), jnp.ones(s.shape[1]), in_data)
-    vectors = np.asarray(jax.vmap(basis.decode)(jnp.asarray(s - fit.left_out)))
+    sparse, interpolation = splined(basis, sigma, s, outputs)
+    block = Block(outputs, sparse, fit.regressor, jnp.asarray(ratio), jnp.ones(s.shape[1]), in_data)
+    vectors = np.asarray(jax.vmap(sparse.decode)(jnp.asarray(s - fit.left_out)))
     predictions = [
         {k: np.asarray(v) for k, v in block.split(jnp.asarray(row), scale).items()}
         for row, scale in zip(vectors, ln, strict=True)
     ]
-    return block, predictions, fit.name, fit.scores
+    return block, predictions, fit.name, fit.scores, interpolation
 
 
 def build_emulator(
@@ -136,6 +131,7 @@ def build_emulator(
     network: NetworkSettings | None = None,
     checkpoints: Path | None = None,
     progress: Epochs | None = None,
+    definitions: Definitions = (),
 ) -> tuple[Emulator, BuildReport]:
     """Fit an emulator to exact solutions.
 
@@ -145,7 +141,9 @@ def build_emulator(
         noises: each likelihood's noise per output (``Likelihood.noise``), the metric of the fit;
         weights: how much an error at each solution matters [n];
         kind: see ``learning.select``; 'network' is the paper's (see ``network_block``), to which
-        ``network`` (its settings), ``checkpoints`` and ``progress`` (see ``fit_network``) belong.
+        ``network`` (its settings), ``checkpoints`` and ``progress`` (see ``fit_network``) belong;
+        definitions: what follows from the parameters by expressions, so that an amplitude or an
+        expansion rate among it is known for what it is.
 
     Raises:
         EmulatorError: no solution, or solutions with different outputs.
@@ -158,8 +156,9 @@ def build_emulator(
     if any(tuple(t) != names for t in theories):
         raise EmulatorError("the solutions hold different outputs; restrict them to one request")
     weights = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=float)
-    amplitude = Amplitude(None, None, None) if kind == NETWORK else amplitude_of(parameters)
-    features = _features(parameters, x, theories, weights, kind)
+    known = () if kind == NETWORK else parameters
+    amplitude = amplitude_of(known, fixed, definitions)
+    features = _features(parameters, x, theories, weights, kind, definitions)
     z = features.batch(x)
     ln = _scalings(amplitude, x)
     reference = int(np.argmax(weights))
@@ -167,12 +166,13 @@ def build_emulator(
     blocks: list[Block] = []
     surrogates: dict[str, str] = {}
     scores: dict[str, dict[str, float]] = {}
+    interpolation: dict[str, float] = {}
     left_out: list[dict[str, np.ndarray]] = [{} for _ in theories]
     groups = {"all": names} if kind == NETWORK else group_outputs(names)
     for key, members in groups.items():
         in_data = bool(seen.intersection(members))
         if kind == NETWORK:
-            outputs = ordered([output_of(name, theories[0][name]) for name in members])
+            outputs = ordered([output_of(name, *(t[name] for t in theories)) for name in members])
             sigma = _sigma(outputs, noise, theories[reference], ln[reference])
             block, predictions, surrogates[key], scores[key] = network_block(
                 outputs,
@@ -186,7 +186,7 @@ def build_emulator(
                 progress,
             )
         else:
-            block, predictions, surrogates[key], scores[key] = _block(
+            block, predictions, surrogates[key], scores[key], interpolation[key] = _block(
                 members, z, theories, ln, noise, reference, weights, kind, in_data
             )
         blocks.append(block)
@@ -200,4 +200,4 @@ def build_emulator(
     emulator = Emulator(
         features, amplitude, tuple(blocks), domain, tuple(parameters), tuple(sorted(fixed.items()))
     )
-    return emulator, BuildReport(surrogates, scores, left_out)
+    return emulator, BuildReport(surrogates, scores, left_out, interpolation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +161,22 @@ def _distances(emulator: Emulator, x: Array) -> Array:
     return jax.vmap(emulator.distance)(x)
 
 
-def load_emulator(folder: str | Path) -> tuple[Emulator, dict[str, Any]]:
+def load_emulator(
+    folder: str | Path, activations: Mapping[str, Callable[..., Any]] | None = None
+) -> tuple[Emulator, dict[str, Any]]:
     """Read an emulator and its record (solver, training, certificate).
 
+    Args:
+        activations: functions by the names that the training's settings gave them, for a network
+            with an activation of the user's own: its code is not stored, and nothing that the
+            folder names is imported.
+
     Raises:
-        StorageError: missing or damaged files. EmulatorError: another kind of model.
-        PrecisionError: JAX computes in float32.
+        StorageError: missing or damaged files, or an activation that is not given or another one.
+        EmulatorError: another kind of model. PrecisionError: JAX computes in float32.
     """
     require_float64("an emulator")
-    model, record = load_model(Path(folder))
+    model, record = load_model(Path(folder), activations)
     if not isinstance(model, Emulator):
         raise EmulatorError(f"{folder} holds a {type(model).__name__}, not an emulator")
     return model, record

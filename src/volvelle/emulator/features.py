@@ -6,14 +6,38 @@ samples H0 or h, the feature is therefore theta_*, itself a smooth function of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.cosmology import PARAMETERS, Definitions, needs
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
+
+HUBBLE = ("h", "H0")
+
+
+def hubble_index(parameters: Sequence[str], definitions: Definitions = ()) -> int | None:
+    """Which of the sampled parameters is the expansion rate today, or enters by it alone.
+
+    The latter where h or H0 is defined by an expression, such as 10**log10_H0; None where it is
+    neither (another parameter of the universe in the expression moves the peaks itself).
+    """
+    elsewhere: set[str] = set()
+    for name, _ in definitions:
+        if name not in HUBBLE and not {*HUBBLE} & needs(definitions, name):
+            elsewhere |= needs(definitions, name)
+    for name in HUBBLE:
+        own = {name, *needs(definitions, name)}
+        for i, parameter in enumerate(parameters):
+            alone = parameter not in PARAMETERS and parameter not in elsewhere
+            if parameter in own and (parameter in HUBBLE or alone):
+                return i
+    return None
 
 
 @storable

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.emulator.basis import Basis
 from volvelle.emulator.block import Block, Output, stack
 from volvelle.emulator.nodes import joined_basis
 from volvelle.learning import Epochs, NetworkSettings, fit_network, loss_weights
@@ -52,18 +53,23 @@ def network_block(
         (none without folds), the network's name, and the mean Delta chi2 of these predictions.
 
     Raises:
-        LearningError: too few solutions.
+        LearningError: too few solutions, or an unknown loss or activation.
+        EmulatorError: an unknown scaling, or one that the outputs do not allow.
     """
     y = stack(outputs, theories, [NO_SCALING] * len(theories))
-    basis, s, ell = joined_basis(outputs, y, sigma)
-    loss = loss_weights(settings.loss, ell)
+    basis, coefficients = joined_basis(outputs, y, sigma, settings.scaling)
+    s = coefficients.s
+    unit = _unit_chi2(basis, s, sigma)
+    loss = loss_weights(
+        settings.loss,
+        coefficients.ell,
+        1.0 / np.sqrt(unit),
+        coefficients.names,
+        settings.other_weight,
+    )
     network, _ = fit_network(z, s, settings, loss, checkpoints, progress)
-    # Delta chi2 of a unit error of one coefficient, the others being right
-    middle = basis.decode(jnp.zeros(s.shape[1]))
-    rows = np.asarray(jax.vmap(basis.decode)(jnp.eye(s.shape[1])) - middle)
-    unit = np.sum((rows / sigma) ** 2, axis=1)
     block = Block(tuple(outputs), basis, network, jnp.asarray(1.0), jnp.asarray(unit), in_data)
-    name = f"network ({settings.depth} x {settings.width}, {settings.loss})"
+    name = _name(settings)
     if settings.folds == 0:
         return block, [], name, {}
     predicted = _cross_validate(z, s, settings, loss, checkpoints, progress)
@@ -73,6 +79,25 @@ def network_block(
     expected = max(float(unit @ np.asarray(network.residual)), 1e-300)
     block = replace(block, calibration=jnp.asarray(score / expected))
     return block, [_named(block, row) for row in vectors], name, {name: score}
+
+
+def _unit_chi2(basis: Basis, s: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Delta chi2 of a unit error of one coefficient [m], the others being right.
+
+    Where a scaling is no straight line (a logarithm) it is that of small errors, at the mean of the
+    training set.
+    """
+    rows = jax.jacfwd(basis.decode)(jnp.asarray(s.mean(axis=0)))
+    return np.sum((np.asarray(rows) / sigma[:, None]) ** 2, axis=0)
+
+
+def _name(settings: NetworkSettings) -> str:
+    """In words: shape and loss, and what is not as the paper has it."""
+    words = [f"{settings.depth} x {settings.width}", settings.loss]
+    usual = NetworkSettings()
+    words += [settings.activation] * (settings.activation != usual.activation)
+    words += [settings.scaling] * (settings.scaling != usual.scaling)
+    return f"network ({', '.join(words)})"
 
 
 def _named(block: Block, vector: np.ndarray) -> dict[str, np.ndarray]:

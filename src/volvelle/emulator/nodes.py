@@ -1,12 +1,13 @@
-"""The paper's outputs: standardised values at a hundred multipoles, splined to every l.
+"""The paper's outputs: scaled values at a hundred multipoles, splined to every l.
 
 Nygaard et al. 2022 (arXiv:2205.15726), sections 2.1 and 2.4. What is no spectrum in l has a few
-standardised coefficients of its own, and all together are the outputs of one network.
+scaled coefficients of its own, and all together are the outputs of one network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,18 +17,20 @@ from scipy.interpolate import CubicSpline
 
 from volvelle.emulator.basis import Basis, principal_components
 from volvelle.emulator.block import Output
+from volvelle.emulator.scaling import FACTOR, affine, check_scaling, logarithms
 from volvelle.learning.storage import storable
 
 # CLASS's l_logstep and l_linstep. Measured at the best fit of Planck's plik-lite, the spline
 # through these nodes changes ln L by 0.19, nearly the same everywhere in the posterior.
 LOG_STEP = 1.12
 LINEAR_STEP = 40
+TEMPERATURE = 2.7255e6  # [muK] of the CMB, to make spectra dimensionless
 COMPONENT_TOLERANCE = 0.02  # directions of the other outputs that vary less [their noise] are left
 
 
 @storable
 class Nodes(Basis):
-    """Standardised values of ``copies`` spectra at the same multipoles, splined to l = 2..lmax."""
+    """Scaled values of ``copies`` spectra at the same multipoles, splined to l = 2..lmax."""
 
     offset: Float[Array, " m"]
     scale: Float[Array, " m"]
@@ -41,7 +44,7 @@ class Nodes(Basis):
 
 @storable
 class Standardised(Basis):
-    """Another basis whose coefficients are standardised over the training set."""
+    """Another basis whose coefficients are shifted and scaled over the training set."""
 
     offset: Float[Array, " m"]
     scale: Float[Array, " m"]
@@ -75,59 +78,92 @@ def class_nodes(
     return np.array(nodes)
 
 
-def _standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    offset, scale = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    return (values - offset) / scale, offset, scale
+@dataclass(frozen=True)
+class Coefficients:
+    """The outputs of a network over the training set, and what they stand for.
+
+    ``s``: scaled coefficients [n, m]; ``ell``: multipole of each [m], NaN where it has none;
+    ``names``: the output that each belongs to [m], empty for components of several.
+    """
+
+    s: np.ndarray
+    ell: np.ndarray
+    names: tuple[str, ...]
 
 
-def nodes_basis(y: np.ndarray, copies: int) -> tuple[Nodes, np.ndarray, np.ndarray]:
+def nodes_basis(
+    y: np.ndarray, copies: int, scaling: str = "standardise", unit: np.ndarray | None = None
+) -> tuple[Basis, np.ndarray, np.ndarray]:
     """Nodes for ``copies`` spectra over l = 2..lmax side by side in y [n, copies (lmax - 1)].
 
     Returns the basis, the coefficients [n, m], and the multipole of each [m]. l (l + 1) C_l is
     splined, as it is smoother than C_l.
+
+    Args:
+        scaling: see ``scaling``; unit: of each spectrum, to make it dimensionless [copies].
+
+    Raises:
+        EmulatorError: an unknown scaling, or a logarithm of zero.
     """
+    check_scaling(scaling)
     ell = np.arange(2, y.shape[1] // copies + 2)
     nodes = class_nodes(int(ell[-1]))
     factor = ell * (ell + 1.0)
     at_nodes = nodes * (nodes + 1.0)
-    spline = CubicSpline(nodes, np.diag(at_nodes))(ell).T / factor
+    spline = jnp.asarray(CubicSpline(nodes, np.diag(at_nodes))(ell).T / factor)
     values = y.reshape(len(y), copies, -1)[:, :, nodes - 2].reshape(len(y), -1)
-    s, offset, scale = _standardise(values)
-    basis = Nodes(jnp.asarray(offset), jnp.asarray(scale), jnp.asarray(spline), copies)
-    return basis, s, np.tile(nodes, copies).astype(float)
+    multipoles = np.tile(nodes, copies).astype(float)
+    if scaling in ("standardise", "min_max"):
+        s, offset, scale = affine(values, scaling)
+        basis = Nodes(jnp.asarray(offset), jnp.asarray(scale), spline, copies)
+        return basis, s, multipoles
+    # C_l of D_l = 1
+    scale = np.outer(np.ones(copies) if unit is None else unit, 2.0 * np.pi / at_nodes).ravel()
+    if scaling == "constant":
+        scale = scale / FACTOR
+    plain = Nodes(jnp.zeros(len(scale)), jnp.asarray(scale), spline, copies)
+    s = values / scale
+    if scaling == "constant":
+        return plain, s, multipoles
+    return *logarithms(plain, s, copies, scaling), multipoles
 
 
 def joined_basis(
-    outputs: Sequence[Output], y: np.ndarray, noise: np.ndarray
-) -> tuple[Joined, np.ndarray, np.ndarray]:
+    outputs: Sequence[Output], y: np.ndarray, noise: np.ndarray, scaling: str = "standardise"
+) -> tuple[Joined, Coefficients]:
     """The basis of all outputs of a network.
 
     Spectra in l (they must come first) are given by nodes, everything else by principal components.
 
     Args:
-        y: fitted vectors [n, k]; noise: of their elements [k], the unit of the components.
+        y: fitted vectors [n, k]; noise: of their elements [k], the unit of the components;
+        scaling: see ``scaling``.
 
-    Returns:
-        The basis, the standardised coefficients [n, m], the multipole of each [m], NaN for none.
+    Raises:
+        EmulatorError: an unknown scaling, or a logarithm of zero.
     """
+    check_scaling(scaling)
     spectra = [o for o in outputs if o.transform in ("cmb", "potential")]
     split = sum(o.size for o in spectra)
     bases: list[Basis] = []
     coefficients: list[np.ndarray] = []
     multipoles: list[np.ndarray] = []
+    names: list[str] = []
     if spectra:
-        basis, s, ell = nodes_basis(y[:, :split], len(spectra))
+        unit = np.array([TEMPERATURE**2 if o.transform == "cmb" else 1.0 for o in spectra])
+        basis, s, ell = nodes_basis(y[:, :split], len(spectra), scaling, unit)
         bases.append(basis)
         coefficients.append(s)
         multipoles.append(ell)
+        names += [o.name for o in spectra for _ in range(s.shape[1] // len(spectra))]
     if split < y.shape[1]:
         uniform = np.ones(len(y))
         inner, raw = principal_components(y[:, split:], noise[split:], uniform, COMPONENT_TOLERANCE)
-        s, offset, scale = _standardise(raw)
+        s, offset, scale = affine(raw, scaling)
         bases.append(Standardised(jnp.asarray(offset), jnp.asarray(scale), inner))
         coefficients.append(s)
         multipoles.append(np.full(s.shape[1], np.nan))
-    sizes = tuple(s.shape[1] for s in coefficients)
-    basis = Joined(tuple(bases), sizes)
-    return basis, np.concatenate(coefficients, axis=1), np.concatenate(multipoles)
+        names += [""] * s.shape[1]
+    basis = Joined(tuple(bases), tuple(s.shape[1] for s in coefficients))
+    s, ell = np.concatenate(coefficients, axis=1), np.concatenate(multipoles)
+    return basis, Coefficients(s, ell, tuple(names))

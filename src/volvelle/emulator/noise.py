@@ -16,8 +16,14 @@ FLOOR_RELATIVE = {
     "transverse_comoving_distance": 1e-3,
     "matter_power": 1e-2,
     "matter_power_nonlinear": 1e-2,
+    "cb_power": 1e-2,
+    "cb_power_nonlinear": 1e-2,
+    "transfer_b": 5e-3,
+    "transfer_cdm": 5e-3,
+    "transfer_tot": 5e-3,
 }
-FLOOR_SCALAR = 1e-3
+FLOOR_OTHER = 1e-3  # of scalars, growth, ionisation and visibility
+VISIBLE = 0.01  # fraction of the visibility's maximum below which its error counts as absolute
 
 
 def cosmic_variance(name: str, theory: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -38,7 +44,9 @@ def floor(name: str, theory: Mapping[str, np.ndarray]) -> np.ndarray:
     value = np.abs(np.asarray(theory[name], dtype=float))
     if name.startswith(("lensed_", "unlensed_")):
         return FLOOR_COSMIC_VARIANCE * cosmic_variance(name, theory)
-    return FLOOR_RELATIVE.get(name, FLOOR_SCALAR) * value
+    if name == "visibility":
+        value = value + VISIBLE * np.max(value)
+    return FLOOR_RELATIVE.get(name, FLOOR_OTHER) * value
 
 
 def combined_noise(

@@ -1,6 +1,7 @@
 """Inference: priors, posterior, samplers, diagnostics, chains on disk."""
 
 from volvelle.inference.chains import save_arviz, save_getdist
+from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
 from volvelle.inference.diagnostics import (
     Diagnostics,
     diagnose,
@@ -12,33 +13,48 @@ from volvelle.inference.errors import InferenceError
 from volvelle.inference.laplace import Laplace, laplace
 from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nuts import NUTS
+from volvelle.inference.optimum import Objective, Optima, PriorTerms
 from volvelle.inference.pareto import pareto_smooth
 from volvelle.inference.posterior import Posterior
 from volvelle.inference.priors import LogUniform, Normal, Prior, Uniform, make_prior
+from volvelle.inference.profile import LEVELS, Profile, best_fit, profile
 from volvelle.inference.sampler import Chains, Info, Sampler, run_chains
 
 __all__ = [
+    "LEVELS",
     "NUTS",
     "Chains",
     "Diagnostics",
     "InferenceError",
     "Info",
+    "Interval",
     "Laplace",
     "LogUniform",
     "Metropolis",
     "Normal",
+    "Objective",
+    "Optima",
     "Posterior",
     "Prior",
+    "PriorTerms",
+    "Profile",
+    "Region",
     "Sampler",
     "Uniform",
+    "best_fit",
+    "curve",
     "diagnose",
     "effective_sample_size",
     "explore",
+    "intervals",
     "laplace",
     "make_prior",
     "pareto_smooth",
+    "profile",
+    "region",
     "run_chains",
     "save_arviz",
     "save_getdist",
     "split_r_hat",
+    "surface",
 ]

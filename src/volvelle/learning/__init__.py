@@ -1,17 +1,24 @@
 """What every learned part shares: surrogates, networks, training, selection, storage."""
 
-from volvelle.learning.activation import AlsingActivation
+from volvelle.learning.activation import (
+    ACTIVATIONS,
+    AlsingActivation,
+    check_activation,
+    user_activation,
+)
 from volvelle.learning.errors import LearningError, StorageError
 from volvelle.learning.fit import Epochs, NetworkSettings, fit_network
 from volvelle.learning.gaussian_process import GaussianProcess, fit_gaussian_process
-from volvelle.learning.losses import LOSSES, loss_weights
+from volvelle.learning.losses import LOSSES, check_loss, loss_weights
 from volvelle.learning.network import Network
 from volvelle.learning.polynomial import Polynomial, fit_polynomial
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.selection import Selected, select
 from volvelle.learning.storage import load_model, save_model, storable, write_atomically
+from volvelle.learning.user_function import UserFunction
 
 __all__ = [
+    "ACTIVATIONS",
     "LOSSES",
     "AlsingActivation",
     "Epochs",
@@ -23,6 +30,9 @@ __all__ = [
     "Regressor",
     "Selected",
     "StorageError",
+    "UserFunction",
+    "check_activation",
+    "check_loss",
     "fit_gaussian_process",
     "fit_network",
     "fit_polynomial",
@@ -31,5 +41,6 @@ __all__ = [
     "save_model",
     "select",
     "storable",
+    "user_activation",
     "write_atomically",
 ]

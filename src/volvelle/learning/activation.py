@@ -1,20 +1,53 @@
-"""The trainable activation of Alsing et al. 2020 (arXiv:1911.11778), as CONNECT uses it."""
+"""Activations of a network, by name: the paper's trainable one, common ones, a user's own.
+
+Nygaard et al. 2022 (arXiv:2205.15726), section 2.3.
+"""
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.compute import PluginError, is_plugin, load_plugin
+from volvelle.learning.errors import LearningError
 from volvelle.learning.storage import storable
+from volvelle.learning.user_function import PROBE, UserFunction
+
+ALSING = "alsing"
+FIXED: dict[str, Callable[[Array], Array]] = {
+    "elu": jax.nn.elu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "leaky_relu": jax.nn.leaky_relu,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+"""Activations without anything to train; GELU is x times the Gaussian's cumulative function."""
+ACTIVATIONS = (ALSING, *FIXED)
+
+
+class Activation(eqx.Module):
+    """What a node does to its input."""
+
+    @abstractmethod
+    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """Outputs of a layer's nodes, of their inputs."""
 
 
 @storable
-class AlsingActivation(eqx.Module):
+class AlsingActivation(Activation):
     """f(x) = (gamma + (1 - gamma) / (1 + e^(-beta x))) x; every node trains its beta and gamma.
 
-    Nygaard et al. 2022 (arXiv:2205.15726), equation 2.3.
+    Nygaard et al. 2022 (arXiv:2205.15726), equation 2.3, after Alsing et al. 2020
+    (arXiv:1911.11778).
     """
 
     beta: Float[Array, " width"]  # sharpness of the bend
@@ -24,6 +57,89 @@ class AlsingActivation(eqx.Module):
         return (self.gamma + jax.nn.sigmoid(self.beta * x) * (1.0 - self.gamma)) * x
 
 
+@storable
+class FixedActivation(Activation):
+    """One of ``FIXED``, the same for every node."""
+
+    name: str = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        return _fixed(self.name)(x)
+
+
+@storable
+class UserActivation(Activation):
+    """A function of the user's, of the inputs of a layer."""
+
+    function: UserFunction = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        return self.function(x)
+
+
 def initial_activation(width: int) -> AlsingActivation:
     """beta = 1, gamma = 0 (the swish function) in single precision, to be trained from there."""
     return AlsingActivation(jnp.ones(width, jnp.float32), jnp.zeros(width, jnp.float32))
+
+
+def make_activations(name: str, depth: int, width: int) -> tuple[Activation, ...]:
+    """One activation per hidden layer.
+
+    Args:
+        name: of ``ACTIVATIONS``, or ``package.module:function`` or ``path/file.py:function``.
+
+    Raises:
+        LearningError: an unknown name, or a user's function that cannot be imported or trained.
+    """
+    if is_plugin(name):
+        return (UserActivation(user_activation(name)),) * depth
+    if name == ALSING:
+        return tuple(initial_activation(width) for _ in range(depth))
+    _fixed(name)
+    return (FixedActivation(name),) * depth
+
+
+def _fixed(name: str) -> Callable[[Array], Array]:
+    if name not in FIXED:
+        raise LearningError(
+            f"unknown activation {name!r}; choose {', '.join(ACTIVATIONS)}, or your own as "
+            "package.module:function or path/file.py:function"
+        )
+    return FIXED[name]
+
+
+def check_activation(name: str) -> None:
+    """Raise LearningError unless ``make_activations`` would take the name."""
+    make_activations(name, 1, 1)
+
+
+def user_activation(python: str) -> UserFunction:
+    """A user's activation, imported and tried out.
+
+    Raises:
+        LearningError: it cannot be imported, or is no differentiable function of an array that
+            keeps the array's shape.
+    """
+    try:
+        function = UserFunction(python, load_plugin(python, "function"))
+    except PluginError as error:
+        raise LearningError(f"activation: {error}") from error
+    x = jnp.asarray(PROBE, jnp.float32)
+    try:
+        value, back = jax.vjp(function, x)
+        (slope,) = back(jnp.ones_like(value))
+    except Exception as error:
+        raise LearningError(
+            f"activation: {python} does not work on a JAX array ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); write it with jax.numpy"
+        ) from error
+    if np.shape(value) != x.shape:
+        raise LearningError(
+            f"activation: {python} gives shape {np.shape(value)} for {x.shape}; it has to keep it"
+        )
+    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(slope))):
+        raise LearningError(
+            f"activation: {python} or its slope is not finite between {PROBE[0]:g} and "
+            f"{PROBE[-1]:g}; networks cannot be trained with it"
+        )
+    return function

@@ -2,6 +2,9 @@
 
 Every random choice of an epoch follows from the seed and the epoch's number, and a checkpoint holds
 the whole state of the optimiser: a training that was killed and is repeated ends in the same bits.
+
+Where JAX shows several devices every batch is shared out among them, each with a copy of the
+network: the same training but for the rounding of the mean over the batch.
 """
 
 from __future__ import annotations
@@ -19,10 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from volvelle.compute import is_plugin
+from volvelle.learning.activation import ALSING, user_activation
 from volvelle.learning.errors import LearningError, StorageError
 from volvelle.learning.network import Network, Perceptron, initial_perceptron
 from volvelle.learning.storage import write_atomically
@@ -42,9 +48,10 @@ class NetworkSettings:
 
     ``depth`` and ``width``: hidden layers and nodes in each; ``epochs``: passes through the
     training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start, lowered to
-    zero along a cosine; ``loss``: see ``loss_weights``; ``held_out``: fraction of the solutions
-    that decides when to stop; ``patience``: epochs without a better held-out loss before stopping;
-    ``folds``: parts of the cross-validation that gives left-out predictions.
+    zero along a cosine; ``loss`` and ``other_weight``: see ``loss_weights``; ``activation``: see
+    ``make_activations``; ``scaling`` of the outputs: see ``emulator.nodes``; ``held_out``: fraction
+    of the solutions that decides when to stop; ``patience``: epochs without a better held-out loss
+    before stopping; ``folds``: parts of the cross-validation that gives left-out predictions.
     """
 
     depth: int = 6
@@ -52,7 +59,10 @@ class NetworkSettings:
     epochs: int = 300
     batch: int = 32
     learning_rate: float = 1e-3
+    activation: str = ALSING
     loss: str = "cosmic_variance"
+    other_weight: float = 1.0
+    scaling: str = "standardise"
     held_out: float = 0.1
     patience: int = 100
     folds: int = 4
@@ -151,6 +161,12 @@ def _train(
     state = _initial(x.shape[1], s.shape[1], settings)
     if path is not None and path.exists():
         state = _restore(path, state)
+    shared = _shared(batch)
+    if shared is not None:
+        everywhere = NamedSharding(shared.mesh, PartitionSpec())
+        state.perceptron, state.optimiser = jax.device_put(
+            (state.perceptron, state.optimiser), everywhere
+        )
     loss, held_x, held_s = jnp.asarray(weights), jnp.asarray(x[held]), jnp.asarray(s[held])
     saved = time.monotonic()
     while not state.finished(settings):
@@ -159,8 +175,10 @@ def _train(
         shuffled = np.resize(rng.permutation(kept), steps * batch)
         rates = _rates(settings, state.epoch, steps)
         for rate, rows in zip(rates, shuffled.reshape(steps, batch), strict=True):
+            part = (x[rows], s[rows])
+            part = part if shared is None else jax.device_put(part, shared)
             state.perceptron, state.optimiser = _step(
-                state.perceptron, state.optimiser, rate, x[rows], s[rows], loss
+                state.perceptron, state.optimiser, rate, *part, loss
             )
         value = float(_held_out_loss(state.perceptron, held_x, held_s, loss))
         _record(state, value)
@@ -170,7 +188,16 @@ def _train(
         if path is not None and (done or time.monotonic() - saved > CHECKPOINT_SECONDS):
             _store(path, state, done)
             saved = time.monotonic()
+    if shared is not None:  # one copy, bound to no device
+        state.best = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), state.best)
     return state
+
+
+def _shared(batch: int) -> NamedSharding | None:
+    """How a batch is cut over the devices: as many as divide it; None where one has all."""
+    devices = jax.devices()
+    n = max(k for k in range(1, len(devices) + 1) if batch % k == 0)
+    return None if n == 1 else NamedSharding(Mesh(devices[:n], ("batch",)), PartitionSpec("batch"))
 
 
 def _record(state: _State, loss: float) -> None:
@@ -194,13 +221,17 @@ def _rates(settings: NetworkSettings, epoch: int, steps: int) -> np.ndarray:
 
 
 def _initial(inputs: int, outputs: int, settings: NetworkSettings) -> _State:
-    perceptron = initial_perceptron(inputs, outputs, settings.depth, settings.width, settings.seed)
+    perceptron = initial_perceptron(
+        inputs, outputs, settings.depth, settings.width, settings.seed, settings.activation
+    )
     best = jax.tree.map(jnp.array, perceptron)
     return _State(perceptron, ADAM.init(perceptron), best, np.inf, 0, 0, [])  # type: ignore[arg-type]
 
 
 def _digest(x: np.ndarray, s: np.ndarray, loss: np.ndarray, settings: NetworkSettings) -> str:
-    content = hashlib.sha256(repr((FORMAT, x.shape, s.shape, asdict(settings))).encode())
+    own = is_plugin(settings.activation)  # a user's code may change under the same name
+    values = user_activation(settings.activation).values() if own else []
+    content = hashlib.sha256(repr((FORMAT, x.shape, s.shape, asdict(settings), values)).encode())
     for array in (x, s, loss):
         content.update(np.ascontiguousarray(array, dtype=float).tobytes())
     return content.hexdigest()[:24]

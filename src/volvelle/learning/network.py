@@ -1,7 +1,7 @@
 """The fully connected network of CONNECT: the surrogate for thousands of solutions.
 
 Nygaard et al. 2022 (arXiv:2205.15726), section 2: six hidden layers of 512 nodes, the trainable
-activation of equation 2.3, standardised inputs and outputs.
+activation of equation 2.3 (or another, by name), standardised inputs and outputs.
 
 Weights are in single precision, which is what the training can use and half the memory; inputs
 are standardised before and outputs widened after, so that the boundary keeps the caller's
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.learning.activation import AlsingActivation, initial_activation
+from volvelle.learning.activation import ALSING, Activation, make_activations
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -37,7 +37,7 @@ class Perceptron(eqx.Module):
     """Hidden layers, each with an activation of its own, and a linear last layer."""
 
     layers: tuple[Dense, ...]
-    activations: tuple[AlsingActivation, ...]
+    activations: tuple[Activation, ...]
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, " m"]:
         for layer, activation in zip(self.layers[:-1], self.activations, strict=True):
@@ -66,8 +66,14 @@ class Network(Regressor):
         return self.residual
 
 
-def initial_perceptron(inputs: int, outputs: int, depth: int, width: int, seed: int) -> Perceptron:
-    """Untrained layers: weights uniform of variance 2/(n + m) (Glorot & Bengio 2010), no bias."""
+def initial_perceptron(
+    inputs: int, outputs: int, depth: int, width: int, seed: int, activation: str = ALSING
+) -> Perceptron:
+    """Untrained layers: weights uniform of variance 2/(n + m) (Glorot & Bengio 2010), no bias.
+
+    Raises:
+        LearningError: an unknown activation, or a user's that does not work.
+    """
     sizes = [inputs, *[width] * depth, outputs]
     layers = []
     keys = jax.random.split(jax.random.key(seed), depth + 1)
@@ -75,4 +81,4 @@ def initial_perceptron(inputs: int, outputs: int, depth: int, width: int, seed: 
         limit = float(np.sqrt(6.0 / (n + m)))
         weight = jax.random.uniform(key, (n, m), jnp.float32, -limit, limit)
         layers.append(Dense(weight, jnp.zeros(m, jnp.float32)))
-    return Perceptron(tuple(layers), tuple(initial_activation(width) for _ in range(depth)))
+    return Perceptron(tuple(layers), make_activations(activation, depth, width))

@@ -2,7 +2,8 @@
 
 A model is a tree of ``equinox`` modules. Arrays go to ``weights-HASH.safetensors`` under
 their path in the tree; everything else (class names, static fields) goes to ``model.json``, which
-holds the SHA-256 of the weights. Only classes marked ``@storable`` can be written or read.
+holds the SHA-256 of the weights. Only classes marked ``@storable`` can be written or read; a
+user's function is stored by name and has to be passed by who reads (see ``user_function``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from volvelle.learning.errors import StorageError
+from volvelle.learning.user_function import UserFunction, recalled
 
 FORMAT = 1
 _STORABLE: dict[str, type[eqx.Module]] = {}
@@ -63,12 +66,17 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         return {"tuple": [_encode(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]}
     if isinstance(value, dict):
         return {"dict": {k: _encode(v, f"{path}.{k}", tensors) for k, v in value.items()}}
+    if isinstance(value, UserFunction):
+        return value.record()
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
     raise StorageError(f"{path}: cannot store a {type(value).__name__}; use arrays or plain values")
 
 
-def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
+Functions = Mapping[str, Callable[..., Any]]
+
+
+def _decode(node: Any, tensors: dict[str, np.ndarray], functions: Functions) -> Any:
     if "class" in node:
         cls = _STORABLE.get(node["class"])
         if cls is None:
@@ -76,7 +84,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
                 f"the stored model uses {node['class']!r}, which this version does not know; "
                 f"it knows {', '.join(sorted(_STORABLE))}"
             )
-        values = {k: _decode(v, tensors) for k, v in node["fields"].items()}
+        values = {k: _decode(v, tensors, functions) for k, v in node["fields"].items()}
         model = object.__new__(cls)  # fields exactly as stored, without a constructor's logic
         for f in fields(cls):
             if f.name not in values:
@@ -88,9 +96,11 @@ def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
             raise StorageError(f"the stored model lacks the array {node['tensor']!r}")
         return jnp.asarray(tensors[node["tensor"]])
     if "tuple" in node:
-        return tuple(_decode(v, tensors) for v in node["tuple"])
+        return tuple(_decode(v, tensors, functions) for v in node["tuple"])
     if "dict" in node:
-        return {k: _decode(v, tensors) for k, v in node["dict"].items()}
+        return {k: _decode(v, tensors, functions) for k, v in node["dict"].items()}
+    if "function" in node:
+        return recalled(node, functions)
     return node["value"]
 
 
@@ -120,11 +130,15 @@ def save_model(model: eqx.Module, folder: Path, record: dict[str, Any]) -> None:
             old.unlink()
 
 
-def load_model(folder: Path) -> tuple[Any, dict[str, Any]]:
+def load_model(folder: Path, functions: Functions | None = None) -> tuple[Any, dict[str, Any]]:
     """Read a model and its record; the weights' hash is checked.
 
+    Args:
+        functions: the user's own that the model holds, by the names it was made with.
+
     Raises:
-        StorageError: a file is missing, damaged, or of another format.
+        StorageError: a file is missing, damaged, or of another format, or a user's function is
+            not given or another one.
     """
     folder = Path(folder)
     try:
@@ -148,4 +162,4 @@ def load_model(folder: Path) -> tuple[Any, dict[str, Any]]:
             f"{weights_path} is damaged: SHA-256 {digest[:12]}..., expected "
             f"{expected[:12]}...; train again or copy the folder anew"
         )
-    return _decode(structure, load(weights)), record
+    return _decode(structure, load(weights), functions or {}), record

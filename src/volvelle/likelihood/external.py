@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..boltzmann import Request
+from ..compute import PluginError, load_plugin
 from .base import Likelihood, NuisanceParameter
 from .errors import LikelihoodOptionError
 
@@ -29,14 +25,10 @@ def load_external(python: str, **options: Any) -> Likelihood:
 
     Raises LikelihoodOptionError that says what is wrong with the name, the class or its options.
     """
-    place, _, class_name = python.rpartition(":") if isinstance(python, str) else ("", "", "")
-    if not place or not class_name.isidentifier():
-        raise LikelihoodOptionError(
-            f"{NAME}: python is {python!r}; write package.module:Class or path/file.py:Class"
-        )
-    kind = getattr(_module(place), class_name, None)
-    if kind is None:
-        raise LikelihoodOptionError(f"{NAME}: {place} has no {class_name!r}")
+    try:
+        kind = load_plugin(python, "Class")
+    except PluginError as error:
+        raise LikelihoodOptionError(f"{NAME}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Likelihood)):
         raise LikelihoodOptionError(
             f"{NAME}: {python} does not derive from volvelle.likelihood.Likelihood; let it do so"
@@ -47,28 +39,6 @@ def load_external(python: str, **options: Any) -> Likelihood:
         raise LikelihoodOptionError(f"{NAME}: {python} cannot be made: {error}") from error
     _check(likelihood, python)
     return likelihood
-
-
-def _module(place: str) -> ModuleType:
-    try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place).expanduser().resolve()
-        if not path.is_file():
-            raise LikelihoodOptionError(f"{NAME}: there is no file {path}")
-        name = f"volvelle_external_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise LikelihoodOptionError(f"{NAME}: {path} is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses look their module up there
-        spec.loader.exec_module(module)
-        return module
-    except (ImportError, SyntaxError) as error:
-        raise LikelihoodOptionError(
-            f"{NAME}: {place} cannot be imported ({error}); is it installed or its folder on "
-            "PYTHONPATH?"
-        ) from error
 
 
 def _check(likelihood: Likelihood, python: str) -> None:

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from ..boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, Request
-from ..boltzmann.request import BACKGROUND, POWER, SCALARS, SPECTRA
+from ..boltzmann import OUTPUTS, SPECTRA, Request, suggestion
 from ..compute import require_float64
 from .base import (
     GaussianLikelihood,
@@ -50,22 +49,22 @@ class Selection:
                 f"{who}: {text!r} is no output; write NAME, NAME[i], NAME[i:j] or NAME[i,j]"
             )
         name, first, mark, second = match.groups()
-        if name not in (*SCALARS, *SPECTRA, *BACKGROUND, *POWER):
+        if name not in OUTPUTS:
             raise LikelihoodOptionError(
-                f"{who}: there is no theory output {name!r}; known are "
-                f"{', '.join((*SCALARS, *SPECTRA, *BACKGROUND, *POWER))}"
+                f"{who}: there is no theory output {name!r}; {suggestion(name)}"
             )
-        if (first is None) != (name in SCALARS) or (mark is not None and ":" not in mark) != (
-            name in POWER
-        ):
+        table = len(OUTPUTS[name].grids) == 2
+        if (first is None) != (OUTPUTS[name].kind == "scalar") or (
+            mark is not None and ":" not in mark
+        ) != table:
             raise LikelihoodOptionError(
                 f"{who}: {text!r} does not fit {name}; write scalars without brackets, spectra and "
-                "background as NAME[i] or NAME[i:j], matter power as NAME[i,j] (z, k)"
+                "functions of z as NAME[i] or NAME[i:j], functions of z and k as NAME[i,j]"
             )
         if first is None:
             return cls(name)
         start = int(first)
-        if name in POWER:
+        if table:
             selection = cls(name, start, start + 1, int(second))
         else:
             selection = cls(name, start, start + 1 if mark is None else int(second))
@@ -73,16 +72,12 @@ class Selection:
         return selection
 
     def _check_range(self, text: str, who: str) -> None:
-        sizes = {
-            **dict.fromkeys(BACKGROUND, len(BACKGROUND_Z)),
-            **dict.fromkeys(POWER, len(POWER_Z)),
-        }
-        size = sizes.get(self.name)
+        shape = OUTPUTS[self.name].shape
         assert self.start is not None and self.stop is not None
         if (
             self.stop <= self.start
-            or (size is not None and self.stop > size)
-            or (self.column is not None and self.column >= len(POWER_K))
+            or (shape and self.stop > shape[0])
+            or (self.column is not None and self.column >= shape[1])
         ):
             raise LikelihoodOptionError(f"{who}: the range in {text!r} is empty or off the grid")
 
@@ -165,15 +160,8 @@ class Gaussian(GaussianLikelihood):
     @property
     def requires(self) -> Request:
         """What the chosen outputs need."""
-        spectra = {s.name: s.stop or 0 for s in self.selections if s.name in SPECTRA}
         longest = max((s.stop or 0 for s in self.selections if s.name in SPECTRA), default=3)
-        names = {s.name for s in self.selections}
-        return Request(
-            spectra=tuple(spectra),
-            lmax=max(longest - 1, 2),
-            background=bool(names & set(BACKGROUND)),
-            power=bool(names & set(POWER)),
-        )
+        return Request.of((s.name for s in self.selections), max(longest - 1, 2))
 
     @property
     def nuisance(self) -> dict[str, NuisanceParameter]:
@@ -191,12 +179,11 @@ class Gaussian(GaussianLikelihood):
     def noise(self) -> dict[str, np.ndarray]:
         """Conditional errors of the chosen elements, infinite elsewhere."""
         sigma = conditional_sigma(np.asarray(self.whitener))
-        sizes = {
-            **dict.fromkeys(SPECTRA, (self.requires.lmax + 1,)),
-            **dict.fromkeys(BACKGROUND, (len(BACKGROUND_Z),)),
-            **dict.fromkeys(POWER, (len(POWER_Z), len(POWER_K))),
+        spectrum = (self.requires.lmax + 1,)
+        zeros = {
+            s.name: jnp.zeros(spectrum if s.name in SPECTRA else OUTPUTS[s.name].shape)
+            for s in self.selections
         }
-        zeros = {s.name: jnp.zeros(sizes.get(s.name, ())) for s in self.selections}
         jacobian = jax.jacrev(self.model)(zeros)
         noise = {}
         for name, zero in zeros.items():

@@ -4,6 +4,7 @@ from .citations import cite, cited_keys, references
 from .errors import MissingFileError, ReportError
 from .html import write_report
 from .plots import derived, distances, history, spectra, timing, triangle, write_figures
+from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
 from .terminal import render_summary
 from .words import Verdict, certificate_sentences, verdict
@@ -18,7 +19,10 @@ __all__ = [
     "cited_keys",
     "derived",
     "distances",
+    "figure_of_profile",
     "history",
+    "profile_figure",
+    "profile_words",
     "read_chain",
     "read_summary",
     "references",

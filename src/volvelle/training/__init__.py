@@ -10,6 +10,7 @@ from volvelle.training.design import (
     spread_out,
 )
 from volvelle.training.errors import TrainingError
+from volvelle.training.exact_profile import ExactProfile, Profiler, ProfileSettings
 from volvelle.training.fit import fit_emulator
 from volvelle.training.problem import Exact, Problem, request_of
 from volvelle.training.reweighting import ParameterShift
@@ -20,8 +21,11 @@ __all__ = [
     "ConnectSettings",
     "ConnectStage",
     "Exact",
+    "ExactProfile",
     "ParameterShift",
     "Problem",
+    "ProfileSettings",
+    "Profiler",
     "Trainer",
     "TrainingError",
     "TrainingSettings",

@@ -130,7 +130,8 @@ def certify(
 
     Args:
         posterior: with the emulator as its theory; chains: its samples;
-        derived: scalar outputs to certify as well, where the posterior determines them;
+        derived: scalar outputs, and parameters defined by expressions (the same for emulator and
+        solver), to certify as well;
         limit: of |shift| + 2 errors [sigma]; points: solved at first; max_points: at most;
         avoid: points that were trained on, never used here [m, d].
 
@@ -142,11 +143,14 @@ def certify(
     emulator: Any = posterior.theory
     whitening = Whitening.of(chains.flat)
 
+    outputs = tuple(name for name in derived if name not in problem.defined_names)
+
     def quantities(x: np.ndarray, scalars: dict[str, np.ndarray]) -> np.ndarray:
-        return np.column_stack([x, *(scalars[name] for name in derived)])
+        known = {**scalars, **problem.defined(x)}
+        return np.column_stack([x, *(known[name] for name in derived)])
 
     def emulated(x: np.ndarray) -> np.ndarray:
-        return quantities(x, emulator.batch(x[:, : problem.n_theory], tuple(derived)))
+        return quantities(x, emulator.batch(x[:, : problem.n_theory], outputs))
 
     sample = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
     sampled = whitening(sample), emulated(sample)
@@ -171,7 +175,7 @@ def certify(
         raw = log_exact - posterior_batch(posterior, x)
         z = whitening(x)
         used, k = smoothed(z, raw), pareto_smooth(raw)[1]
-        exact_derived = {name: np.array([float(t[name]) for t in theories]) for name in derived}
+        exact_derived = {name: np.array([float(t[name]) for t in theories]) for name in outputs}
         found = shifts(sampled, (z, emulated(x), quantities(x, exact_derived)), used, sigma, seed)
         certificate = Certificate(
             problem.names,

@@ -67,7 +67,8 @@ class ConnectStage:
 
     ``calls``: exact solutions asked for so far, failed ones and those dropped again included;
     ``training``: solutions that the network was trained on; ``r_minus_1``: see the settings, None
-    until there are two iterations of chains; ``seconds``: of this stage, as measured now.
+    until there are two iterations of chains; ``seconds``: of this stage, as measured now, and
+    ``seconds_training`` the network's part.
     """
 
     number: int
@@ -77,6 +78,7 @@ class ConnectStage:
     r_minus_1: float | None
     converged: bool
     seconds: float
+    seconds_training: float
 
 
 @dataclass
@@ -120,6 +122,7 @@ class Connect:
                 save_iteration(self.folder, iteration)
             self._solve(iteration)
             self.iterations.append(iteration)
+            solved = time.monotonic()
             emulator, training = self._train()
             distance = self._r_minus_1()
             converged = distance is not None and distance < self.settings.r_minus_1
@@ -131,6 +134,7 @@ class Connect:
                 distance,
                 converged,
                 time.monotonic() - started,
+                time.monotonic() - solved,
             )
             if converged or cut:
                 return

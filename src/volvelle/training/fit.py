@@ -43,4 +43,5 @@ def fit_emulator(
         network,
         checkpoints,
         progress,
+        problem.parametrisation.definitions,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -22,7 +23,7 @@ from volvelle.boltzmann import (
     solve_many,
 )
 from volvelle.compute import Executor
-from volvelle.cosmology import Cosmology
+from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation
 from volvelle.inference import Posterior, Prior
 from volvelle.likelihood import Likelihood
 from volvelle.training.errors import TrainingError
@@ -36,7 +37,8 @@ class Problem:
 
     ``names`` holds the theory's sampled parameters first (``n_theory`` of them), then the nuisance
     parameters. ``ref_loc`` and ``ref_scale`` say where the first solutions are placed; they are
-    apart from the priors.
+    apart from the priors. ``parametrisation`` says what follows from the sampled and the fixed
+    parameters, and which of them only the solver knows.
     """
 
     names: tuple[str, ...]
@@ -50,6 +52,7 @@ class Problem:
     solver: Solver
     request: Request
     fixed_nuisance: Mapping[str, float] = field(default_factory=dict)
+    parametrisation: Parametrisation = field(default_factory=Parametrisation)
 
     @property
     def theory_names(self) -> tuple[str, ...]:
@@ -58,10 +61,26 @@ class Problem:
 
     def cosmology(self, x: np.ndarray) -> Cosmology:
         """The universe at a point (its nuisance parameters are ignored)."""
-        values = {name: float(v) for name, v in zip(self.theory_names, x, strict=False)}
-        return Cosmology.from_parameters(
-            {**self.fixed, **values}, neutrino_hierarchy=self.neutrino_hierarchy
-        )
+        given = self._given(np.asarray(x).tolist())
+        return self.parametrisation.cosmology(given, self.neutrino_hierarchy)
+
+    @property
+    def defined_names(self) -> tuple[str, ...]:
+        """Parameters that follow from the sampled ones, by an expression."""
+        return self.parametrisation.follow_from(self.theory_names)
+
+    def defined(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Values [...] of ``defined_names`` at points [..., d].
+
+        Raises ExpressionError where one has no finite value.
+        """
+        values = self.parametrisation.values(self._given(np.moveaxis(x, -1, 0)))
+        return {name: np.asarray(values[name]) for name in self.defined_names}
+
+    def _given(self, x: Sequence[Any] | np.ndarray) -> dict[str, Any]:
+        """Fixed and sampled parameters of the theory, the latter in the order of ``names``."""
+        sampled = dict(zip(self.theory_names, x, strict=False))
+        return {**self.fixed, **sampled}
 
     def posterior(self, theory: Callable[..., Mapping[str, Any]]) -> Posterior:
         """The posterior with a theory (an emulator) in the solver's place."""
@@ -98,16 +117,22 @@ def _no_theory(x: Any) -> Mapping[str, Any]:
     raise TypeError("this posterior has no theory of its own; pass one")
 
 
-def request_of(likelihoods: Sequence[Likelihood]) -> Request:
+def request_of(
+    likelihoods: Sequence[Likelihood], outputs: Sequence[str] = (), lmax: int = 2508
+) -> Request:
     """What to ask of the solver: all that the likelihoods read, the background, and, if any of
-    them reads a spectrum, the CMB to l = 2508, so that one solution serves the next data set too.
+    them reads a spectrum, the CMB to l = 2508, so that one solution serves the next data set too;
+    beside that ``outputs``, by name, spectra among them to ``lmax`` at least.
+
+    Raises RequestError for an output that is known and not offered.
     """
     needs = reduce(
         lambda a, b: a.union(b),
         (likelihood.requires for likelihood in likelihoods),
         Request(spectra=(), background=True),
     )
-    return needs.union(Request()) if needs.spectra else needs
+    needs = needs.union(Request()) if needs.spectra else needs
+    return needs.union(Request.of(outputs, lmax)) if outputs else needs
 
 
 def refuse_many_failures(entries: Sequence[LedgerEntry]) -> None:
@@ -135,16 +160,27 @@ class Exact:
 
     def solve(self, x: np.ndarray) -> list[LedgerEntry]:
         """Ledger entries of points [n, d], in order; failures are entries too."""
-        cosmologies = [self.problem.cosmology(row) for row in x]
-        return solve_many(
-            self.problem.solver,
-            cosmologies,
-            self.problem.request,
-            self.ledger,
-            self.executor,
-            self.run,
-            self.progress,
+        entries: list[LedgerEntry | None] = []
+        cosmologies: list[Cosmology] = []
+        for row in x:
+            try:
+                cosmologies.append(self.problem.cosmology(row))
+                entries.append(None)
+            except CosmologyError as error:  # an expression that leads out of all universes
+                now = time.time()
+                entries.append(LedgerEntry(None, str(error), 0.0, self.run, now, stored=False))
+        solved = iter(
+            solve_many(
+                self.problem.solver,
+                cosmologies,
+                self.problem.request,
+                self.ledger,
+                self.executor,
+                self.run,
+                self.progress,
+            )
         )
+        return [next(solved) if entry is None else entry for entry in entries]
 
     def theory(self, entry: LedgerEntry) -> dict[str, Any]:
         """The outputs of a successful entry, cut to the request, in its order."""

@@ -1,0 +1,50 @@
+"""From the parameters of an inference to a universe: definitions, and what the solver gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .cosmology import Cosmology
+from .expression import Definitions, needs, resolve
+from .parameters import INPUT_PARAMETERS
+
+
+@dataclass(frozen=True)
+class Parametrisation:
+    """How named values become a `Cosmology`.
+
+    ``definitions``: parameters that follow from others, in the order of their evaluation.
+    ``dropped``: names that stand in definitions only and are not handed on. All other names that
+    are not Volvelle's own are inputs of the solver, in its own words (``Cosmology.extra``).
+    ``unset``: the value of a solver's input at which the model is the one without it; there it is
+    left out, so that the ledger knows the two for the same.
+    """
+
+    definitions: Definitions = ()
+    dropped: tuple[str, ...] = ()
+    unset: tuple[tuple[str, float], ...] = ()
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """``given`` and every defined parameter; raises ExpressionError without a finite value."""
+        return resolve(self.definitions, given)
+
+    def cosmology(self, given: Mapping[str, Any], neutrino_hierarchy: str = "single") -> Cosmology:
+        """The universe at the values of all parameters that are not defined.
+
+        Raises ExpressionError, ParameterError and NeutrinoError.
+        """
+        values = self.values(given)
+        own = {name: value for name, value in values.items() if name in INPUT_PARAMETERS}
+        unset = dict(self.unset)
+        extra = {
+            name: value
+            for name, value in values.items()
+            if name not in own and name not in self.dropped and value != unset.get(name)
+        }
+        return Cosmology.from_parameters(own, neutrino_hierarchy=neutrino_hierarchy, extra=extra)
+
+    def follow_from(self, sampled: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the defined parameters that vary with any of ``sampled``, in order."""
+        return tuple(
+            name for name, _ in self.definitions if needs(self.definitions, name) & {*sampled}
+        )

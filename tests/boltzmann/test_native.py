@@ -1,0 +1,107 @@
+"""Inputs in a solver's own words: what it refuses, its neutrinos, decaying dark matter."""
+
+import pytest
+
+from volvelle.boltzmann import Request, SolverError, get_solver
+from volvelle.cosmology import Cosmology, planck18, to_camb, to_class
+
+SCALARS_ONLY = Request(spectra=(), background=False)
+THETA = 3e-8  # three times the tolerance of the search for h
+SAME_SECTOR = 1e-10  # the same numbers by another way: rounding alone
+CONTINUOUS = 5e-5  # of sigma8: a species, however little of it, changes CLASS's steps; 1.5e-5 here
+
+
+def with_extra(**extra: float) -> Cosmology:
+    return planck18().replace(extra=extra)
+
+
+def native(**extra: float) -> Cosmology:
+    return planck18().replace(neutrino_hierarchy="native", m_nu=None, N_eff=None, extra=extra)
+
+
+@pytest.mark.parametrize("name", ["class", "camb"])
+def test_known_inputs_pass_whatever_has_to_be_searched_for(name):
+    get_solver(name).check(planck18(), Request())
+    changes = {"h": None, "theta_star_100": 1.041, "A_s": None, "sigma8": 0.8}
+    get_solver(name).check(planck18().replace(**changes), Request())
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "words"),
+    [
+        ("class", {"Gama_dcdm": 1.0}, "Class did not read input parameter.s.: Gama_dcdm"),
+        ("class", {"Gamma_dcdm": 1.0}, "Class did not read input parameter.s.: Gamma_dcdm"),
+        ("class", {"r": 0.1}, "Class did not read input parameter.s.: r"),  # scalar modes only
+        ("class", {"H0": 67.0}, "You can only enter one of 'h' or 'H0'"),
+        ("class", {"Omega_b": 0.05}, "You can only enter one of 'Omega_b' or 'omega_b'"),
+        ("class", {"N_ur": 2.0}, "N_ur of CLASS is set already, from the cosmology"),
+        ("camb", {"InitPower.nrunn": 0.1}, "CAMB has no parameter 'InitPower.nrunn'"),
+        ("camb", {"replace": 0.1}, "CAMB has no parameter 'replace'"),
+        ("camb", {"omegam": 0.3}, "CAMB's 'omegam' cannot be set"),
+        ("camb", {"max_l": 2500.5}, "CAMB's 'max_l' is 2500.5; it takes whole numbers"),
+        ("camb", {"InitPower.ns": 0.9}, "InitPower.ns of CAMB is set already, from the cosmology"),
+        ("camb", {"omnuh2": 0.001}, "omnuh2 of CAMB is set already, from the cosmology"),
+    ],
+)
+def test_what_a_solver_does_not_know_is_refused_in_its_words(name, extra, words):
+    with pytest.raises(SolverError, match=words) as caught:
+        get_solver(name).check(with_extra(**extra), Request())
+    assert "\n" not in str(caught.value)
+
+
+def test_known_native_inputs_pass():
+    get_solver("class").check(with_extra(alpha_s=0.01, xi_idr=0.1), Request())
+    get_solver("camb").check(with_extra(**{"InitPower.nrun": 0.01, "Alens": 1.1}), Request())
+
+
+def test_the_standard_neutrinos_of_class_in_its_own_words():
+    solver = get_solver("class", non_linear="none")
+    N_ur = float(to_class(planck18())["N_ur"])
+    same = solver.solve(native(N_ur=N_ur, N_ncdm=1, m_ncdm=0.06, deg_ncdm=1.0), SCALARS_ONLY)
+    standard = solver.solve(planck18(), SCALARS_ONLY)
+    for name, value in standard.items():
+        assert same[name] == pytest.approx(value, rel=SAME_SECTOR), name
+
+
+def test_the_standard_neutrinos_of_camb_in_its_own_words():
+    fields = to_camb(planck18())
+    names = ("num_nu_massless", "num_nu_massive", "nu_mass_eigenstates", "omnuh2")
+    extra = {name: fields[name] for name in names}
+    arrays = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")
+    extra |= {name: fields[name][0] for name in arrays}
+    solver = get_solver("camb", non_linear="none")
+    same, standard = (solver.solve(c, SCALARS_ONLY) for c in (native(**extra), planck18()))
+    for name, value in standard.items():
+        assert same[name] == pytest.approx(value, rel=SAME_SECTOR), name
+
+
+@pytest.mark.parametrize(
+    ("edge", "near"),
+    [
+        ({"m_ncdm": 0.0, "deg_ncdm": 1.0}, {"m_ncdm": 1e-6, "deg_ncdm": 1.0}),
+        ({"m_ncdm": 0.5, "deg_ncdm": 0.0}, {"m_ncdm": 0.5, "deg_ncdm": 1e-7}),
+    ],
+    ids=["massless", "absent"],
+)
+def test_edges_of_the_neutrino_sector_are_models_like_others(edge, near):
+    solver = get_solver("class", non_linear="none")
+    sector = {"N_ur": 2.0328, "N_ncdm": 1}
+    at, beside = (solver.solve(native(**sector, **e), SCALARS_ONLY) for e in (edge, near))
+    assert at["sigma8"] == pytest.approx(beside["sigma8"], rel=CONTINUOUS)
+
+
+def test_decaying_dark_matter_at_a_given_angular_scale():
+    base = planck18().replace(h=None, theta_star_100=1.0411, omega_cdm=0.115)
+    solver = get_solver("class", non_linear="none")
+    decaying = base.replace(extra={"omega_ini_dcdm": 0.005, "Gamma_dcdm": 100.0})
+    stable = base.replace(extra={"omega_ini_dcdm": 0.005, "Gamma_dcdm": 1e-3})
+    cold = base.replace(omega_cdm=0.12)
+    a, b, c = (solver.solve(each, SCALARS_ONLY) for each in (decaying, stable, cold))
+    for theory in (a, b, c):
+        assert theory["theta_star_100"] == pytest.approx(1.0411, rel=THETA)
+    assert b["sigma8"] == pytest.approx(c["sigma8"], rel=1e-4)  # hardly any decay
+    assert b["Omega_m"] == pytest.approx(c["Omega_m"], rel=1e-4)
+    assert a["Omega_m"] < c["Omega_m"] - 0.005  # what decayed is no matter any more
+    assert a["H0"] > c["H0"] + 0.1
+    nothing = base.replace(extra={"omega_ini_dcdm": 0.0, "Gamma_dcdm": 100.0})
+    solver.check(nothing, Request())

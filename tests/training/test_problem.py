@@ -1,0 +1,51 @@
+"""From points to universes, with parameters that follow from others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import toy
+from volvelle.boltzmann import Ledger
+from volvelle.compute import SerialExecutor
+from volvelle.cosmology import ExpressionError, Parametrisation
+from volvelle.training import Exact, Problem
+
+TEXTS = (("omega_cdm", "omega_m - omega_b"),)
+
+
+def problem() -> Problem:
+    """The toy in omega_m and n_s; omega_cdm follows."""
+    base = toy.problem(names=("omega_cdm", "n_s"))
+    return replace(
+        base,
+        names=("omega_m", "n_s"),
+        parametrisation=Parametrisation(TEXTS, dropped=("omega_m",)),
+    )
+
+
+def test_definitions_at_one_point_and_at_many():
+    posed = problem()
+    cosmology = posed.cosmology(np.array([0.15, 0.96]))
+    assert cosmology.omega_cdm == pytest.approx(0.15 - 0.0224)
+    assert cosmology.extra == {}
+    x = np.random.default_rng(0).uniform(0.1, 0.2, (4, 3, 2))
+    np.testing.assert_allclose(posed.defined(x)["omega_cdm"], x[..., 0] - 0.0224, rtol=1e-14)
+    assert posed.defined_names == ("omega_cdm",)
+    assert toy.problem().defined(np.ones((2, 6))) == {}
+
+
+def test_values_that_do_not_exist_are_an_error():
+    posed = replace(problem(), parametrisation=Parametrisation((("omega_cdm", "1/omega_m"),)))
+    with pytest.raises(ExpressionError, match="omega_cdm: 1/omega_m: no finite real number"):
+        posed.defined(np.array([[0.1, 0.9], [0.0, 0.9]]))
+
+
+def test_a_point_without_a_universe_is_a_failure_among_others(tmp_path):
+    """omega_cdm = omega_m - omega_b is negative in a corner of the priors: no reason to stop."""
+    exact = Exact(problem(), Ledger(tmp_path / "ledger.sqlite"), SerialExecutor(), "run")
+    entries = exact.solve(np.array([[0.15, 0.96], [0.01, 0.96], [0.14, 0.96]]))
+    assert [entry.failed for entry in entries] == [False, True, False]
+    assert "omega_cdm is -0.0124" in (entries[1].failure or "")
+    assert not entries[1].stored
+    assert exact.theory(entries[2])["Omega_m"] < exact.theory(entries[0])["Omega_m"]
