@@ -122,14 +122,14 @@ def main() -> None:
         check_table(checks),
     ]
     for names, content in contents.items():
-        picture = "profile.png" if names == ONE else "profile_2d.png"
+        picture = "profile_likelihood.png" if names == ONE else "profile_likelihood_2d.png"
         source = options.folder / f"profile_{'_'.join(names)}.png"
         (PAGES / picture).write_bytes(source.read_bytes())
         parts.append(f"## {', '.join(names)}\n\n{' '.join(profile_words(content))}")
         if len(names) == 1:
             parts += [points_table(content), against_the_posterior(content, summary)]
         parts.append(f"![profile likelihood of {', '.join(names)}]({picture})")
-    finish("profile", parts, checks)
+    finish("profile_likelihood", parts, checks)
 
 
 if __name__ == "__main__":
