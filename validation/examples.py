@@ -90,7 +90,8 @@ def main() -> None:
     parser.add_argument("--second", type=Path, help="a finished run of example 2")
     parser.add_argument("--third", type=Path, help="a finished run of example 3")
     options = parser.parse_args()
-    if options.second is None and not (DEMO / "summary.json").exists():
+    second = options.second or EXAMPLES[2][1]
+    if not (second / "summary.json").exists() and not (DEMO / "summary.json").exists():
         raise SystemExit("example 2 starts from the demo: run `make demo` first")
     folders = {2: options.second, 3: options.third}
     summaries = {number: made(number, folder) for number, folder in folders.items()}
