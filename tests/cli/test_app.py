@@ -66,7 +66,8 @@ def test_wrong_input_is_one_line_and_status_2(write) -> None:
     result = call("run", str(path))
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {path}:")
-    assert "params.omega_bb: unknown parameter; did you mean omega_b" in result.stderr
+    assert "params.omega_bb: CAMB has no parameter 'omega_bb'" in result.stderr
+    assert "did you mean omega_b" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
 
