@@ -74,6 +74,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"params.ln10A_s": REMOVE},
         "params: nothing sets the amplitude; add exactly one of ln10A_s, A_s, sigma8",
     ),
+    (
+        {"params.omega_cdm": REMOVE, "params.omega_cmd": 0.12},
+        "params: missing omega_cdm (is omega_cmd meant to be omega_cdm?); give each a number ",
+    ),
     ({"params.tau_reio": REMOVE}, "params: missing tau_reio; give each a number (fixed) or a "),
     (
         {"params.omega_b": 0.02, "params.omega_cdm": 0.12},

@@ -243,6 +243,8 @@ def _label(name: str, value: Any) -> str:
 
 
 def _check_combinations(document: Document, given: Mapping[str, Any]) -> None:
+    from ..cosmology import INPUT_PARAMETERS, nearest_names
+
     for what, names in ALTERNATIVES.items():
         chosen = [name for name in given if name in names]
         if len(chosen) > 1:
@@ -257,9 +259,13 @@ def _check_combinations(document: Document, given: Mapping[str, Any]) -> None:
             )
     missing = [name for name in REQUIRED if name not in given]
     if missing:
+        foreign = [name for name in given if name not in INPUT_PARAMETERS]
+        near = {name: nearest_names(name, foreign) for name in missing}
+        slips = [f"is {found[0]} meant to be {name}?" for name, found in near.items() if found]
+        meant = f" ({' '.join(slips)})" if slips else ""
         raise document.error(
             ("params",),
-            f"missing {', '.join(missing)}; give each a number (fixed) or a prior (sampled)",
+            f"missing {', '.join(missing)}{meant}; give each a number (fixed) or a prior (sampled)",
         )
 
 
