@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def until_line(process: subprocess.Popen[str], words: str) -> None:
 
 def solved(folder: Path) -> int:
     """Solutions in the ledger."""
-    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
         return connection.execute("SELECT COUNT(*) FROM solutions").fetchone()[0]
 
 

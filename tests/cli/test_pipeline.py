@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_the_summary_holds_all_that_is_promised(finished: tuple[Path, str]) -> N
 
 def test_every_call_to_the_solver_is_counted(finished: tuple[Path, str]) -> None:
     calls = summary_of(finished[0])["exact_calls"]
-    with sqlite3.connect(finished[0] / "ledger.sqlite") as ledger:
+    with closing(sqlite3.connect(finished[0] / "ledger.sqlite")) as ledger:
         (stored,) = ledger.execute("SELECT COUNT(*) FROM solutions").fetchone()
         (failed,) = ledger.execute(
             "SELECT COUNT(*) FROM solutions WHERE failure IS NOT NULL"
@@ -295,7 +296,7 @@ def until_solved(ledger: Path, count: int) -> None:
 
 
 def solved(ledger: Path) -> int:
-    with sqlite3.connect(ledger) as connection:
+    with closing(sqlite3.connect(ledger)) as connection:
         return connection.execute("SELECT COUNT(*) FROM solutions").fetchone()[0]
 
 
