@@ -14,7 +14,6 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from emulator_call import ROUNDS, SPECTRA, seconds
 
 from volvelle.emulator import load_emulator
 
@@ -35,25 +35,12 @@ jax.config.update("jax_enable_x64", True)
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "peers.md"
-SPECTRA = ("lensed_tt", "lensed_te", "lensed_ee", "phiphi")
 PROBES = ("cmb_tt", "cmb_te", "cmb_ee", "cmb_pp")
 BATCH = 1024
-ROUNDS, ROUND_SECONDS = 7, 0.3
 TASKS = ("value", "gradient", f"batch {BATCH}")
 
 Jobs = dict[str, Callable[[], float]]
 """Task to a function that measures its time per call [s]."""
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Median time of a call [s], over calls that fill one round."""
-    times: list[float] = []
-    started = time.perf_counter()
-    while not times or time.perf_counter() - started < ROUND_SECONDS:
-        before = time.perf_counter()
-        jax.block_until_ready(function())
-        times.append(time.perf_counter() - before)
-    return float(np.median(times))
 
 
 def jobs_of(value: Callable[[jax.Array], jax.Array], x: jax.Array) -> Jobs:
@@ -62,9 +49,13 @@ def jobs_of(value: Callable[[jax.Array], jax.Array], x: jax.Array) -> Jobs:
     scale = 1.0 / jnp.maximum(jnp.abs(value(x)), 1e-30)
     both = jax.jit(jax.value_and_grad(lambda point: jnp.sum((value(point) * scale) ** 2)))
     many = jnp.tile(x, (BATCH, 1))
-    calls: list[Callable[[], object]] = [lambda: one(x), lambda: both(x), lambda: batch(many)]
+    calls: list[Callable[[], object]] = [
+        lambda: jax.block_until_ready(one(x)),
+        lambda: jax.block_until_ready(both(x)),
+        lambda: jax.block_until_ready(batch(many)),
+    ]
     for call in calls:
-        jax.block_until_ready(call())
+        call()  # compile
     return {
         task: (lambda call=call: seconds(call)) for task, call in zip(TASKS, calls, strict=True)
     }

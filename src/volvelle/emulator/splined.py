@@ -1,9 +1,10 @@
 """Principal components of spectra in l, held at the solver's own sparse multipoles.
 
 CLASS computes C_l at every l_linstep-th multipole of high l and splines to the others. A component,
-a linear combination of such spectra, is then a cubic spline through the same knots, and a tenth of
-its numbers gives it back to rounding. Knots are found from the components, for any solver; what the
-spline misses is measured, and without knots that fit the components stay as they are.
+a linear combination of such spectra, is then a cubic spline through the same knots, whose
+coefficients give it back to rounding: 425 numbers for 2507 multipoles. Knots are found from the
+components, for any solver; what the spline misses is measured, and without knots that fit the
+components stay as they are.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Certificate:
             "limit_sigma": self.limit,
             "n": self.n,
             "ess_fraction": self.ess_fraction,
-            "log_weight_std": self.log_weight_std,
+            "log_weight_std": self.log_weight_std if np.isfinite(self.log_weight_std) else None,
             "pareto_k": None if np.isnan(self.pareto_k) else self.pareto_k,
             "words": self.words(),
             "parameters": {
@@ -188,15 +188,20 @@ def certify(
             k,
             tuple(entries),
         )
-        error = float(np.max([p.mean_shift_error for p in found]))
-        if not np.isfinite(error):  # an exact likelihood that is undefined: never certified
+        wanted = _wanted(certificate, len(chosen))
+        if wanted is None or len(chosen) >= min(max_points, len(order)):
             return certificate
-        if error <= ERROR_FRACTION * limit or len(chosen) >= min(max_points, len(order)):
-            return certificate
-        if _hopeless(certificate):
-            return certificate
-        wanted = int(np.ceil(len(chosen) * (error / (ERROR_FRACTION * limit)) ** 2))
         target = min(max_points, max(wanted, len(chosen) + points // 4))
+
+
+def _wanted(certificate: Certificate, solved: int) -> int | None:
+    """Points after which every shift's error is small enough; None when more would not help."""
+    error = float(np.max([p.mean_shift_error for p in certificate.parameters.values()]))
+    enough = ERROR_FRACTION * certificate.limit
+    # an error that is not finite: the exact likelihood is undefined somewhere, never certified
+    if not np.isfinite(error) or error <= enough or _hopeless(certificate):
+        return None
+    return int(np.ceil(solved * (error / enough) ** 2))
 
 
 def _hopeless(certificate: Certificate) -> bool:
