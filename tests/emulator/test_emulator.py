@@ -15,6 +15,7 @@ from volvelle.emulator import (
     load_emulator,
 )
 from volvelle.emulator.block import scalings
+from volvelle.emulator.features import MASS_SCALE, Physical
 from volvelle.learning import LearningError, Polynomial, StorageError, save_model
 
 N = 60
@@ -114,7 +115,7 @@ def test_h_enters_through_the_angular_scale():
             toy.h_of(t, m) for t, m in zip(points[:, 2], points[:, :2].sum(axis=1), strict=True)
         ]
     with_theta, _ = build(x, "polynomial", H_NAMES)
-    assert with_theta.features.angular_scale is not None
+    assert with_theta.features.physical.angular_scale is not None
     theta = [float(t["theta_star_100"]) for t in toy.solve(new, H_NAMES)]
     features = jax.vmap(with_theta.features.physical)(jnp.asarray(new))
     np.testing.assert_allclose(features[:, 2], theta, rtol=1e-3)
@@ -122,7 +123,7 @@ def test_h_enters_through_the_angular_scale():
     theories, noises = toy.solve(x, H_NAMES), [toy.likelihood().noise()]
     bare = tuple("w0" if name == "h" else name for name in H_NAMES)
     without, _ = build_emulator(bare, {}, x, theories, noises, kind="polynomial")
-    assert without.features.angular_scale is None
+    assert without.features.physical.angular_scale is None
     errors = {}
     for label, emulator in (("with", with_theta), ("without", without)):
         predict = eqx.filter_jit(emulator)
@@ -267,3 +268,17 @@ def test_noise_combines_data_and_floor():
     part = own["lensed_tt"][toy.FIRST :]
     assert np.all(noise["lensed_tt"][toy.FIRST :] <= part / np.sqrt(2.0)), "twice the information"
     assert np.all(np.isfinite(noise["lensed_tt"])) and np.all(noise["sigma8"] > 0)
+
+
+def test_neutrino_masses_enter_by_their_energy():
+    """An even function of the mass below MASS_SCALE is a smooth one of the feature."""
+    masses = Physical(None, (1,))
+    x = jnp.array([0.3, 0.0])
+    assert masses(x)[1] == MASS_SCALE
+    np.testing.assert_allclose(masses(jnp.array([0.3, 1.0])), [0.3, 1.0], rtol=2e-4)
+    np.testing.assert_allclose(jax.jacobian(masses)(x), [[1.0, 0.0], [0.0, 0.0]], atol=1e-15)
+    points = design(N, 0)
+    points[:, 5] = np.abs(points[:, 5] - toy.TRUTH[5])  # reaches zero
+    names = (*toy.NAMES[:5], "m_nu")
+    emulator, _ = build_emulator(names, {}, points, toy.solve(points), [toy.likelihood().noise()])
+    assert emulator.features.physical.masses == (5,)

@@ -143,7 +143,7 @@ def test_hubble_enters_as_it_is():
     emulator, _ = build_emulator(
         ("H0", "n_s"), {}, x, theories, [], kind="network", network=settings
     )
-    assert emulator.features.angular_scale is None
+    assert emulator.features.physical.angular_scale is None
 
 
 def test_stored_and_read_again(made, tmp_path: Path):

@@ -19,7 +19,14 @@ from volvelle.emulator.block import Block, Output, output_of, scalings, stack
 from volvelle.emulator.domain import domain_of
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
-from volvelle.emulator.features import AngularScale, Features, hubble_index, whiten
+from volvelle.emulator.features import (
+    MASSES,
+    AngularScale,
+    Features,
+    Physical,
+    hubble_index,
+    whiten,
+)
 from volvelle.emulator.network_block import network_block, ordered
 from volvelle.emulator.noise import combined_noise
 from volvelle.emulator.splined import splined
@@ -63,17 +70,28 @@ def _features(
     kind: str,
     definitions: Definitions,
 ) -> Features:
+    if kind == NETWORK:
+        return Features(Physical(None, ()), whiten(x, weights))
     hubble = hubble_index(parameters, definitions)
-    if hubble is None or kind == NETWORK:
-        return Features(None, whiten(x, weights))
+    angular = None if hubble is None else _angular_scale(hubble, x, theories, weights, kind)
+    masses = tuple(i for i, name in enumerate(parameters) if name in MASSES)
+    physical = Physical(angular, masses)
+    return Features(physical, whiten(physical.batch(x), weights))
+
+
+def _angular_scale(
+    hubble: int,
+    x: np.ndarray,
+    theories: Sequence[Mapping[str, np.ndarray]],
+    weights: np.ndarray,
+    kind: str,
+) -> AngularScale:
     theta = np.array([float(t["theta_star_100"]) for t in theories])
     offset, scale = float(np.mean(theta)), float(np.std(theta)) or 1.0
     inputs = whiten(x, weights)
     z = np.asarray(jax.vmap(inputs)(jnp.asarray(x)))
     fit = select(z, ((theta - offset) / scale)[:, None], weights, kind)
-    angular = AngularScale(inputs, fit.regressor, jnp.asarray(offset), jnp.asarray(scale), hubble)
-    physical = np.asarray(jax.vmap(angular)(jnp.asarray(x)))
-    return Features(angular, whiten(physical, weights))
+    return AngularScale(inputs, fit.regressor, jnp.asarray(offset), jnp.asarray(scale), hubble)
 
 
 def _scalings(amplitude: Amplitude, x: np.ndarray) -> list[tuple[float, float]]:
@@ -195,8 +213,7 @@ def build_emulator(
         elif in_data:
             for prediction, own in zip(left_out, predictions, strict=True):
                 prediction.update(own)
-    physical = np.asarray(jax.vmap(features.physical)(jnp.asarray(x)))
-    domain = domain_of(physical, features.whitening)
+    domain = domain_of(features.physical.batch(x), features.whitening)
     emulator = Emulator(
         features, amplitude, tuple(blocks), domain, tuple(parameters), tuple(sorted(fixed.items()))
     )

@@ -2,6 +2,9 @@
 
 The angular scale theta_* moves the acoustic peaks; H0 moves them only through it. Where the user
 samples H0 or h, the feature is therefore theta_*, itself a smooth function of the parameters.
+
+A neutrino's mass m acts through its energy sqrt(p^2 + m^2): as m^2 where it is below the momenta,
+as m above. The feature is sqrt(m^2 + m_0^2), in which the spectra are smooth through m = 0.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
 HUBBLE = ("h", "H0")
+MASSES = ("m_nu", "m_ncdm")  # Volvelle's sum and CLASS's mass of a state [eV]
+MASS_SCALE = 0.015  # m_0 [eV]
 
 
 def hubble_index(parameters: Sequence[str], definitions: Definitions = ()) -> int | None:
@@ -81,15 +86,30 @@ class AngularScale(eqx.Module):
 
 
 @storable
-class Features(eqx.Module):
-    """Parameters to features: an optional change of one variable, then a whitening."""
+class Physical(eqx.Module):
+    """Changes of single variables; ``masses``: indices of the neutrino masses [eV]."""
 
     angular_scale: AngularScale | None
-    whitening: Whitening
+    masses: tuple[int, ...] = eqx.field(static=True)
 
-    def physical(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
-        """The parameters after the change of variable, before whitening."""
-        return x if self.angular_scale is None else self.angular_scale(x)
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The parameters after the changes of variables, before whitening."""
+        found = x if self.angular_scale is None else self.angular_scale(x)
+        for i in self.masses:
+            found = found.at[i].set(jnp.hypot(x[i], MASS_SCALE))
+        return found
+
+    def batch(self, x: np.ndarray) -> np.ndarray:
+        """The same of each row of ``x`` [n, d]."""
+        return np.asarray(jax.vmap(self)(jnp.asarray(x)))
+
+
+@storable
+class Features(eqx.Module):
+    """Parameters to features: changes of single variables, then a whitening."""
+
+    physical: Physical
+    whitening: Whitening
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         return self.whitening(self.physical(x))

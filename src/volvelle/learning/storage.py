@@ -81,14 +81,19 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], functions: Functions) -> 
         cls = _STORABLE.get(node["class"])
         if cls is None:
             raise StorageError(
-                f"the stored model uses {node['class']!r}, which this version does not know; "
-                f"it knows {', '.join(sorted(_STORABLE))}"
+                f"the stored model uses {node['class']!r}, which this version does not know; it "
+                f"knows {', '.join(sorted(_STORABLE))}; read the model with the version that "
+                "wrote it, or train again"
             )
         values = {k: _decode(v, tensors, functions) for k, v in node["fields"].items()}
         model = object.__new__(cls)  # fields exactly as stored, without a constructor's logic
         for f in fields(cls):
             if f.name not in values:
-                raise StorageError(f"the stored {node['class']} lacks its field {f.name!r}")
+                raise StorageError(
+                    f"the stored {node['class']} lacks its field {f.name!r}: another version of "
+                    "Volvelle wrote it; train again (a repeated run takes its exact solutions from "
+                    "the ledger)"
+                )
             object.__setattr__(model, f.name, values[f.name])
         return model
     if "tensor" in node:
