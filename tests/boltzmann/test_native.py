@@ -105,3 +105,11 @@ def test_decaying_dark_matter_at_a_given_angular_scale():
     assert a["H0"] > c["H0"] + 0.1
     nothing = base.replace(extra={"omega_ini_dcdm": 0.0, "Gamma_dcdm": 100.0})
     solver.check(nothing, Request())
+
+
+def test_non_linear_power_that_class_leaves_linear_is_refused():
+    request = Request.of(["cb_power_nonlinear"])
+    solver = get_solver("class", precision={"halofit_min_k_max": 1.0})
+    words = "no non-linear scale within its range of wavenumbers from z = 4"
+    with pytest.raises(SolverError, match=words):
+        solver.solve(planck18(), request)

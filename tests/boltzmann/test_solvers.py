@@ -124,7 +124,7 @@ def test_matter_power(name):
     assert linear.shape == nonlinear.shape == (len(POWER_Z), len(POWER_K))
     large, small = np.searchsorted(POWER_K, [1e-3, 1.0])
     np.testing.assert_allclose(nonlinear[:, large], linear[:, large], rtol=1e-2)
-    assert np.all(nonlinear[:20, small] > 1.5 * linear[:20, small])
+    assert np.all(nonlinear[:, small] > 1.5 * linear[:, small])
     assert np.all(np.diff(linear, axis=0) < 0.0)  # growth
 
 

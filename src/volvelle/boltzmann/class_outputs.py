@@ -15,6 +15,7 @@ from .request import Request
 from .solver import one_line
 
 _POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
+_NON_LINEAR_K_MAX = 30.0  # [1/Mpc] the non-linear scale at z = 4 lies below it
 _TRANSFERS = {"transfer_b": "d_b", "transfer_cdm": "d_cdm", "transfer_tot": "d_m"}
 _NON_LINEAR = {"cb_power": False, "cb_power_nonlinear": True}
 _HISTORY = {"ionisation_fraction": "x_e", "visibility": "g [Mpc^-1]"}
@@ -33,6 +34,8 @@ def output_words(request: Request, non_linear: str) -> dict[str, Any]:
         result["P_k_max_1/Mpc"] = float(POWER_K[-1]) * _POWER_K_MARGIN
     if request.wavenumbers or request.growth:
         result["z_max_pk"] = float(POWER_Z[-1])
+    if request.non_linear:
+        result[f"{non_linear}_min_k_max"] = _NON_LINEAR_K_MAX
     return result
 
 
@@ -74,7 +77,7 @@ def collect(cosmo: Any, cosmology: Cosmology, request: Request) -> dict[str, Any
     if "matter_power" in request.names():
         theory["matter_power"] = _power(cosmo.get_pk_array, False)
     if "matter_power_nonlinear" in request.names():
-        theory["matter_power_nonlinear"] = _power(cosmo.get_pk_array, True)
+        theory["matter_power_nonlinear"] = _non_linear_power(cosmo.get_pk_array)
     if request.spectra:
         theory |= _spectra(cosmo, float(cosmology.T_cmb), request)
     return theory | _functions(cosmo, h, request) | _scalars(cosmo, h, request)
@@ -97,7 +100,7 @@ def _functions(cosmo: Any, h: float, request: Request) -> dict[str, np.ndarray]:
     result: dict[str, np.ndarray] = {}
     for name in _NON_LINEAR.keys() & set(request.functions):
         read = cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
-        result[name] = _power(read, _NON_LINEAR[name])
+        result[name] = _non_linear_power(read) if _NON_LINEAR[name] else _power(read, False)
     if request.growth:
         sigma8 = np.asarray(cosmo.sigma(8.0 / h, POWER_Z))
         result |= {"sigma8_z": sigma8, "f_sigma8": growth_rate(sigma8)}
@@ -140,6 +143,20 @@ def _massive(cosmo: Any) -> bool:
 def _power(read: Any, nonlinear: bool) -> np.ndarray:
     flat = read(POWER_K.copy(), POWER_Z.copy(), len(POWER_K), len(POWER_Z), nonlinear)
     return np.reshape(flat, (len(POWER_Z), len(POWER_K)))
+
+
+def _non_linear_power(read: Any) -> np.ndarray:
+    """Non-linear P(k, z); CLASS gives the linear one, without a word, at redshifts where its range
+    of wavenumbers ends before the non-linear scale. That is refused."""
+    power = _power(read, True)
+    linear = np.all(power == _power(read, False), axis=1)
+    if np.any(linear):
+        raise SolverError(
+            "CLASS found no non-linear scale within its range of wavenumbers from "
+            f"z = {POWER_Z[np.argmax(linear)]:.2f} on; raise halofit_min_k_max or "
+            "hmcode_min_k_max in theory.class.precision"
+        )
+    return power
 
 
 def _transfer(columns: Any, name: str, h: float) -> np.ndarray:

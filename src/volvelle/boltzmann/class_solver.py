@@ -95,7 +95,7 @@ class ClassSolver:
         with _one_thread():
             cosmology = self._with_hubble(module, cosmology)
             cosmology = self._with_amplitude(module, cosmology, request)
-            settings = self._settings(cosmology) | output_words(request, self.non_linear)
+            settings = self._input(cosmology, request)
             if request.spectra and float(cosmology.Omega_k) == 0.0:
                 settings = _on_one_grid(module, settings, request.native)
             with _computed(module, settings) as cosmo:
@@ -113,13 +113,17 @@ class ClassSolver:
         """
         check_request(request, self.non_linear)
         module = load_classy(self.path)
-        settings = self._settings(with_any_hubble_and_amplitude(cosmology))
-        settings |= output_words(request, self.non_linear)
+        settings = self._input(with_any_hubble_and_amplitude(cosmology), request)
         level = "input" if cosmology.h is None else "background"
         if request.native:
             level = "thermodynamics"
         with _one_thread(), _computed(module, settings, level) as cosmo:
             scalars(cosmo, request.native)
+
+    def _input(self, cosmology: Cosmology, request: Request) -> dict[str, Any]:
+        """Input of CLASS; what the user says of precision is the last word."""
+        words = output_words(request, self.non_linear)
+        return self._settings(cosmology) | words | dict(self.precision)
 
     def _settings(self, cosmology: Cosmology) -> dict[str, Any]:
         """Input of CLASS without outputs; refuses keys that are set twice."""
@@ -159,7 +163,7 @@ class ClassSolver:
             return cosmology
         trial = cosmology.replace(A_s=_TRIAL_A_S, sigma8=None)
         matter = replace(request, spectra=(), scalars=())
-        settings = self._settings(trial) | output_words(matter, self.non_linear)
+        settings = self._input(trial, matter)
         with _computed(module, settings) as cosmo:
             sigma8 = float(cosmo.sigma8())
         return trial.replace(A_s=rescaled_amplitude(_TRIAL_A_S, sigma8, float(cosmology.sigma8)))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import RequestError
@@ -25,6 +25,11 @@ ON_REQUEST: tuple[str, ...] = ("sigma8_cb", "z_reio")
 
 SCALARS: tuple[str, ...] = tuple(n for n in names_of("scalar") if n not in ON_REQUEST)
 """Numbers that every solution holds; units in ``cosmology.PARAMETERS``."""
+
+NON_LINEAR_OUTPUTS = ("matter_power_nonlinear", "cb_power_nonlinear")
+REVISION = 2
+"""Of the non-linear outputs. CLASS's of revision 1 fell to the linear ones from z = 3.3 on, where
+its range of wavenumbers did not reach the non-linear scale."""
 
 MINIMAL_LMAX = 2
 
@@ -105,6 +110,11 @@ class Request:
         return any(OUTPUTS[name].grids[1:] for name in self.names() if name in OUTPUTS)
 
     @property
+    def non_linear(self) -> bool:
+        """Whether a non-linear power spectrum is asked for."""
+        return any(name in NON_LINEAR_OUTPUTS for name in self.names())
+
+    @property
     def growth(self) -> bool:
         """Whether sigma8 or its growth at several redshifts is asked for."""
         return any(OUTPUTS[name].group == "growth" for name in self.functions)
@@ -149,14 +159,22 @@ class Request:
         for name in ("functions", "scalars"):
             if getattr(self, name):
                 fields[name] = list(getattr(self, name))
+        if self.non_linear:
+            fields["revision"] = REVISION
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Request":
-        """Inverse of ``to_json``."""
+        """Inverse of ``to_json``; non-linear outputs of an older revision are left out."""
         fields = json.loads(text)
+        revision = fields.pop("revision", 1)
         names = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return cls(**{**fields, **names})
+        request = cls(**{**fields, **names})
+        if request.non_linear and revision < REVISION:
+            kept = tuple(n for n in request.functions if n not in NON_LINEAR_OUTPUTS)
+            linear = ("matter_power",) if request.power else ()
+            request = replace(request, power=False, functions=kept + linear)
+        return request
 
 
 def restrict(theory: Mapping[str, Any], request: Request) -> dict[str, Any]:
