@@ -151,6 +151,33 @@ def test_a_warm_start_hands_an_unset_input_over_as_the_model_without_it(
         warm_points([folder], problem)
 
 
+def test_a_warm_start_spreads_what_means_nothing_in_the_earlier_model(
+    write, tmp_path: Path
+) -> None:
+    points = [[0.020 + 0.001 * i] for i in range(8)]
+    folder = earlier(tmp_path / "a", ["omega_b"], points, {"omega_cdm": 0.12})
+    decaying = {**DECAY["params.omega_ini_dcdm"], "unset": 0.0}
+    rate = {**LOG, "unset_with": "omega_ini_dcdm"}
+    changes = {
+        "theory": {"class": {}},
+        "params.omega_ini_dcdm": decaying,
+        "params.Gamma_dcdm": rate,
+    }
+    problem = problem_of(Configuration.load(write(changes)))
+    x = warm_points([folder], problem)
+    assert x is not None and len(x) == len(points)
+    i, j = (problem.names.index(n) for n in ("omega_ini_dcdm", "log10_Gamma_dcdm"))
+    assert np.all(x[:, i] == 0.0)
+    low, high = problem.ref_loc[j] - problem.ref_scale[j], problem.ref_loc[j] + problem.ref_scale[j]
+    assert np.all(np.diff(np.sort(x[:, j])) > 0.9 * (high - low) / len(x))
+    before = problem_of(Configuration.load(write({"theory": {"class": {}}})))
+    for row in x:
+        assert problem.cosmology(row).canonical() == before.cosmology(row[:2]).canonical()
+    changes["params.omega_ini_dcdm"] = DECAY["params.omega_ini_dcdm"]
+    with pytest.raises(ConfigurationError, match=r"omega_ini_dcdm is no parameter with unset: VAL"):
+        Configuration.load(write(changes))
+
+
 def test_a_warm_start_knows_the_standard_values(write, tmp_path: Path) -> None:
     folder = earlier(tmp_path / "a", ["omega_b"], [[0.022]], {"omega_cdm": 0.12})
     w0 = {"prior": {"min": -2.0, "max": 0.0}, "ref": {"loc": -0.9, "scale": 0.1}}

@@ -34,6 +34,21 @@ def test_an_unset_input_is_the_model_without_it():
     assert found.cosmology({**given, "alpha_s": 0.01}).extra == {"alpha_s": 0.01}
 
 
+def test_an_idle_input_goes_with_the_one_that_it_belongs_to():
+    definitions = (("Gamma_dcdm", "10**log10_Gamma"),)
+    found = Parametrisation(
+        definitions,
+        ("log10_Gamma",),
+        unset=(("omega_ini_dcdm", 0.0),),
+        idle=(("Gamma_dcdm", "omega_ini_dcdm"),),
+    )
+    given = {**GIVEN, "omega_cdm": 0.12, "log10_Gamma": 2.0}
+    without = Parametrisation().cosmology({**GIVEN, "omega_cdm": 0.12})
+    assert found.cosmology({**given, "omega_ini_dcdm": 0.0}).canonical() == without.canonical()
+    decaying = found.cosmology({**given, "omega_ini_dcdm": 0.01})
+    assert decaying.extra == {"omega_ini_dcdm": 0.01, "Gamma_dcdm": 100.0}
+
+
 def test_what_leads_out_of_all_universes_is_an_error():
     found = Parametrisation((("omega_cdm", "omega_m - omega_b"),), ("omega_m",))
     with pytest.raises(ParameterError, match=r"omega_cdm is -0\.0"):

@@ -190,6 +190,8 @@ class Sampled(Block):
     drop: bool | None = None
     unset: float | None = None
     """Of a solver's input: where the model is the one without this input."""
+    unset_with: str | None = None
+    """Of a solver's input: another one; where that is unset, this one means nothing."""
 
     @model_validator(mode="after")
     def _logarithm_exists(self) -> Sampled:

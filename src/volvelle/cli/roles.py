@@ -78,6 +78,7 @@ def roles(document: Document, given: Mapping[str, Any], nuisance: Nuisance) -> R
             definitions,
             tuple(sorted({*dropped, *logarithms})),
             tuple((name, value) for name, value in unset.items() if value is not None),
+            _idle(document, given),
         ),
         natives,
         unclear,
@@ -132,11 +133,24 @@ def _check_name(document: Document, name: str, value: Any, nuisance: Nuisance) -
         )
     if name not in INPUT_PARAMETERS and name not in nuisance:
         return
-    for option in ("drop", "unset"):
+    for option in ("drop", "unset", "unset_with"):
         if getattr(value, option, None) is not None:
             raise document.error(
                 (*key, option), f"is for the solver's own inputs; {name} is none, remove it"
             )
+
+
+def _idle(document: Document, given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Inputs that mean nothing where another one is unset, with that other one."""
+    found = {n: v.unset_with for n, v in given.items() if isinstance(v, Sampled) and v.unset_with}
+    leaders = [n for n, v in given.items() if isinstance(v, Sampled) and v.unset is not None]
+    for name, leader in found.items():
+        if leader not in leaders:
+            raise document.error(
+                ("params", name, "unset_with"),
+                f"{leader} is no parameter with unset: VALUE; {offer(leader, leaders)}",
+            )
+    return tuple(found.items())
 
 
 def _check_expressions(

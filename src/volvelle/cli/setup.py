@@ -21,7 +21,7 @@ from ..boltzmann import (
     solve_many,
 )
 from ..compute import Executor, is_plugin
-from ..cosmology import Cosmology
+from ..cosmology import Cosmology, needs
 from ..inference import make_prior
 from ..learning import NetworkSettings, StorageError, user_activation
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
@@ -151,8 +151,9 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
 
     A parameter that an earlier run held fixed takes its value there; one that it did not have, the
     value at which its models are the same (``unset``, or the standard value of a cosmological
-    parameter), which may be an end of the prior; points outside a prior are left out. Whether the
-    ledger still has their solutions shows when they are asked for.
+    parameter), which may be an end of the prior; one that means nothing there (``unset_with``) is
+    spread over its reference range. Points outside a prior are left out. Whether the ledger still
+    has their solutions shows when they are asked for.
 
     Raises StorageError when a folder's emulator cannot be read, speaks of other parameters, or
     lacks one without such a value.
@@ -174,14 +175,17 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
                 f"{folder} sampled {', '.join(foreign)}, which this run does not; a warm start "
                 "needs the same parameters or fewer"
             )
-        without = [n for n in problem.theory_names if n not in {*standard, *fixed, *names}]
+        idle = _idle(problem, {*fixed, *names})
+        without = [n for n in problem.theory_names if n not in {*standard, *fixed, *names, *idle}]
         if without:
             raise StorageError(
                 f"{folder} had no {', '.join(without)}; give unset: VALUE in params, where a model "
                 "is the same as without it, or leave this warm start out"
             )
-        for point in points:
-            values = {**standard, **fixed, **dict(zip(names, point, strict=True))}
+        spread = {name: _spread(problem, name, len(points)) for name in idle}
+        for i, point in enumerate(points):
+            free = {name: values[i] for name, values in spread.items()}
+            values = {**standard, **free, **fixed, **dict(zip(names, point, strict=True))}
             nuisance = problem.ref_loc[problem.n_theory :]
             rows.append(np.array([*(values[name] for name in problem.theory_names), *nuisance]))
     if not rows:
@@ -189,3 +193,21 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
     x = np.unique(np.array(rows), axis=0)
     ends = np.array([prior.bounds for prior in problem.priors])
     return x[np.all((x >= ends[:, 0]) & (x <= ends[:, 1]), axis=1)]
+
+
+def _idle(problem: Problem, had: set[str]) -> tuple[str, ...]:
+    """Sampled parameters that an earlier run did not have and whose inputs mean nothing in it."""
+    found = problem.parametrisation
+    inputs = {name for name, leader in found.idle if not {name, leader} & had}
+    behind = {n for name in inputs for n in (name, *needs(found.definitions, name))}
+    return tuple(name for name in problem.theory_names if name in behind - had)
+
+
+def _spread(problem: Problem, name: str, n: int) -> np.ndarray:
+    """n values all over a parameter's reference range, in random order."""
+    i = problem.names.index(name)
+    lower, upper = problem.priors[i].bounds
+    lower = max(lower, problem.ref_loc[i] - problem.ref_scale[i])
+    upper = min(upper, problem.ref_loc[i] + problem.ref_scale[i])
+    middles = (np.arange(n) + 0.5) / n
+    return lower + (upper - lower) * np.random.default_rng(0).permutation(middles)

@@ -17,12 +17,14 @@ class Parametrisation:
     ``dropped``: names that stand in definitions only and are not handed on. All other names that
     are not Volvelle's own are inputs of the solver, in its own words (``Cosmology.extra``).
     ``unset``: the value of a solver's input at which the model is the one without it; there it is
-    left out, so that the ledger knows the two for the same.
+    left out, so that the ledger knows the two for the same. ``idle``: inputs that mean nothing
+    where another one, the second name, is unset (the rate of a decay, without what decays).
     """
 
     definitions: Definitions = ()
     dropped: tuple[str, ...] = ()
     unset: tuple[tuple[str, float], ...] = ()
+    idle: tuple[tuple[str, str], ...] = ()
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` and every defined parameter; raises ExpressionError without a finite value."""
@@ -35,11 +37,12 @@ class Parametrisation:
         """
         values = self.values(given)
         own = {name: value for name, value in values.items() if name in INPUT_PARAMETERS}
-        unset = dict(self.unset)
+        without = {name for name, value in self.unset if values.get(name) == value}
+        without |= {name for name, leader in self.idle if leader in without}
         extra = {
             name: value
             for name, value in values.items()
-            if name not in own and name not in self.dropped and value != unset.get(name)
+            if name not in own and name not in self.dropped and name not in without
         }
         return Cosmology.from_parameters(own, neutrino_hierarchy=neutrino_hierarchy, extra=extra)
 
