@@ -190,7 +190,9 @@ def draw_stages(
         for label, x, w in sets
     ]  # fmt: skip
     plotter = getdist_plots.get_subplot_plotter(width_inch=6.0)
-    plotter.triangle_plot(drawn, [*model.plane, "H0"], filled=[True] + [False] * len(shown))
+    plotter.settings.num_plot_contours = 2
+    filled: Any = [True] + [False] * len(shown)  # GetDist takes a list, its types do not say so
+    plotter.triangle_plot(drawn, [*model.plane, "H0"], filled=filled)
     plotter.export(str(path))
 
 
