@@ -54,7 +54,7 @@ COARSE: dict[str, dict[str, float | int]] = {
     },
 }
 ACCURATE = (8, 16, 32)  # accurate solutions that correct the coarse ones
-ALONE = (40, 48, 56)  # accurate solutions without coarse ones; and all of them
+ALONE = (24, 32, 40, 48, 56)  # accurate solutions without coarse ones; and all of them
 SPECTRA = ("lensed_tt", "lensed_te", "lensed_ee")
 
 Theory = dict[str, Any]
