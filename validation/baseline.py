@@ -38,7 +38,7 @@ from volvelle.compute import ProcessExecutor, available_cores
 from volvelle.emulator import Emulator, load_emulator
 from volvelle.inference import explore
 from volvelle.learning import NetworkSettings, write_atomically
-from volvelle.training import Connect, ConnectSettings, Exact, Problem, fit_emulator
+from volvelle.training import Exact, Iterative, IterativeSettings, Problem, fit_emulator
 from volvelle.training.history import load_iterations
 from volvelle.training.problem import posterior_batch
 from volvelle.training.weights import effective_number, weights_at
@@ -153,14 +153,14 @@ def ours(exact: Exact, reference: Reference, run_folder: Path, work: Path) -> li
     return results
 
 
-def settings_for(budget: float, seconds_per_call: float, epochs: int | None) -> ConnectSettings:
+def settings_for(budget: float, seconds_per_call: float, epochs: int | None) -> IterativeSettings:
     """The recipe's numbers in the paper's proportions, for a budget [s]."""
     calls = max(60, int(budget / seconds_per_call))
     initial, first, points = (max(20, int(share * calls)) for share in SHARES)
     batch = NetworkSettings().batch
     enough = int(np.ceil(PAPER_STEPS * batch / points))
     network = NetworkSettings(epochs=epochs or max(PAPER_EPOCHS, enough), folds=0)
-    return ConnectSettings(initial=initial, first=first, points=points, network=network)
+    return IterativeSettings(initial=initial, first=first, points=points, network=network)
 
 
 def recipe(
@@ -190,9 +190,9 @@ def recipe(
         )
     settings = settings_for(budget, stored["rate"], epochs)
     print(f"the recipe with {settings}", flush=True)
-    connect = Connect(exact, settings, work / "iterations", say, epochs_said(), afford)
+    iterative = Iterative(exact, settings, work / "iterations", say, epochs_said(), afford=afford)
     before = 0
-    for stage in connect.stages():
+    for stage in iterative.stages():
         path = work / f"recipe_{stage.number:03d}.json"
         result = remembered(path)
         if result is None:
@@ -204,8 +204,8 @@ def recipe(
         else:
             clock["spent"] += result["seconds"]
         clock["training"] = result["seconds_training"]
-        # as measured: the machine may have other work
-        clock["rate"] = (result["seconds"] - clock["training"]) / (stage.calls - before)
+        if stage.calls > before:  # as measured: the machine may have other work
+            clock["rate"] = (result["seconds"] - clock["training"]) / (stage.calls - before)
         before = stage.calls
         print(f"recipe, iteration {stage.number}: {result}", flush=True)
         results.append(result)

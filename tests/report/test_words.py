@@ -55,6 +55,13 @@ def test_largest_shift_and_largest_bound_may_be_of_different_parameters(
     assert "0.030 sigma (omega_b), within" in text
 
 
+def test_a_training_that_ended_early_in_words(good_summary: dict[str, Any]) -> None:
+    words = "The training ended before its own target was met: most_iterations (3) were done."
+    assert words not in certificate_sentences(good_summary)
+    good_summary["diagnostics"]["training_ended"] = "most_iterations (3) were done"
+    assert words in certificate_sentences(good_summary)
+
+
 def test_bad_certificate_in_words(good_summary: dict[str, Any]) -> None:
     good_summary["certificate"].update(passed=False, pareto_k=0.9)
     good_summary["certificate"]["parameters"]["n_s"]["mean_shift_sigma"] = -0.9

@@ -1,11 +1,17 @@
 """Where points are placed, and weights of those that are there."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 import toy
 from volvelle.training import (
+    Filter,
     TrainingError,
+    check_size,
+    hypersphere,
     initial_design,
     latin_hypercube,
     nearest_neighbour_filter,
@@ -94,7 +100,94 @@ def test_latin_hypercube_has_one_point_per_row():
         assert sorted(np.floor(25 * column).astype(int)) == list(range(25))
 
 
-@pytest.mark.parametrize("design", [initial_design, latin_hypercube])
+def to_ball(problem, x: np.ndarray, width: float) -> np.ndarray:
+    """Coordinates in which the ellipsoid inside the reference box is the unit ball."""
+    ends = np.array([prior.bounds for prior in problem.priors])
+    lower = np.maximum(problem.ref_loc - width * problem.ref_scale, ends[:, 0])
+    upper = np.minimum(problem.ref_loc + width * problem.ref_scale, ends[:, 1])
+    return (x - 0.5 * (lower + upper)) / (0.5 * (upper - lower))
+
+
+@pytest.mark.parametrize("box", [5.0, 200.0], ids=["in the prior", "cut by the prior"])
+def test_hypersphere_is_uniform_inside_the_ellipsoid(box):
+    problem, width = toy.problem(width=box), 1.5
+    x = hypersphere(problem, 4000, width, 2)
+    assert x.shape == (4000, 6) and np.all(problem.in_prior(x))
+    u = to_ball(problem, x, width)
+    radius = np.linalg.norm(u, axis=1)
+    assert np.all(radius <= 1.0)
+    # the volume inside a radius grows as radius^6; a Latin hypercube fails the same test
+    assert kstest(radius**6, "uniform").pvalue > 0.01
+    assert kstest(np.minimum(np.linalg.norm(2.0 * np.random.default_rng(0).random((4000, 6)) - 1.0,
+                  axis=1), 1.0) ** 6, "uniform").pvalue < 1e-6  # fmt: skip
+    direction = u / radius[:, None]
+    np.testing.assert_allclose(direction.mean(axis=0), 0.0, atol=0.03)
+    np.testing.assert_allclose(direction.T @ direction / 4000, np.eye(6) / 6.0, atol=0.02)
+    np.testing.assert_array_equal(x, hypersphere(problem, 4000, width, 2))
+    assert not np.array_equal(x, hypersphere(problem, 4000, width, 3))
+
+
+def test_nuisance_parameters_stay_where_they_are():
+    problem = dataclasses.replace(toy.problem(), n_theory=4)
+    for design in (initial_design, latin_hypercube, hypersphere):
+        x = design(problem, 16, 1.0, 0)
+        np.testing.assert_array_equal(x[:, 4:], np.tile(problem.ref_loc[4:], (16, 1)))
+        assert np.all(np.ptp(x[:, :4], axis=0) > 0)
+
+
+def test_too_few_points_are_refused():
+    check_size(7, 6, "initial")
+    words = "initial is 6 points for 6 sampled parameters of the theory; give more points than"
+    with pytest.raises(TrainingError, match=rf"{words} parameters \(32 are enough"):
+        check_size(6, 6, "initial")
+
+
+def ridge(n: int, seed: int) -> np.ndarray:
+    """Two parameters that the data tie together to a hundredth of their widths."""
+    rng = np.random.default_rng(seed)
+    along = rng.normal(size=n)
+    return np.stack([along, along + 0.01 * rng.normal(size=n)], axis=1)
+
+
+def test_metrics_of_the_filter():
+    known, points = ridge(400, 0), ridge(60, 1)
+    units, mixed = np.diag([1e-3, 70.0]), np.array([[1.0, 0.4], [-0.9, 2.0]])
+    for metric, maps in (("scaled", (units,)), ("whitened", (units, mixed))):
+        measure = Filter(tolerance=0.5, metric=metric)
+        found = measure.new(points, known)
+        assert np.any(found) and not np.all(found)
+        for change in maps:
+            np.testing.assert_array_equal(measure.new(points @ change, known @ change), found)
+    # twenty widths of the ridge to its side: new to the whitened filter alone
+    beside = known[:50] + np.array([0.0, 0.2])
+    assert np.all(Filter(metric="whitened").new(beside, known))
+    assert not np.all(Filter(metric="scaled").new(beside, known))
+
+
+def test_numbers_of_the_filter_are_used():
+    rng = np.random.default_rng(4)
+    known, points = rng.normal(size=(200, 3)), rng.normal(size=(100, 3))
+    scaled = (points - known.mean(axis=0)) / known.std(axis=0)
+    old = (known - known.mean(axis=0)) / known.std(axis=0)
+    for n, tolerance in ((2, 2.0), (9, 0.5)):
+        expected = nearest_neighbour_filter(scaled, old, n, tolerance)
+        np.testing.assert_array_equal(Filter(n, tolerance).new(points, known), expected)
+    assert np.sum(Filter(tolerance=0.0).new(points, known)) > np.sum(Filter().new(points, known))
+
+
+@pytest.mark.parametrize("metric", ["scaled", "whitened"])
+def test_a_direction_without_spread_is_no_division_by_zero(metric):
+    known = np.random.default_rng(0).normal(size=(50, 3)) * [1.0, 1.0, 0.0]
+    measure = Filter(metric=metric)
+    assert not np.any(measure.new(known[::5] + 1e-9 * np.array([1.0, 1.0, 0.0]), known))
+    assert np.all(measure.new(known[:5] + np.array([0.0, 0.0, 100.0]), known))
+
+
+def test_filter_of_nothing():
+    assert len(Filter().new(np.empty((0, 2)), ridge(20, 0))) == 0
+
+
+@pytest.mark.parametrize("design", [initial_design, latin_hypercube, hypersphere])
 def test_box_outside_the_prior(design):
     with pytest.raises(TrainingError, match="lies outside the prior"):
         design(toy.problem(width=5.0, offset=-200.0), 10, 1.0, 0)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.cosmology import ExpressionError, Parametrisation
+from volvelle.likelihood import TheoryError
 from volvelle.training import Exact, Problem
 
 TEXTS = (("omega_cdm", "omega_m - omega_b"),)
@@ -49,3 +51,27 @@ def test_a_point_without_a_universe_is_a_failure_among_others(tmp_path):
     assert "omega_cdm is -0.0124" in (entries[1].failure or "")
     assert not entries[1].stored
     assert exact.theory(entries[2])["Omega_m"] < exact.theory(entries[0])["Omega_m"]
+
+
+def test_a_learned_likelihood_stands_for_the_real_one(tmp_path):
+    """Its emulator takes every parameter and gives ln L; exact values stay those of the theory."""
+    exact = Exact(toy.problem(), Ledger(tmp_path / "ledger.sqlite"), SerialExecutor(), "run")
+    posed = replace(exact.problem, learns_likelihood=True)
+    assert posed.emulated_names == posed.names
+    x = posed.ref_loc
+    (entry,) = exact.solve(x[None])
+    theory = exact.theory(entry)
+    value = exact.problem.log_likelihood(x, theory)
+    assert posed.log_likelihood(x, theory) == value
+    learned = posed.learned(x, theory)
+    (name,) = (key for key in learned if key.startswith("log_likelihood_"))
+    assert set(learned) - {name} == {key for key, number in theory.items() if np.ndim(number) == 0}
+    assert posed.log_likelihood_of(x, learned) == pytest.approx(value, rel=1e-15)
+    assert posed.noises() == [{name: np.array([1.0])}]
+    posterior = posed.posterior(lambda x: {name: jnp.sum(x)})
+    assert float(posterior.log_likelihood(jnp.asarray(x))) == pytest.approx(np.sum(x))
+    plain = exact.problem
+    assert plain.learned(x, theory).keys() == theory.keys()
+    assert plain.log_likelihood_of(x, plain.learned(x, theory)) == value
+    with pytest.raises(TheoryError, match=f"needs the theory output '{name}'"):
+        posed.posterior(lambda x: {"sigma8": x[0]}).log_likelihood(jnp.asarray(x))

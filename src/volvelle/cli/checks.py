@@ -16,6 +16,7 @@ from .roles import Roles
 
 if TYPE_CHECKING:
     from ..boltzmann import Request, Solver
+    from .emulator_block import EmulatorBlock
 
 INSIDE = 1e-6
 """How far inside a prior its ends are tried [fraction of its width]; at an end itself, such as
@@ -202,6 +203,22 @@ def outputs(
                 solver.check(universe, request)
         except VolvelleError as error:
             raise document.error(("emulator", "outputs", position), str(error)) from error
+
+
+def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None:
+    """A design has more points than the theory has sampled parameters."""
+    from ..training import TrainingError, check_size
+
+    block = ("emulator", "design", emulator.design.name)
+    own = emulator.design.sizes()
+    sizes: list[tuple[Any, ...]] = [(*block, name, points) for name, points in own.items()]
+    if emulator.initial is not None:
+        sizes.append(("emulator", "initial", emulator.initial))
+    for *key, points in sizes:
+        try:
+            check_size(points, parameters, key[-1])
+        except TrainingError as error:
+            raise document.error(tuple(key), str(error).removeprefix(f"{key[-1]} is ")) from error
 
 
 def warm_starts(document: Document, folders: Sequence[Path]) -> None:

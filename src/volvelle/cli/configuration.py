@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
+import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -19,7 +20,6 @@ from .blocks import (
     Block,
     CertificateBlock,
     Count,
-    EmulatorBlock,
     FilePath,
     MetropolisSampler,
     NutsSampler,
@@ -27,7 +27,9 @@ from .blocks import (
     TheoryBlock,
     empty,
 )
+from .designs import ADAPTIVE
 from .document import Document
+from .emulator_block import EmulatorBlock
 from .messages import first_error
 from .parameters import Parameter, SampledParameter
 from .roles import roles
@@ -136,6 +138,8 @@ class Configuration:
         assert theory is not None, "the theory block holds exactly one solver"
         hierarchy = theory.neutrino_hierarchy
         checks.cosmology(document, parts, hierarchy)
+        sampled = sum(p.kind == "cosmology" for p in parts.sampled)
+        checks.design(document, file.emulator, sampled)
         settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
@@ -172,6 +176,17 @@ class Configuration:
         )
 
     @property
+    def expanded_text(self) -> str:
+        """The file as given; a preset's keys are added as comments, merged with the file's own."""
+        if self.emulator.preset is None:
+            return self.text
+        merged = self.emulator.model_dump(mode="json", exclude={"preset", "design"})
+        merged["design"] = _design(self.emulator)
+        written = yaml.safe_dump({"emulator": merged}, sort_keys=False)
+        comments = "".join(f"# {line}\n" for line in written.splitlines())
+        return f"{self.text.rstrip()}\n\n# with preset {self.emulator.preset}:\n{comments}"
+
+    @property
     def sampler_name(self) -> Literal["nuts", "metropolis"]:
         """The name of the sampler's block."""
         return "nuts" if isinstance(self.sampler, NutsSampler) else "metropolis"
@@ -184,6 +199,15 @@ def _solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def _design(emulator: EmulatorBlock) -> dict[str, Any]:
+    design = emulator.design
+    return {design.name: design.chosen.model_dump(mode="json")}
+
+
 def _hash(file: File) -> str:
     content = file.model_dump(mode="json", by_alias=True, exclude=NO_RESULT)
+    emulator = content["emulator"]
+    del emulator["preset"], emulator["design"]  # a preset's keys are in the others
+    if file.emulator.design.name != ADAPTIVE:  # which has all its keys in the block itself
+        emulator["design"] = _design(file.emulator)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -68,7 +68,7 @@ def write_result(result: Result) -> dict[str, Any]:
     chains = result.chains
     defined = result.problem.defined(chains.flat)
     outputs = tuple(name for name in names if name not in defined)
-    scalars = result.emulator.batch(chains.flat[:, : result.problem.n_theory], outputs) | defined
+    scalars = result.emulator.batch(chains.flat[:, : result.problem.n_emulated], outputs) | defined
     shape = chains.samples.shape[:2]
     derived = np.stack([scalars[name].reshape(shape) for name in names], axis=-1)
     samples = np.concatenate([chains.samples, derived], axis=-1)
@@ -132,7 +132,7 @@ def _write_best_fit(result: Result, theory: dict[str, Any]) -> None:
     arrays = {name: np.array(value, dtype=float) for name, value in theory.items()}
     write_atomically(folder / "best_fit.safetensors", save(arrays))
     likelihoods = result.problem.likelihoods
-    nuisance = result.posterior.nuisance(jnp.asarray(result.best_x))
+    nuisance = result.problem.exact_posterior.nuisance(jnp.asarray(result.best_x))
     powers = bandpowers(likelihoods, theory, nuisance)
     write_atomically(folder / "bandpowers.json", json.dumps(powers).encode())
     ratios = distances(likelihoods, theory)
@@ -208,6 +208,11 @@ def _summary(
             for i, name in enumerate(names)
         },
         "exact_calls": _calls(result),
+        "design": {
+            "name": result.record["design"],
+            "preset": configuration.emulator.preset,
+            "settings": result.record["settings"],
+        },
         "certificate": certificate.summary(),
         "best_fit": _best_fit(result),
         "diagnostics": {
@@ -218,6 +223,7 @@ def _summary(
             "acceptance": result.chains.acceptance,
             "outside_domain_fraction": _outside(result),
             "training_met_its_target": result.trained,
+            "training_ended": result.history[-1].get("ending"),
             "parameters": {
                 name: {"r_hat": float(r), "ess": float(e)}
                 for name, r, e in zip(
@@ -237,7 +243,7 @@ def _summary(
 
 def _outside(result: Result) -> float:
     """Fraction of the samples at which the emulator extrapolates."""
-    x = result.chains.flat[:, : result.problem.n_theory]
+    x = result.chains.flat[:, : result.problem.n_emulated]
     return float(np.mean(result.emulator.distances(x) > 1.0))
 
 
@@ -245,7 +251,8 @@ def _best_fit(result: Result) -> dict[str, Any]:
     values = dict(zip(result.problem.names, map(float, result.best_x), strict=True))
     if result.best_theory is None:
         return {"parameters": values, "chi2": {}, "failed": "the exact solution failed here"}
-    chi2 = result.posterior.chi2(jnp.asarray(result.best_x), result.best_theory)
+    posterior = result.problem.exact_posterior
+    chi2 = posterior.chi2(jnp.asarray(result.best_x), result.best_theory)
     return {
         "parameters": values,
         "chi2": {name: float(value) for name, value in chi2.items()},

@@ -30,17 +30,18 @@ from ..inference import (
 )
 from ..learning import write_atomically
 from ..report import render_summary, write_report
-from ..training import Certificate, Exact, Trainer, TrainingSettings, certify
+from ..training import Certificate, Exact, Training, certify
 from .account import Account
 from .blocks import NutsSampler
 from .configuration import Configuration
+from .designs import IterativeDesign, SpaceFillingDesign
 from .output import Result, derived_names, write_result
 from .progress import Reporter
 from .setup import (
     make_likelihoods,
     make_problem,
     make_solver,
-    network_settings,
+    make_training,
     warm_points,
 )
 
@@ -49,6 +50,7 @@ BEST_STARTS = 3
 ROUNDS = 8  # of training and certificate; each failed certificate adds its points
 TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution and core, until the ledger knows
 TYPICAL_ITERATIONS = 3
+TYPICAL_LATER = 2.0  # of the iterative design's points, all later iterations together; paper: < 1.8
 WORKER_MEMORY = 0.35  # [GiB]
 MAIN_MEMORY = 1.5  # [GiB]
 
@@ -87,11 +89,7 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
     """Expected exact calls, time [s] and memory of a run, from its dimension and the ledger."""
     solver = make_solver(configuration)
     n = sum(p.kind == "cosmology" for p in configuration.sampled)
-    initial = configuration.emulator.initial or (n + 1) * (n + 2) // 2 + 4
-    batch = configuration.emulator.batch or 2 * n + 4
-    warm = bool(configuration.emulator.warm_start)
-    training = 0 if warm else initial + TYPICAL_ITERATIONS * batch
-    training = min(training, configuration.emulator.max_training)
+    training = min(_typical_training(configuration, n), configuration.emulator.max_training)
     certificate = configuration.certificate.points + 1
     seconds = TYPICAL_SECONDS[configuration.solver_name]
     if configuration.ledger.exists():
@@ -110,6 +108,20 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
     }
 
 
+def _typical_training(configuration: Configuration, n: int) -> int:
+    """Exact solutions that the design usually asks for, in ``n`` parameters."""
+    emulator = configuration.emulator
+    design = emulator.design.chosen
+    if isinstance(design, SpaceFillingDesign):
+        return design.points
+    if isinstance(design, IterativeDesign):
+        return design.initial + design.first + round(TYPICAL_LATER * design.points)
+    if emulator.warm_start:
+        return 0
+    initial = emulator.initial or (n + 1) * (n + 2) // 2 + 4
+    return initial + TYPICAL_ITERATIONS * (emulator.batch or 2 * n + 4)
+
+
 @dataclass
 class _Run:
     """One run: the shared objects and its stages in order."""
@@ -118,7 +130,7 @@ class _Run:
     account: Account
     reporter: Reporter
     exact: Exact
-    trainer: Trainer
+    trainer: Training[Any]
     simulation: list[LedgerEntry]
     lost: list[LedgerEntry] = field(default_factory=list)  # failures of failed certificates
 
@@ -129,7 +141,7 @@ class _Run:
     ) -> Iterator[_Run]:
         """Set everything up; workers live until the block ends."""
         folder = configuration.output
-        write_atomically(folder / "config.yaml", configuration.text.encode())
+        write_atomically(folder / "config.yaml", configuration.expanded_text.encode())
         ledger = Ledger(configuration.ledger)
         solver = make_solver(configuration)
         with ProcessExecutor(configuration.workers) as executor:
@@ -139,19 +151,9 @@ class _Run:
                 )
             problem = make_problem(configuration, solver, likelihoods)
             exact = Exact(problem, ledger, executor, account.run, reporter.solving)
-            trainer = Trainer(
+            trainer = make_training(
+                configuration,
                 _timed(exact, account, reporter),
-                TrainingSettings(
-                    kind=configuration.emulator.kind,
-                    accuracy=configuration.emulator.accuracy,
-                    max_training=configuration.emulator.max_training,
-                    initial=configuration.emulator.initial,
-                    batch=configuration.emulator.batch,
-                    width=configuration.emulator.width,
-                    seed=configuration.seed,
-                    certificate_points=configuration.certificate.points,
-                    network=network_settings(configuration),
-                ),
                 folder / "training",
                 reporter.say,
                 reporter.epochs,
@@ -178,9 +180,8 @@ class _Run:
             with self.account.stage("certificate"):
                 certificate = self._certify(posterior, chains, number)
             number += 1
-            spent = len(self.trainer.asked) + certificate.n
-            room = spent + self.trainer.batch <= self.configuration.emulator.max_training
-            if certificate.passed or number >= ROUNDS or not room:
+            goes_on = number < ROUNDS and self.trainer.takes(certificate.n)
+            if certificate.passed or not goes_on:
                 break
             self.reporter.say("not certified yet: its solutions join the training set")
             self.lost += [entry for entry in certificate.entries if entry.failed]

@@ -80,6 +80,11 @@ def _compute(
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
     configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    if configuration.emulator.target != "theory":
+        raise ProfileError(
+            f"the emulator of {request.folder} gives the likelihood itself, and a profile needs "
+            "the theory; run with target: theory first"
+        )
     axes = tuple(_axis(request, i, chain, configuration) for i in range(len(request.names)))
     emulator, record = load_emulator(request.folder / "emulator", user_activations(configuration))
     training = _training_points(request)

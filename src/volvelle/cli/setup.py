@@ -23,11 +23,25 @@ from ..boltzmann import (
 from ..compute import Executor, is_plugin
 from ..cosmology import Cosmology, needs
 from ..inference import make_prior
-from ..learning import NetworkSettings, StorageError, user_activation
+from ..learning import Epochs, NetworkSettings, StorageError, user_activation
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
-from ..training import Problem, request_of
+from ..training import (
+    Exact,
+    Filter,
+    Halt,
+    Iterative,
+    IterativeSettings,
+    Problem,
+    SpaceFilling,
+    SpaceFillingSettings,
+    Trainer,
+    Training,
+    TrainingSettings,
+    request_of,
+)
 from .configuration import Configuration
+from .designs import IterativeDesign, SpaceFillingDesign
 
 FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensing
     "omega_b": 0.02237,
@@ -122,6 +136,41 @@ def user_activations(configuration: Configuration) -> dict[str, Callable[..., An
     return {settings.activation: user_activation(settings.activation)}
 
 
+def make_training(
+    configuration: Configuration,
+    exact: Exact,
+    folder: Path,
+    say: Callable[[str], None],
+    epochs: Epochs,
+) -> Training[Any]:
+    """The design that the configuration chooses; its state is kept in ``folder``."""
+    block, design = configuration.emulator, configuration.emulator.design.chosen
+    common: dict[str, Any] = {
+        "kind": block.kind,
+        "max_training": block.max_training,
+        "seed": configuration.seed,
+        "network": network_settings(configuration),
+    }
+    if isinstance(design, SpaceFillingDesign):
+        sampling = configuration.emulator.design.name
+        filling = SpaceFillingSettings(**common, **design.model_dump(), sampling=sampling)
+        return SpaceFilling(exact, filling, folder, say, epochs)
+    if isinstance(design, IterativeDesign):
+        own = design.model_dump(exclude={"filter", "halt"})
+        own["filter"] = None if design.filter is None else Filter(**design.filter.model_dump())
+        own["halt"] = Halt(**design.halt.model_dump())
+        return Iterative(exact, IterativeSettings(**common, **own), folder, say, epochs)
+    adaptive = TrainingSettings(
+        **common,
+        accuracy=block.accuracy,
+        initial=block.initial,
+        batch=block.batch,
+        width=block.width,
+        certificate_points=configuration.certificate.points,
+    )
+    return Trainer(exact, adaptive, folder, say, epochs)
+
+
 def make_problem(
     configuration: Configuration, solver: Solver, likelihoods: tuple[Likelihood, ...]
 ) -> Problem:
@@ -143,6 +192,7 @@ def make_problem(
         ),
         fixed_nuisance=dict(configuration.fixed_nuisance),
         parametrisation=configuration.parametrisation,
+        learns_likelihood=configuration.emulator.target == "likelihood",
     )
 
 

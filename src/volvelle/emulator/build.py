@@ -53,11 +53,15 @@ class BuildReport:
     interpolation: dict[str, float]
 
 
-def group_outputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Outputs that share a basis, by the registry; what it does not have is a scalar."""
+def group_outputs(
+    names: Sequence[str], seen: frozenset[str] = frozenset()
+) -> dict[str, tuple[str, ...]]:
+    """Outputs that share a basis, by the registry; what it does not have is a scalar, apart from
+    the others if some data constrain it (are among ``seen``)."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        key = OUTPUTS[name].group if name in OUTPUTS else "scalars"
+        key = "constrained scalars" if name in seen else "scalars"
+        key = OUTPUTS[name].group if name in OUTPUTS else key
         groups.setdefault(key, []).append(name)
     return {key: tuple(members) for key, members in groups.items()}
 
@@ -186,7 +190,7 @@ def build_emulator(
     scores: dict[str, dict[str, float]] = {}
     interpolation: dict[str, float] = {}
     left_out: list[dict[str, np.ndarray]] = [{} for _ in theories]
-    groups = {"all": names} if kind == NETWORK else group_outputs(names)
+    groups = {"all": names} if kind == NETWORK else group_outputs(names, seen)
     for key, members in groups.items():
         in_data = bool(seen.intersection(members))
         if kind == NETWORK:

@@ -15,6 +15,7 @@ from .errors import (
 )
 from .external import load_external
 from .gaussian import Gaussian
+from .learned import LearnedLikelihood, learned_output
 from .low_l import LowL
 from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
@@ -28,6 +29,7 @@ __all__ = [
     "Binning",
     "DataFormatError",
     "Gaussian",
+    "LearnedLikelihood",
     "Likelihood",
     "LikelihoodError",
     "LikelihoodOptionError",
@@ -41,6 +43,7 @@ __all__ = [
     "TheoryError",
     "UnknownLikelihoodError",
     "get_likelihood",
+    "learned_output",
     "load_external",
     "options_of",
 ]

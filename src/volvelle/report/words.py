@@ -122,6 +122,7 @@ def certificate_sentences(summary: dict[str, Any]) -> list[str]:
         )
     sentences += _weight_sentences(certificate)
     sentences += _domain_sentence(summary.get("diagnostics") or {})
+    sentences += _training_sentence(summary.get("diagnostics") or {})
     sentences.append(
         "The certificate passed." if certificate.get("passed") is True
         else "THE CERTIFICATE FAILED: the numbers below are re-weighted by the exact solutions, "
@@ -140,6 +141,11 @@ def _limit_sentence(certificate: dict[str, Any]) -> list[str]:
         f"With two errors added the largest is {bound:.3f} sigma ({name}), {relation} the limit "
         f"of {significant(limit)} sigma that was asked for."
     ]
+
+
+def _training_sentence(diagnostics: dict[str, Any]) -> list[str]:
+    ending = diagnostics.get("training_ended")
+    return [f"The training ended before its own target was met: {ending}."] if ending else []
 
 
 def _domain_sentence(diagnostics: dict[str, Any]) -> list[str]:

@@ -1,9 +1,12 @@
 """Adaptive training of emulators, and their certification by exact solutions."""
 
 from volvelle.training.adaptive import Trainer, TrainingSettings
+from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
-from volvelle.training.connect import Connect, ConnectSettings, ConnectStage
 from volvelle.training.design import (
+    Filter,
+    check_size,
+    hypersphere,
     initial_design,
     latin_hypercube,
     nearest_neighbour_filter,
@@ -12,25 +15,36 @@ from volvelle.training.design import (
 from volvelle.training.errors import TrainingError
 from volvelle.training.exact_profile import ExactProfile, Profiler, ProfileSettings
 from volvelle.training.fit import fit_emulator
+from volvelle.training.halting import Halt
+from volvelle.training.iterative import Iterative, IterativeSettings, IterativeStage
 from volvelle.training.problem import Exact, Problem, request_of
 from volvelle.training.reweighting import ParameterShift
+from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
     "Certificate",
-    "Connect",
-    "ConnectSettings",
-    "ConnectStage",
     "Exact",
     "ExactProfile",
+    "Filter",
+    "Halt",
+    "Iterative",
+    "IterativeSettings",
+    "IterativeStage",
     "ParameterShift",
     "Problem",
     "ProfileSettings",
     "Profiler",
+    "SpaceFilling",
+    "SpaceFillingSettings",
+    "SurrogateSettings",
     "Trainer",
+    "Training",
     "TrainingError",
     "TrainingSettings",
     "certify",
+    "check_size",
     "fit_emulator",
+    "hypersphere",
     "initial_design",
     "latin_hypercube",
     "nearest_neighbour_filter",

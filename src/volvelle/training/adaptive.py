@@ -9,26 +9,23 @@ solutions, a temperature that follows the measured error, and a stopping rule in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from volvelle.boltzmann import LedgerEntry
-from volvelle.emulator import BuildReport, Emulator
+from volvelle.emulator import Emulator
 from volvelle.inference import explore
-from volvelle.learning import Epochs, NetworkSettings
+from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
+    check_size,
     gaussian_start,
     initial_design,
     nearest_neighbour_filter,
     spread_out,
 )
-from volvelle.training.fit import fit_emulator
+from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
-from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
+from volvelle.training.problem import posterior_batch
 from volvelle.training.weights import (
     effective_number,
     robust_scatter,
@@ -50,25 +47,18 @@ FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthe
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """How the emulator is built and how good it has to be.
+class TrainingSettings(SurrogateSettings):
+    """How the emulator is built and how good it has to be; see also ``SurrogateSettings``.
 
     ``accuracy``: largest shift of any mean, two errors included [sigma]; ``certificate_points``:
     exact solutions that will certify it, which sets the scatter of ln L that can be afforded;
-    ``initial`` and ``batch``: solutions at the start and per iteration (None: from the dimension);
-    ``width``: half width of the reference box in ref.scale; ``kind``: of surrogate; ``network``:
-    how one of kind 'network' is made.
+    ``initial`` and ``batch``: solutions at the start and per iteration (None: from the dimension).
     """
 
-    kind: str = "auto"
     accuracy: float = 0.05
-    max_training: int = 500
     initial: int | None = None
     batch: int | None = None
-    width: float = 1.0
-    seed: int = 1
     certificate_points: int = 100
-    network: NetworkSettings | None = None
 
     @property
     def scatter_target(self) -> float:
@@ -77,42 +67,39 @@ class TrainingSettings:
 
 
 @dataclass
-class Trainer:
-    """The training set, its emulator, and what is known of the error.
+class Trainer(Training[TrainingSettings]):
+    """The adaptive design; ``moved``: the last iteration's largest shift of a mean [sigma].
 
-    Every solution is in the ledger, and every choice of points in ``folder``, before the next
-    step: a repeated call goes on from there and ends in the same emulator.
+    Raises:
+        TrainingError: a network without cross-validation, whose error nothing would measure.
     """
 
-    exact: Exact
-    settings: TrainingSettings
-    folder: Path
-    say: Callable[[str], None] = lambda text: None
-    epochs: Epochs | None = None
-    iterations: list[Iteration] = field(default_factory=list)
-    x: np.ndarray = field(init=False)
-    theories: list[dict[str, Any]] = field(default_factory=list)
-    log_like: np.ndarray = field(init=False)
-    asked: list[LedgerEntry] = field(default_factory=list)
-    emulator: Emulator | None = None
-    report: BuildReport | None = None
-    scatter: float = float("inf")
     moved: float = float("inf")
 
     def __post_init__(self) -> None:
-        self.x = np.empty((0, len(self.exact.problem.names)))
-        self.log_like = np.empty(0)
+        super().__post_init__()
+        network = self.settings.network
+        if self.settings.kind == "network" and network is not None and network.folds == 0:
+            raise TrainingError(
+                "the adaptive design is steered by left-out errors and the network has folds: 0; "
+                "give it 2 or more, or choose another design"
+            )
+
+    @property
+    def design(self) -> str:
+        """See ``Training``."""
+        return "adaptive"
 
     @property
     def initial(self) -> int:
         """Solutions of the space-filling start."""
-        k = self.exact.problem.n_theory
+        k = self.exact.problem.n_emulated
         return self.settings.initial or (k + 1) * (k + 2) // 2 + 4
 
     @property
     def batch(self) -> int:
         """Solutions per iteration."""
-        return self.settings.batch or 2 * self.exact.problem.n_theory + 4
+        return self.settings.batch or 2 * self.exact.problem.n_emulated + 4
 
     def run(self, warm: np.ndarray | None = None) -> bool:
         """Train until the accuracy is met or the budget spent; whether it was met.
@@ -130,12 +117,18 @@ class Trainer:
             known = number < len(stored) and stored[number].reason != FAILED
             iteration = stored[number] if known else self._propose(number, warm)
             if iteration is None:
+                most = self.settings.max_training
+                self.ending = f"max_training ({most}) was reached before the accuracy was"
                 return False
             if not known:
                 save_iteration(self.folder, iteration)
             self._advance(iteration)
             if self._satisfied():
                 return True
+
+    def takes(self, certified: int) -> bool:
+        """They do while ``max_training`` leaves room for them and another batch."""
+        return len(self.asked) + certified + self.batch <= self.settings.max_training
 
     def add(self, x: np.ndarray) -> None:
         """Take the points of a failed certificate in and refit."""
@@ -152,9 +145,10 @@ class Trainer:
         problem, settings = self.exact.problem, self.settings
         seed = settings.seed + 7919 * number
         if number == 0:
-            k = problem.n_theory
+            k = problem.n_emulated
             if warm is not None and np.all(np.ptp(warm[:, :k], axis=0) > 0):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
+            check_size(self.initial, problem.n_emulated, "initial")
             x = initial_design(problem, self.initial, settings.width, seed)
             if warm is not None:
                 x = np.concatenate([warm, x])
@@ -178,71 +172,11 @@ class Trainer:
         self.say(f"fitting the emulator to {len(self.x)} solutions")
         self._fit()
         self.moved = self._movement(old, iteration)
-        iteration.record = {
-            "iteration": iteration.number,
-            "reason": iteration.reason,
-            "temperature": iteration.temperature if np.isfinite(iteration.temperature) else None,
-            "exact_calls_total": len(self.asked),
-            "failed": sum(entry.failed for entry in self.asked),
+        iteration.record = self._entry(iteration, started) | {
             "held_out_log_likelihood_scatter": held_out,
-            "left_out_log_likelihood_scatter": self.scatter,
             "posterior_shift_sigma": self.moved if np.isfinite(self.moved) else None,
-            "surrogates": self.report.surrogates if self.report else {},
-            "seconds": time.monotonic() - started,
         }
         self.iterations.append(iteration)
-
-    def _solve(self, points: np.ndarray) -> None:
-        entries = self.exact.solve(points)
-        self.asked.extend(entries)
-        refuse_many_failures(self.asked)
-        good = [i for i, entry in enumerate(entries) if not entry.failed]
-        theories = [self.exact.theory(entries[i]) for i in good]
-        values = [
-            self.exact.problem.log_likelihood(points[i], t)
-            for i, t in zip(good, theories, strict=True)
-        ]
-        self.x = np.concatenate([self.x, points[good]])
-        self.theories.extend(theories)
-        self.log_like = np.concatenate([self.log_like, values])
-
-    def _fit(self) -> None:
-        problem = self.exact.problem
-        self.emulator, self.report = fit_emulator(
-            problem,
-            self.x,
-            self.theories,
-            self.log_like,
-            self.settings.kind,
-            self.settings.network,
-            self.folder / "network",
-            self.epochs,
-        )
-        predicted = np.array(
-            [
-                problem.log_likelihood(x, {**exact, **left_out})
-                for x, exact, left_out in zip(
-                    self.x, self.theories, self.report.left_out, strict=True
-                )
-            ]
-        )
-        self._residual = np.where(np.isfinite(predicted), predicted - self.log_like, -np.inf)
-        self.scatter = self._scatter_at(1.0)
-
-    def _scatter_at(self, temperature: float) -> float:
-        """Scatter of the left-out error of ln L over the posterior at a temperature."""
-        weights = self._weights(temperature)
-        if np.any(~np.isfinite(self._residual[weights > 1e-6 * weights.max()])):
-            return float("inf")
-        return weighted_std(np.where(np.isfinite(self._residual), self._residual, 0.0), weights)
-
-    def _weights(self, temperature: float) -> np.ndarray:
-        """Weights of the solutions at a temperature, or a higher one if too few count there."""
-        d = len(self.exact.problem.names)
-        weights = weights_at(self.log_like, temperature)
-        if effective_number(weights) < d:
-            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
-        return weights
 
     def temperature(self) -> float:
         """The lowest temperature at which the emulator's error is small against ln L's range."""
@@ -262,7 +196,7 @@ class Trainer:
         weights = tempered_weights(self.log_like, minimum=2.0 * len(problem.names))
         centre = np.average(self.x, axis=0, weights=weights)
         scatter = np.cov(self.x, rowvar=False, aweights=weights)
-        k = problem.n_theory
+        k = problem.n_emulated
         for i in range(k, len(problem.names)):  # nuisance parameters stay put in the design
             scatter[i, i] = max(scatter[i, i], problem.ref_scale[i] ** 2)
         start = gaussian_start(centre, scatter, problem, WALKERS, seed)
@@ -278,7 +212,7 @@ class Trainer:
 
     def _choose(self, walkers: np.ndarray, n: int) -> list[int]:
         assert self.emulator is not None, "choosing comes after a fit"
-        k = self.exact.problem.n_theory
+        k = self.exact.problem.n_emulated
         old = self.emulator.features.batch(self.x[:, :k])
         new = self.emulator.features.batch(walkers[:, :k])
         kept = np.where(nearest_neighbour_filter(new, old))[0]
@@ -323,28 +257,3 @@ class Trainer:
         d = len(self.exact.problem.names)
         enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
         return enough and self.moved <= 0.5 * self.settings.accuracy
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """What every iteration cost and brought."""
-        return [iteration.record for iteration in self.iterations]
-
-    def record(self) -> dict[str, Any]:
-        """Provenance of the emulator, for its file."""
-        assert self.report is not None, "the record comes after a fit"
-        problem = self.exact.problem
-        return {
-            "solver": problem.solver.identity(),
-            "request": problem.request.to_json(),
-            "neutrino_hierarchy": problem.neutrino_hierarchy,
-            "parameters": list(problem.theory_names),
-            "fixed": dict(problem.fixed),
-            "definitions": dict(problem.parametrisation.definitions),
-            "points": self.x[:, : problem.n_theory].tolist(),
-            "surrogates": self.report.surrogates,
-            "interpolation": self.report.interpolation,
-            "scores": self.report.scores,
-            "left_out_log_likelihood_scatter": self.scatter,
-            "settings": asdict(self.settings),
-            "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
-        }

@@ -150,7 +150,7 @@ def certify(
         return np.column_stack([x, *(known[name] for name in derived)])
 
     def emulated(x: np.ndarray) -> np.ndarray:
-        return quantities(x, emulator.batch(x[:, : problem.n_theory], outputs))
+        return quantities(x, emulator.batch(x[:, : problem.n_emulated], outputs))
 
     sample = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
     sampled = whitening(sample), emulated(sample)

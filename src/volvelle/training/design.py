@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.stats import qmc
 
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
 ATTEMPTS = 64
+FLAT = 1e-12  # of the largest variance: a direction below it has no spread
 
 
 def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
     """Points [n, d]: a scrambled Sobol sequence in the reference box, inside the priors.
 
-    The box is ref.loc +- width ref.scale in every theory parameter; nuisance parameters stay at
-    their reference. Where the box leaves the prior, its part inside is filled.
+    The box is ref.loc +- width ref.scale in every input of the emulator; nuisance parameters that
+    are none stay at their reference. Where the box leaves the prior, its part inside is filled.
 
     Raises:
         TrainingError: box and prior do not overlap.
     """
-    k = problem.n_theory
+    k = problem.n_emulated
     lower, upper = _box(problem, width)
     sequence = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed))
     unit = sequence.random(2 ** int(np.ceil(np.log2(n))))[:n]
@@ -33,7 +38,7 @@ def initial_design(problem: Problem, n: int, width: float, seed: int) -> np.ndar
 
 def latin_hypercube(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
     """Points [n, d] of a Latin hypercube in the reference box (Nygaard et al. 2022, section 3)."""
-    k = problem.n_theory
+    k = problem.n_emulated
     lower, upper = _box(problem, width)
     unit = qmc.LatinHypercube(k, rng=np.random.default_rng(seed)).random(n)
     x = np.tile(problem.ref_loc, (n, 1))
@@ -41,9 +46,60 @@ def latin_hypercube(problem: Problem, n: int, width: float, seed: int) -> np.nda
     return x
 
 
+def hypersphere(problem: Problem, n: int, width: float, seed: int) -> np.ndarray:
+    """Points [n, d], uniform inside the ellipsoid inscribed in the reference box.
+
+    The box's corners, most of its volume in many dimensions (Nygaard et al. 2022, equation 3.1),
+    stay empty. Where the box leaves the prior, the ellipsoid is that of its part inside.
+    """
+    k = problem.n_emulated
+    lower, upper = _box(problem, width)
+    rng = np.random.default_rng(seed)
+    direction = rng.normal(size=(n, k))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    radius = rng.uniform(size=(n, 1)) ** (1.0 / k)  # the volume inside grows as radius^k
+    x = np.tile(problem.ref_loc, (n, 1))
+    x[:, :k] = 0.5 * (lower + upper) + 0.5 * (upper - lower) * radius * direction
+    return x
+
+
+SPACE_FILLING: dict[str, Callable[[Problem, int, float, int], np.ndarray]] = {
+    "latin_hypercube": latin_hypercube,
+    "hypersphere": hypersphere,
+}
+"""Designs without any solution to go by, as ``f(problem, n, width, seed)``."""
+
+
+def check_size(points: int, parameters: int, what: str) -> None:
+    """Refuse a design that leaves any surrogate undetermined.
+
+    Raises:
+        TrainingError: not more points than parameters; ``what`` names their number.
+    """
+    if points <= parameters:
+        quadratic = (parameters + 1) * (parameters + 2) // 2
+        raise TrainingError(
+            f"{what} is {points} points for {parameters} sampled parameters of the theory; give "
+            f"more points than parameters ({quadratic + 4} are enough for a quadratic)"
+        )
+
+
+def check_budget(points: int, max_training: int, what: str) -> None:
+    """Refuse a start that may not be solved as a whole.
+
+    Raises:
+        TrainingError: more points than ``max_training``; ``what`` names their number.
+    """
+    if points > max_training:
+        raise TrainingError(
+            f"{what} is {points}, more than max_training, which is {max_training}; lower the one "
+            "or raise the other"
+        )
+
+
 def _box(problem: Problem, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the part of the reference box that lies inside the priors, of theory parameters."""
-    k = problem.n_theory
+    """Ends of the part of the reference box that lies inside the priors, of emulated parameters."""
+    k = problem.n_emulated
     bounds = np.array([prior.bounds for prior in problem.priors])[:k]
     lower = np.maximum(problem.ref_loc[:k] - width * problem.ref_scale[:k], bounds[:, 0])
     upper = np.minimum(problem.ref_loc[:k] + width * problem.ref_scale[:k], bounds[:, 1])
@@ -67,9 +123,9 @@ def nearest_neighbour_filter(
     Args:
         new: whitened points [n, d]; old: whitened points [m, d]; neighbours: n of the paper.
     """
-    between = np.linalg.norm(new[:, None] - old[None], axis=-1)
-    nearest = np.argmin(between, axis=1)
-    closest = between[np.arange(len(new)), nearest]
+    if len(new) == 0:
+        return np.zeros(0, dtype=bool)
+    closest, nearest = KDTree(old).query(new)
     mean_old, spread_old = _neighbour_distances(old, neighbours)
     mean_new, _ = _neighbour_distances(new, neighbours)
     sparse = closest > mean_old[nearest] + tolerance * spread_old[nearest]
@@ -78,13 +134,38 @@ def nearest_neighbour_filter(
 
 
 def _neighbour_distances(points: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
-    distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    np.fill_diagonal(distance, np.inf)
     k = min(neighbours, len(points) - 1)
     if k < 1:
         return np.zeros(len(points)), np.zeros(len(points))
-    near = np.sort(distance, axis=1)[:, :k]
+    # the nearest of all is the point itself, or one that coincides with it
+    near = np.asarray(KDTree(points).query(points, k + 1)[0])[:, 1:]
     return near.mean(axis=1), near.std(axis=1)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The nearest-neighbour filter with its numbers; the paper does not give its n.
+
+    ``metric`` in which distances are taken: 'scaled' by the known points' standard deviations, or
+    'whitened' by their covariance, in which a narrow ridge has no narrow side.
+    """
+
+    neighbours: int = 5
+    tolerance: float = 2.0
+    metric: Literal["scaled", "whitened"] = "scaled"
+
+    def new(self, points: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Which of the points [n, d] are new to the known ones [m, d]."""
+        centre, spread = known.mean(axis=0), known.std(axis=0)
+        factor = np.diag(1.0 / np.where(spread > 0, spread, 1.0))
+        if self.metric == "whitened":
+            scaled = (known - centre) @ factor
+            values, vectors = np.linalg.eigh(scaled.T @ scaled / len(known))
+            flat = values <= FLAT * values.max()
+            factor = factor @ (vectors / np.sqrt(np.where(flat, 1.0, values)))
+        return nearest_neighbour_filter(
+            (points - centre) @ factor, (known - centre) @ factor, self.neighbours, self.tolerance
+        )
 
 
 def spread_out(candidates: np.ndarray, old: np.ndarray, n: int) -> list[int]:

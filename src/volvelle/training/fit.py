@@ -29,15 +29,16 @@ def fit_emulator(
     """See ``emulator.build_emulator``; the metric is the noise of the problem's likelihoods.
 
     Args:
-        x: solved points, nuisance parameters included [n, d]; theories: their outputs;
+        x: solved points, nuisance parameters included [n, d]; theories: their outputs, as
+        ``Problem.learned`` has them;
         log_like: their exact ln L [n].
     """
     return build_emulator(
-        problem.theory_names,
+        problem.emulated_names,
         problem.fixed,
-        x[:, : problem.n_theory],
+        x[:, : problem.n_emulated],
         theories,
-        [likelihood.noise() for likelihood in problem.likelihoods],
+        problem.noises(),
         tempered_weights(log_like, minimum=EFFECTIVE * len(x)),
         kind,
         network,

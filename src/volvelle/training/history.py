@@ -15,7 +15,10 @@ from volvelle.training.errors import TrainingError
 
 @dataclass
 class Iteration:
-    """Points of one iteration [n, d], the walkers they came from, and why."""
+    """Points of one iteration [n, d], the walkers they came from, and why.
+
+    Either may be empty: a start comes from no walkers, and of walkers none may be new.
+    """
 
     number: int
     temperature: float
@@ -51,8 +54,9 @@ def load_iterations(folder: Path) -> list[Iteration]:
     while (path := _path(folder, len(found))).exists():
         try:
             content = json.loads(path.read_text())
-            points = np.array(content["points"], dtype=float)
-            walkers = np.array(content["walkers"], dtype=float).reshape(-1, points.shape[1])
+            d = len((content["points"] or content["walkers"])[0])
+            points = np.array(content["points"], dtype=float).reshape(-1, d)
+            walkers = np.array(content["walkers"], dtype=float).reshape(-1, d)
             found.append(
                 Iteration(
                     int(content["number"]),
@@ -62,7 +66,7 @@ def load_iterations(folder: Path) -> list[Iteration]:
                     str(content["reason"]),
                 )
             )
-        except (ValueError, KeyError, IndexError) as error:
+        except (ValueError, KeyError, IndexError, TypeError) as error:
             raise TrainingError(
                 f"{path} is damaged ({error}); delete it and the later ones to choose them again"
             ) from error

@@ -25,7 +25,7 @@ from volvelle.boltzmann import (
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation
 from volvelle.inference import Posterior, Prior
-from volvelle.likelihood import Likelihood
+from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
 from volvelle.training.errors import TrainingError
 
 FAILURE_LIMIT = 0.2  # of all solutions asked for
@@ -38,7 +38,8 @@ class Problem:
     ``names`` holds the theory's sampled parameters first (``n_theory`` of them), then the nuisance
     parameters. ``ref_loc`` and ``ref_scale`` say where the first solutions are placed; they are
     apart from the priors. ``parametrisation`` says what follows from the sampled and the fixed
-    parameters, and which of them only the solver knows.
+    parameters, and which of them only the solver knows. ``learns_likelihood``: the emulator gives
+    ln L, as a function of all sampled parameters, in place of what the likelihoods read.
     """
 
     names: tuple[str, ...]
@@ -53,11 +54,22 @@ class Problem:
     request: Request
     fixed_nuisance: Mapping[str, float] = field(default_factory=dict)
     parametrisation: Parametrisation = field(default_factory=Parametrisation)
+    learns_likelihood: bool = False
 
     @property
     def theory_names(self) -> tuple[str, ...]:
         """Names of the parameters that the solver needs."""
         return self.names[: self.n_theory]
+
+    @property
+    def emulated_names(self) -> tuple[str, ...]:
+        """Names of the emulator's inputs, the first of ``names``."""
+        return self.names[: self.n_emulated]
+
+    @property
+    def n_emulated(self) -> int:
+        """Number of the emulator's inputs."""
+        return len(self.names) if self.learns_likelihood else self.n_theory
 
     def cosmology(self, x: np.ndarray) -> Cosmology:
         """The universe at a point (its nuisance parameters are ignored)."""
@@ -83,7 +95,18 @@ class Problem:
         return {**self.fixed, **sampled}
 
     def posterior(self, theory: Callable[..., Mapping[str, Any]]) -> Posterior:
-        """The posterior with a theory (an emulator) in the solver's place."""
+        """The posterior with an emulator in the solver's place, or in the likelihoods' as well."""
+        if not self.learns_likelihood:
+            return self._posterior(theory)
+        learned = tuple(LearnedLikelihood.of(likelihood) for likelihood in self.likelihoods)
+        return Posterior(self.names, self.priors, learned, theory, self.n_emulated)
+
+    @cached_property
+    def exact_posterior(self) -> Posterior:
+        """The posterior without a theory of its own; its methods are given exact ones."""
+        return self._posterior(_no_theory)
+
+    def _posterior(self, theory: Callable[..., Mapping[str, Any]]) -> Posterior:
         return Posterior(
             self.names,
             self.priors,
@@ -95,13 +118,34 @@ class Problem:
 
     @cached_property
     def _exact(self) -> Callable[..., Any]:
-        posterior = self.posterior(_no_theory)
+        posterior = self.exact_posterior
         return eqx.filter_jit(lambda x, theory: posterior.log_likelihoods(x, theory))
 
     def log_likelihoods(self, x: np.ndarray, theory: Mapping[str, Any]) -> np.ndarray:
         """ln L of every likelihood at a point with its exact theory."""
         arrays = {name: jnp.asarray(value) for name, value in theory.items()}
         return np.asarray(self._exact(jnp.asarray(x), arrays))
+
+    def noises(self) -> list[dict[str, np.ndarray]]:
+        """Of each likelihood: the metric in which its surrogates are built."""
+        if self.learns_likelihood:
+            return [LearnedLikelihood.of(likelihood).noise() for likelihood in self.likelihoods]
+        return [likelihood.noise() for likelihood in self.likelihoods]
+
+    def learned(self, x: np.ndarray, theory: Mapping[str, Any]) -> dict[str, Any]:
+        """What the emulator learns of a solution: all of it, or its scalars and every ln L."""
+        if not self.learns_likelihood:
+            return dict(theory)
+        values = self.log_likelihoods(x, theory)
+        scalars = {name: value for name, value in theory.items() if np.ndim(value) == 0}
+        names = (learned_output(likelihood) for likelihood in self.likelihoods)
+        return scalars | dict(zip(names, values, strict=True))
+
+    def log_likelihood_of(self, x: np.ndarray, learned: Mapping[str, Any]) -> float:
+        """Sum of all ln L at a point, from all that an emulator learns of it."""
+        if not self.learns_likelihood:
+            return self.log_likelihood(x, learned)
+        return float(sum(learned[learned_output(each)] for each in self.likelihoods))
 
     def log_likelihood(self, x: np.ndarray, theory: Mapping[str, Any]) -> float:
         """Sum of all ln L at a point with its exact theory."""

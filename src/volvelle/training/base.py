@@ -1,0 +1,228 @@
+"""What every design has: a training set of exact solutions, its emulator, and its account."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from volvelle.boltzmann import LedgerEntry
+from volvelle.emulator import BuildReport, Emulator
+from volvelle.learning import Epochs, NetworkSettings
+from volvelle.training.errors import TrainingError
+from volvelle.training.fit import fit_emulator
+from volvelle.training.history import Iteration
+from volvelle.training.problem import Exact, refuse_many_failures
+from volvelle.training.weights import (
+    effective_number,
+    tempered_weights,
+    weighted_std,
+    weights_at,
+)
+
+Solved = tuple[np.ndarray, list[dict[str, Any]], np.ndarray]
+"""Points whose solution succeeded [n, d], what is learned of them, their ln L [n]."""
+
+
+@dataclass(frozen=True)
+class SurrogateSettings:
+    """What every design is told.
+
+    ``kind``: of surrogate; ``max_training``: most exact solutions that may be asked for, failed
+    ones included; ``width``: half width of the reference box in ref.scale; ``network``: how one of
+    kind 'network' is made.
+    """
+
+    kind: str = "auto"
+    max_training: int = 500
+    width: float = 1.0
+    seed: int = 1
+    network: NetworkSettings | None = None
+
+
+Settings = TypeVar("Settings", bound=SurrogateSettings)
+
+
+@dataclass
+class Training(ABC, Generic[Settings]):
+    """A design at work: it places points, has them solved, and fits an emulator.
+
+    Every solution is in the ledger, and every choice of points in ``folder``, before the next
+    step: a repeated call goes on from there and ends in the same emulator. ``ending`` is one
+    sentence on why the training ended before its own rule was met, empty where it was met.
+    """
+
+    exact: Exact
+    settings: Settings
+    folder: Path
+    say: Callable[[str], None] = lambda text: None
+    epochs: Epochs | None = None
+    iterations: list[Iteration] = field(default_factory=list)
+    x: np.ndarray = field(init=False)
+    theories: list[dict[str, Any]] = field(default_factory=list)
+    log_like: np.ndarray = field(init=False)
+    asked: list[LedgerEntry] = field(default_factory=list)
+    emulator: Emulator | None = None
+    report: BuildReport | None = None
+    scatter: float = float("inf")
+    ending: str = ""
+
+    def __post_init__(self) -> None:
+        self.x = np.empty((0, len(self.exact.problem.names)))
+        self.log_like = np.empty(0)
+
+    @property
+    @abstractmethod
+    def design(self) -> str:
+        """The design's name in a configuration file."""
+
+    @abstractmethod
+    def run(self, warm: np.ndarray | None = None) -> bool:
+        """Train until the design's own rule is met or the budget spent; whether it was met.
+
+        Args:
+            warm: points that are solved already (another run's) [n, d], for a design that can
+                start from them.
+
+        Raises:
+            TrainingError: more than a fifth of the solutions fail, too few points for the
+                parameters, or ``warm`` with a design that does not start from points.
+        """
+
+    def takes(self, certified: int) -> bool:
+        """Whether the points of a failed certificate, ``certified`` of them, join the training.
+
+        Only the adaptive design does that: the others are what the user asked for.
+        """
+        return False
+
+    def add(self, x: np.ndarray) -> None:
+        """Take the points of a failed certificate in [n, d] and refit.
+
+        Raises:
+            TrainingError: the design does not do that (see ``takes``).
+        """
+        raise TrainingError(
+            f"the {self.design} design got {len(x)} points to add; only the adaptive design takes "
+            "points in, choose it or train another design with more points"
+        )
+
+    def _refuse_warm(self, warm: np.ndarray | None) -> None:
+        if warm is not None:
+            raise TrainingError(
+                f"the {self.design} design got {len(warm)} points of a warm start; only the "
+                "adaptive design starts from points, choose it or leave the warm start out"
+            )
+
+    def _solutions(self, points: np.ndarray) -> Solved:
+        """Solve exactly; every entry is counted, failures are left out of what comes back."""
+        entries = self.exact.solve(points) if len(points) else []
+        self.asked.extend(entries)
+        refuse_many_failures(self.asked)
+        good = [i for i, entry in enumerate(entries) if not entry.failed]
+        problem = self.exact.problem
+        theories = [problem.learned(points[i], self.exact.theory(entries[i])) for i in good]
+        value = problem.log_likelihood_of
+        values = [value(points[i], t) for i, t in zip(good, theories, strict=True)]
+        return points[good], theories, np.array(values)
+
+    def _solve(self, points: np.ndarray) -> None:
+        """Solve exactly and join the training set."""
+        x, theories, values = self._solutions(points)
+        self.x = np.concatenate([self.x, x])
+        self.theories.extend(theories)
+        self.log_like = np.concatenate([self.log_like, values])
+
+    def _fit(self) -> None:
+        """Fit the training set; the left-out error of ln L where the surrogate gives one."""
+        problem = self.exact.problem
+        self.emulator, self.report = fit_emulator(
+            problem,
+            self.x,
+            self.theories,
+            self.log_like,
+            self.settings.kind,
+            self.settings.network,
+            self.folder / "network",
+            self.epochs,
+        )
+        if not self.report.left_out:  # a network without cross-validation
+            self._residual = np.full(len(self.x), -np.inf)
+            self.scatter = float("inf")
+            return
+        predicted = np.array(
+            [
+                problem.log_likelihood_of(x, {**exact, **left_out})
+                for x, exact, left_out in zip(
+                    self.x, self.theories, self.report.left_out, strict=True
+                )
+            ]
+        )
+        self._residual = np.where(np.isfinite(predicted), predicted - self.log_like, -np.inf)
+        self.scatter = self._scatter_at(1.0)
+
+    def _scatter_at(self, temperature: float) -> float:
+        """Scatter of the left-out error of ln L over the posterior at a temperature."""
+        weights = self._weights(temperature)
+        if np.any(~np.isfinite(self._residual[weights > 1e-6 * weights.max()])):
+            return float("inf")
+        return weighted_std(np.where(np.isfinite(self._residual), self._residual, 0.0), weights)
+
+    def _weights(self, temperature: float) -> np.ndarray:
+        """Weights of the solutions at a temperature, or a higher one if too few count there."""
+        d = len(self.exact.problem.names)
+        weights = weights_at(self.log_like, temperature)
+        if effective_number(weights) < d:
+            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
+        return weights
+
+    def _entry(self, iteration: Iteration, started: float) -> dict[str, Any]:
+        """What an iteration that began at ``started`` [s, monotonic] cost and brought."""
+        return {
+            "iteration": iteration.number,
+            "reason": iteration.reason,
+            "temperature": iteration.temperature if np.isfinite(iteration.temperature) else None,
+            "exact_calls_total": len(self.asked),
+            "training_set": len(self.x),
+            "failed": sum(entry.failed for entry in self.asked),
+            "left_out_log_likelihood_scatter": self._known_scatter(),
+            "surrogates": self.report.surrogates if self.report else {},
+            "seconds": time.monotonic() - started,
+        }
+
+    def _known_scatter(self) -> float | None:
+        return self.scatter if np.isfinite(self.scatter) else None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What every iteration cost and brought; the last says why the training ended early."""
+        found = [iteration.record for iteration in self.iterations]
+        if found and self.ending:
+            found[-1] = {**found[-1], "ending": self.ending}
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Provenance of the emulator, for its file."""
+        assert self.report is not None, "the record comes after a fit"
+        problem = self.exact.problem
+        return {
+            "solver": problem.solver.identity(),
+            "request": problem.request.to_json(),
+            "neutrino_hierarchy": problem.neutrino_hierarchy,
+            "parameters": list(problem.theory_names),
+            "fixed": dict(problem.fixed),
+            "definitions": dict(problem.parametrisation.definitions),
+            "points": self.x[:, : problem.n_theory].tolist(),
+            "surrogates": self.report.surrogates,
+            "interpolation": self.report.interpolation,
+            "scores": self.report.scores,
+            "left_out_log_likelihood_scatter": self._known_scatter(),
+            "design": self.design,
+            "settings": asdict(self.settings),
+            "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
+        }
