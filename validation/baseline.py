@@ -18,7 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import jax
 import matplotlib
 import numpy as np
 import yaml
+from reference import Reference
 
 matplotlib.use("Agg")
 
@@ -35,86 +35,28 @@ from volvelle.boltzmann import Ledger
 from volvelle.cli import Configuration, run
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.compute import ProcessExecutor, available_cores
-from volvelle.emulator import Emulator, load_emulator
-from volvelle.inference import explore
 from volvelle.learning import NetworkSettings, write_atomically
 from volvelle.training import Exact, Iterative, IterativeSettings, Problem, fit_emulator
 from volvelle.training.history import load_iterations
-from volvelle.training.problem import posterior_batch
-from volvelle.training.weights import effective_number, weights_at
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "01_planck_lcdm.yaml"
-POINTS = 4000  # of the reference chains, re-weighted to every emulator's posterior
-LEAST_EFFECTIVE = 0.3  # of them; below, the emulator's posterior is sampled
-WALKERS, LEG, LEGS = 512, 100, 8  # of that sampling; the mean is taken over the last half
-REACH = 1.3
 ACCURACY = 0.05  # [sigma], the line in the figure
 SHARES = (0.2, 0.1, 0.4)  # of the calls that fit: hypercube, first iteration, later iterations
 PAPER_EPOCHS, PAPER_STEPS = 300, 10_000  # with few solutions, epochs are added up to as many steps
 TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution until the ledger knows
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The certified posterior: exact means and widths, and the chains of its emulator."""
-
-    names: tuple[str, ...]
-    mean: np.ndarray
-    std: np.ndarray
-    emulator_mean: np.ndarray
-    x: np.ndarray
-    log_like: np.ndarray
-    simulated: bool
-
-    @classmethod
-    def load(cls, folder: Path, problem: Problem) -> "Reference":
-        """From the output folder of a finished run."""
-        summary = json.loads((folder / "summary.json").read_text())
-        if summary["status"] != "converged":
-            raise SystemExit(f"{folder} is {summary['status']}: no reference for a comparison")
-        of = [summary["parameters"][name] for name in problem.names]
-        chains = [np.loadtxt(p) for p in sorted((folder / "chains").glob("emulator.[0-9]*.txt"))]
-        x = np.concatenate(chains)[:, 2 : 2 + len(problem.names)]
-        x = x[:: max(1, len(x) // POINTS)]
-        emulator, _ = load_emulator(folder / "emulator")
-        return cls(
-            problem.names,
-            np.array([p["mean"] for p in of]),
-            np.array([p["std"] for p in of]),
-            np.array([p["emulator"]["mean"] for p in of]),
-            x,
-            posterior_batch(problem.posterior(emulator), x),
-            bool(summary["simulated"]),
-        )
-
-    def error(self, problem: Problem, emulator: Emulator, seed: int) -> dict[str, Any]:
-        """Largest shift of any mean of an emulator's posterior from the exact one [sigma]."""
-        posterior = problem.posterior(emulator)
-        ratio = posterior_batch(posterior, self.x) - self.log_like
-        weights = weights_at(np.where(np.isnan(ratio), -np.inf, ratio), 1.0)
-        fraction = effective_number(weights) / len(weights)
-        if fraction >= LEAST_EFFECTIVE:
-            # the reference emulator's own points: their Monte-Carlo noise cancels
-            moved = np.average(self.x, axis=0, weights=weights) - self.x.mean(axis=0)
-            shift, how = (moved + self.emulator_mean - self.mean) / self.std, "re-weighted"
-        else:
-            walkers = self.x[np.random.default_rng(seed).permutation(len(self.x))[:WALKERS]]
-            looks = []
-            for leg in range(LEGS):
-                walkers, _ = explore(
-                    posterior, walkers, temperature=1.0, steps=LEG, seed=seed + leg, reach=REACH
-                )
-                looks.append(walkers)
-            mean = np.concatenate(looks[LEGS // 2 :]).mean(axis=0)
-            shift, how = (mean - self.mean) / self.std, "sampled"
-        worst = int(np.argmax(np.abs(shift)))
-        return {
-            "error": float(np.abs(shift[worst])),
-            "parameter": self.names[worst],
-            "effective": fraction,
-            "how": how,
-        }
+def error_of(reference: Reference, problem: Problem, emulator: Any, seed: int) -> dict[str, Any]:
+    """Largest shift of any mean of an emulator's posterior from the exact one [sigma]."""
+    samples = reference.samples(problem, emulator, seed)
+    distance = reference.distance(samples)
+    return {
+        "error": distance.shift,
+        "parameter": distance.parameter,
+        "effective": samples.effective,
+        "how": samples.how,
+    }
 
 
 def remembered(path: Path) -> dict[str, Any] | None:
@@ -146,7 +88,7 @@ def ours(exact: Exact, reference: Reference, run_folder: Path, work: Path) -> li
             x, log_like = np.array(rows), np.array(values)
             emulator, _ = fit_emulator(problem, x, theories, log_like)
             result = {"calls": asked, "training": len(x)}
-            result |= reference.error(problem, emulator, 1000 + iteration.number)
+            result |= error_of(reference, problem, emulator, 1000 + iteration.number)
             remember(path, result)
         print(f"Volvelle, iteration {iteration.number}: {result}", flush=True)
         results.append(result)
@@ -199,7 +141,7 @@ def recipe(
             result = {"calls": stage.calls, "training": stage.training, "seconds": stage.seconds}
             result["seconds_training"] = stage.seconds_training
             result["r_minus_1"], result["converged"] = stage.r_minus_1, stage.converged
-            result |= reference.error(exact.problem, stage.emulator, 2000 + stage.number)
+            result |= error_of(reference, exact.problem, stage.emulator, 2000 + stage.number)
             remember(path, result)
         else:
             clock["spent"] += result["seconds"]
@@ -273,7 +215,7 @@ def draw(path: Path, curves: dict[str, list[dict[str, Any]]]) -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--solver", choices=("class", "camb"), default="class")
     parser.add_argument("--run", type=Path, help="finished run that is the truth")
     parser.add_argument("--ledger", type=Path, help="ledger in place of the run's own")
