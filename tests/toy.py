@@ -87,6 +87,7 @@ class ToySolver:
     fails_above: float = np.inf
     not_finite: bool = False
     kill_at: int = 0
+    noise: float = 0.0  # relative, of all spectra together, another one at every point
     name: str = "toy"
 
     def identity(self) -> dict[str, str]:
@@ -112,6 +113,10 @@ class ToySolver:
             cosmology.tau_reio,
             request.lmax,
         )
+        if self.noise:
+            seed = abs(hash((cosmology.omega_b, cosmology.omega_cdm, theta, cosmology.n_s)))
+            error = 1.0 + self.noise * np.random.default_rng(seed).normal()
+            result = {key: value * error for key, value in result.items()}
         sigma8 = 0.81 * np.sqrt(cosmology.A_s / 2.1e-9) * (omega_m / 0.1424) ** 0.8
         result |= {"H0": 100.0 * h, "h": h, "Omega_m": omega_m / h**2, "sigma8": sigma8}
         result["S8"] = sigma8 * np.sqrt(result["Omega_m"] / 0.3)

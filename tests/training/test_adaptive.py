@@ -99,6 +99,20 @@ def test_budget_ends_it(tmp_path):
     assert len(found.asked) == 40
 
 
+def test_an_iteration_that_stops_improving_ends_it(tmp_path):
+    """A solver with noise of its own: its likelihood cannot be learned any better."""
+    said: list[str] = []
+    problem = toy.problem(toy.ToySolver(noise=0.004), names=THREE)
+    found = trainer(tmp_path, problem, kind="polynomial", max_training=400)
+    found.say = said.append
+    assert not found.run()
+    assert len(found.asked) < 250
+    assert found.scatter > found.settings.scatter_target
+    words = "6 iterations in a row did not improve the left-out scatter of ln L"
+    assert words in found.ending and any(words in line for line in said)
+    assert words in found.history[-1]["ending"]
+
+
 # Failures ---------------------------------------------------------------------------------------
 
 

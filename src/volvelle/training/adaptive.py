@@ -43,6 +43,10 @@ REACH = 1.3  # exploration may go this far beyond the solved region, so that it 
 WARM = "warm start"
 WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
+ADAPTIVE = "adaptive"
+PATIENCE = 6  # iterations of which one has to bring something
+IMPROVEMENT = 0.9  # of the best left-out scatter before them
+STILL = 0.5  # [sigma] more than this from one iteration to the next is movement
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
 
@@ -88,7 +92,7 @@ class Trainer(Training[TrainingSettings]):
     @property
     def design(self) -> str:
         """See ``Training``."""
-        return "adaptive"
+        return ADAPTIVE
 
     @property
     def initial(self) -> int:
@@ -125,6 +129,13 @@ class Trainer(Training[TrainingSettings]):
             self._advance(iteration)
             if self._satisfied():
                 return True
+            if self._stalled():
+                self.ending = (
+                    f"{PATIENCE} iterations in a row did not improve the left-out scatter of "
+                    f"ln L, {self.scatter:.2g} (wanted {self.settings.scatter_target:.2g})"
+                )
+                self.say(f"the training ends: {self.ending}")
+                return False
 
     def takes(self, certified: int) -> bool:
         """They do while ``max_training`` leaves room for them and another batch."""
@@ -160,7 +171,7 @@ class Trainer(Training[TrainingSettings]):
         self.say(f"exploring the emulator's posterior at temperature {temperature:.3g}")
         walkers = self._explore(temperature, seed)
         chosen = self._choose(walkers, min(self.batch, room))
-        return Iteration(number, temperature, walkers[chosen], walkers, "adaptive")
+        return Iteration(number, temperature, walkers[chosen], walkers, ADAPTIVE)
 
     def _advance(self, iteration: Iteration) -> None:
         started = time.monotonic()
@@ -172,6 +183,11 @@ class Trainer(Training[TrainingSettings]):
         self.say(f"fitting the emulator to {len(self.x)} solutions")
         self._fit()
         self.moved = self._movement(old, iteration)
+        self.say(
+            f"left-out scatter of ln L {self.scatter:.2g} (wanted "
+            f"{self.settings.scatter_target:.2g}), means moved by {self.moved:.2g} sigma (wanted "
+            f"{self._settled:.2g})"
+        )
         iteration.record = self._entry(iteration, started) | {
             "held_out_log_likelihood_scatter": held_out,
             "posterior_shift_sigma": self.moved if np.isfinite(self.moved) else None,
@@ -256,4 +272,31 @@ class Trainer(Training[TrainingSettings]):
             return False
         d = len(self.exact.problem.names)
         enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
-        return enough and self.moved <= 0.5 * self.settings.accuracy
+        return enough and self.moved <= self._settled
+
+    @property
+    def _settled(self) -> float:
+        """Movement of the means from one iteration to the next that counts as none [sigma]."""
+        return 0.5 * self.settings.accuracy
+
+    def _stalled(self) -> bool:
+        """Whether solutions where the posterior is bring nothing more: noise, or a kink in it.
+
+        For some iterations the means have hardly moved, the temperature has not fallen, and the
+        left-out scatter is not better than it was.
+        """
+        known = [each for each in self.iterations if each.reason == ADAPTIVE]
+        before, recent = known[:-PATIENCE], known[-PATIENCE:]
+        if not before:
+            return False
+
+        def least(iterations: list[Iteration]) -> tuple[float, float]:
+            scatters = (each.record["left_out_log_likelihood_scatter"] for each in iterations)
+            temperature = min(each.temperature for each in iterations)
+            return temperature, min(value or float("inf") for value in scatters)
+
+        moved = [each.record["posterior_shift_sigma"] for each in recent]
+        if any(shift is None or shift > STILL for shift in moved):
+            return False
+        (hot, old), (cold, new) = least(before), least(recent)
+        return cold >= hot and new > IMPROVEMENT * old
