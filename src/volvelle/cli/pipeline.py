@@ -190,6 +190,7 @@ class _Run:
         return self._write(emulator, posterior, mode, chains, certificate, trained)
 
     def _sample(self, posterior: Posterior, number: int) -> tuple[Laplace, Chains]:
+        posterior = posterior.softened(self.trainer.widths())
         best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
         mode = laplace(posterior, self.trainer.x[best], self.exact.problem.ref_scale)
         path = self.configuration.output / "sampling" / f"chains_{number}.safetensors"

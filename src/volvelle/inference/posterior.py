@@ -20,6 +20,8 @@ class Posterior(eqx.Module):
 
     ``x`` [d] holds the theory's parameters first, then the likelihoods' nuisance parameters.
     ``theory`` maps the former to named outputs: an emulator, or any differentiable function.
+    ``softness`` [d]: how near the edges of the priors the unbounded coordinates bend (see
+    ``interval``); about the posterior's widths is right for a sampler.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -28,6 +30,7 @@ class Posterior(eqx.Module):
     theory: Callable[[Array], Mapping[str, Array]]
     n_theory: int = eqx.field(static=True)
     fixed_nuisance: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
+    softness: Float[Array, " d"] | None = None
 
     def __check_init__(self) -> None:
         if len(self.names) != len(self.priors):
@@ -71,11 +74,11 @@ class Posterior(eqx.Module):
 
     def from_real(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
         """Parameters of unbounded coordinates."""
-        return jnp.stack([p.from_real(u[i]) for i, p in enumerate(self.priors)])
+        return jnp.stack([p.from_real(u[i], self._soft(i)) for i, p in enumerate(self.priors)])
 
     def to_real(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         """Unbounded coordinates of parameters."""
-        return jnp.stack([p.to_real(x[i]) for i, p in enumerate(self.priors)])
+        return jnp.stack([p.to_real(x[i], self._soft(i)) for i, p in enumerate(self.priors)])
 
     def log_prob_real(self, u: Float[Array, " d"], beta: Any = 1.0) -> Float[Array, ""]:
         """ln density of the unbounded coordinates, Jacobian included."""
@@ -83,7 +86,16 @@ class Posterior(eqx.Module):
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """ln |dx/du| of ``from_real``."""
-        return jnp.sum(jnp.stack([p.log_jacobian(u[i]) for i, p in enumerate(self.priors)]))
+        terms = [p.log_jacobian(u[i], self._soft(i)) for i, p in enumerate(self.priors)]
+        return jnp.sum(jnp.stack(terms))
+
+    def _soft(self, i: int) -> Float[Array, ""] | None:
+        return None if self.softness is None else self.softness[i]
+
+    def softened(self, widths: np.ndarray) -> Posterior:
+        """The same with coordinates that bend within ``widths`` [d] of the priors' edges."""
+        softness = jnp.asarray(widths, dtype=float)
+        return eqx.tree_at(lambda p: p.softness, self, softness, is_leaf=lambda v: v is None)
 
     def chi2(
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None

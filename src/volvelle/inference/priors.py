@@ -14,6 +14,7 @@ from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 
 from volvelle.inference.errors import InferenceError
+from volvelle.inference.interval import from_line, log_slope, to_line
 
 Scalar = Float[Array, ""]
 
@@ -34,26 +35,28 @@ class Prior(eqx.Module):
     def bounds(self) -> tuple[float, float]:
         """Lower and upper end of the support (may be infinite)."""
 
-    def from_real(self, u: Scalar) -> Scalar:
-        """A smooth one-to-one map from the real line onto the support."""
+    def from_real(self, u: Scalar, softness: Scalar | None = None) -> Scalar:
+        """A smooth one-to-one map from the real line onto the support.
+
+        ``softness``: how near the edges of an interval the map bends (see ``interval``).
+        """
         lower, upper = self.bounds
         if math.isfinite(lower) and math.isfinite(upper):
-            return lower + (upper - lower) * jax.nn.sigmoid(u)
+            return from_line(u, lower, upper, softness)
         return u
 
-    def to_real(self, x: Scalar) -> Scalar:
+    def to_real(self, x: Scalar, softness: Scalar | None = None) -> Scalar:
         """Inverse of ``from_real``; a point on the edge is moved inside by 1e-9 of the width."""
         lower, upper = self.bounds
         if math.isfinite(lower) and math.isfinite(upper):
-            p = jnp.clip((x - lower) / (upper - lower), 1e-9, 1.0 - 1e-9)
-            return jnp.log(p) - jnp.log1p(-p)
+            return to_line(x, lower, upper, softness)
         return x
 
-    def log_jacobian(self, u: Scalar) -> Scalar:
+    def log_jacobian(self, u: Scalar, softness: Scalar | None = None) -> Scalar:
         """ln |dx/du| of ``from_real``."""
         lower, upper = self.bounds
         if math.isfinite(lower) and math.isfinite(upper):
-            return math.log(upper - lower) + jax.nn.log_sigmoid(u) + jax.nn.log_sigmoid(-u)
+            return log_slope(u, lower, upper, softness)
         return jnp.zeros_like(u)
 
 
@@ -129,22 +132,22 @@ class Normal(Prior):
     def bounds(self) -> tuple[float, float]:
         return self.lower, self.upper
 
-    def from_real(self, u: Scalar) -> Scalar:
+    def from_real(self, u: Scalar, softness: Scalar | None = None) -> Scalar:
         if math.isfinite(self.lower) == math.isfinite(self.upper):
-            return super().from_real(u)
+            return super().from_real(u, softness)
         edge, sign = (self.lower, 1.0) if math.isfinite(self.lower) else (self.upper, -1.0)
         return edge + sign * self.scale * jax.nn.softplus(u)
 
-    def to_real(self, x: Scalar) -> Scalar:
+    def to_real(self, x: Scalar, softness: Scalar | None = None) -> Scalar:
         if math.isfinite(self.lower) == math.isfinite(self.upper):
-            return super().to_real(x)
+            return super().to_real(x, softness)
         edge, sign = (self.lower, 1.0) if math.isfinite(self.lower) else (self.upper, -1.0)
         y = jnp.maximum(sign * (x - edge) / self.scale, 1e-9)
         return y + jnp.log(-jnp.expm1(-y))
 
-    def log_jacobian(self, u: Scalar) -> Scalar:
+    def log_jacobian(self, u: Scalar, softness: Scalar | None = None) -> Scalar:
         if math.isfinite(self.lower) == math.isfinite(self.upper):
-            return super().log_jacobian(u)
+            return super().log_jacobian(u, softness)
         return math.log(self.scale) + jax.nn.log_sigmoid(u)
 
 

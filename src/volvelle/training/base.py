@@ -181,6 +181,15 @@ class Training(ABC, Generic[Settings]):
             weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
         return weights
 
+    def widths(self) -> np.ndarray:
+        """About those of the posterior: of the likeliest solutions [d]; nuisance parameters that
+        are no inputs of the emulator have their reference's."""
+        problem = self.exact.problem
+        weights = tempered_weights(self.log_like, minimum=2.0 * len(problem.names))
+        spread = np.sqrt(np.cov(self.x, rowvar=False, aweights=weights).diagonal())
+        inputs = np.arange(len(spread)) < problem.n_emulated
+        return np.where(inputs & (spread > 0.0), spread, problem.ref_scale)
+
     def _entry(self, iteration: Iteration, started: float) -> dict[str, Any]:
         """What an iteration that began at ``started`` [s, monotonic] cost and brought."""
         return {
