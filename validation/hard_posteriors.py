@@ -19,6 +19,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from common import (
     data_words,
     holds,
     run,
+    summary_of,
     table,
     versions,
     write_page,
@@ -125,8 +127,14 @@ def over_the_priors(problem: Problem, n: int, seed: int) -> np.ndarray:
     return x
 
 
+HYPERCUBES: dict[str, Callable[[Problem, int, int], np.ndarray]] = {
+    "reference box": lambda problem, n, seed: latin_hypercube(problem, n, 1.0, seed),
+    "priors": over_the_priors,
+}
+
+
 def stages(
-    exact: Exact, reference: Reference, iterations: list[Iteration], hypercubes: bool
+    exact: Exact, reference: Reference, iterations: list[Iteration], hypercubes: Sequence[str]
 ) -> list[Stage]:
     """Iterations 1, a middle one and the last, then the hypercubes of as many points."""
     last = len(iterations) - 1
@@ -135,11 +143,9 @@ def stages(
         x = np.concatenate([each.points for each in iterations[: number + 1]])
         found.append(stage(f"iteration {number}", exact, reference, x, len(x)))
     n = sum(len(each.points) for each in iterations)
-    if hypercubes:
-        box = latin_hypercube(exact.problem, n, 1.0, SEED)
-        found.append(stage("Latin hypercube of the reference box", exact, reference, box, n))
-        wide = over_the_priors(exact.problem, n, SEED)
-        found.append(stage("Latin hypercube of the priors", exact, reference, wide, n))
+    for name in hypercubes:
+        x = HYPERCUBES[name](exact.problem, n, SEED)
+        found.append(stage(f"Latin hypercube of the {name}", exact, reference, x, n))
     return found
 
 
@@ -234,18 +240,18 @@ def validate(key: str, given: Any) -> bool:
     """One model: run, compare, draw, write; whether all bounds are met."""
     model = MODELS[key]
     content = yaml.safe_load((ROOT / "examples" / model.example).read_text(encoding="utf-8"))
-    folder = ROOT / content["output"]
-    summary = run(content, folder, given.ledger)
-    read = Configuration.load(folder.parent / f"{folder.name}.yaml", files=False)
+    folder = given.folder or ROOT / content["output"]
+    summary = summary_of(folder) if given.folder else run(content, folder, given.ledger)
+    read = Configuration.load(folder / "config.yaml", files=False)
     solver = make_solver(read)
     with ProcessExecutor(read.workers) as executor:
-        ledger = Ledger(read.ledger)
+        ledger = Ledger(given.ledger or read.ledger)
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "hard posteriors")
         problem = make_problem(read, solver, likelihoods)
         exact = Exact(problem, ledger, executor, "hard posteriors")
         reference = Reference.load(folder, problem)
         iterations = load_iterations(folder / "training")
-        found = stages(exact, reference, iterations, not given.quick)
+        found = stages(exact, reference, iterations, () if given.quick else given.hypercubes)
     stem = f"hard_posteriors_{key}"
     draw_data(PAGES / f"{stem}_data.png", model, problem, iterations, reference)
     plots.triangle(folder).savefig(PAGES / f"{stem}_triangle.png", dpi=70)
@@ -303,7 +309,14 @@ def main() -> None:
     """Both models, or the one that is named."""
     parser = arguments(__doc__)
     parser.add_argument("--model", choices=tuple(MODELS), help="one of the two only")
+    parser.add_argument(
+        "--hypercubes", nargs="*", choices=tuple(HYPERCUBES), default=list(HYPERCUBES),
+        help="which of them are solved beside the run",
+    )  # fmt: skip
+    parser.add_argument("--from", dest="folder", type=Path, help="finished run of that model")
     given = parser.parse_args()
+    if given.folder and not given.model:
+        parser.error("--from is the run of one model; name it with --model")
     wanted = [given.model] if given.model else list(MODELS)
     met = [validate(key, given) for key in wanted]
     sys.exit(0 if all(met) else 1)
