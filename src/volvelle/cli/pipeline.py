@@ -183,6 +183,7 @@ class _Run:
             goes_on = number < ROUNDS and self.trainer.takes(certificate.n)
             if certificate.passed or not goes_on:
                 break
+            self.reporter.say(certificate.words())
             self.reporter.say("not certified yet: its solutions join the training set")
             self.lost += [entry for entry in certificate.entries if entry.failed]
             with self.account.stage("fit and explore"):
