@@ -20,7 +20,8 @@ import yaml
 from common import ROOT, Check, arguments, check_table, example, finish, holds, table
 
 from volvelle import Configuration, ProcessExecutor, build_emulator
-from volvelle.boltzmann import OUTPUTS, ClassSolver, Ledger, names_of, solve_many
+from volvelle.boltzmann import OUTPUTS, ClassSolver, Ledger, solve_many
+from volvelle.boltzmann.outputs import names_of
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.training import Exact, Problem, latin_hypercube
 
