@@ -205,9 +205,13 @@ def _design(emulator: EmulatorBlock) -> dict[str, Any]:
 
 
 def _hash(file: File) -> str:
-    content = file.model_dump(mode="json", by_alias=True, exclude=NO_RESULT)
+    # what is not given and has no value is left out: keys of later versions change no hash
+    content = file.model_dump(mode="json", by_alias=True, exclude=NO_RESULT, exclude_none=True)
     emulator = content["emulator"]
-    del emulator["preset"], emulator["design"]  # a preset's keys are in the others
+    for key in ("preset", "design"):  # a preset's keys are in the others
+        emulator.pop(key, None)
+    if emulator["target"] == "theory":
+        del emulator["target"]
     if file.emulator.design.name != ADAPTIVE:  # which has all its keys in the block itself
         emulator["design"] = _design(file.emulator)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
