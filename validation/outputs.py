@@ -38,21 +38,17 @@ SIGMA = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE
 NATIVE = ("rs_rec", "100*theta_s", "z_eq", "conformal_age")  # by CLASS's own names
 JUDGED = ("matter_power", "cb_power", "hubble", "transverse_comoving_distance")
 JUDGED_MORE = ("sigma8_z", "f_sigma8", "ionisation_fraction", "visibility")
-TIGHT = {  # no fluid approximations, full hierarchies, finer steps and wavenumbers
+TIGHT = {  # the neutrinos' whole hierarchy, finer momenta, steps and wavenumbers
     "tol_background_integration": 1e-12,
     "tol_ncdm_bg": 1e-10,
-    "tol_ncdm_synchronous": 1e-6,
+    "tol_ncdm_synchronous": 1e-5,
     "ncdm_fluid_approximation": 3,
-    "l_max_ncdm": 40,
-    "ur_fluid_approximation": 3,
-    "l_max_ur": 40,
-    "l_max_g": 40,
-    "l_max_pol_g": 40,
-    "tol_perturbations_integration": 1e-7,
-    "perturbations_sampling_stepsize": 0.02,
-    "k_per_decade_for_pk": 60,
-    "k_per_decade_for_bao": 120,
-    "radiation_streaming_approximation": 3,
+    "l_max_ncdm": 30,
+    "l_max_ur": 30,
+    "tol_perturbations_integration": 1e-6,
+    "perturbations_sampling_stepsize": 0.05,
+    "k_per_decade_for_pk": 40,
+    "k_per_decade_for_bao": 100,
 }
 
 

@@ -20,10 +20,10 @@ from ..emulator import Emulator
 from ..inference import (
     NUTS,
     Chains,
-    Laplace,
     Metropolis,
     Posterior,
     Sampler,
+    best_fit,
     diagnose,
     laplace,
     run_chains,
@@ -176,7 +176,7 @@ class _Run:
             assert emulator is not None, "training ends with an emulator"
             posterior = self.exact.problem.posterior(emulator)
             with self.account.stage("sampling"):
-                mode, chains = self._sample(posterior, number)
+                chains = self._sample(posterior, number)
             with self.account.stage("certificate"):
                 certificate = self._certify(posterior, chains, number)
             number += 1
@@ -188,15 +188,15 @@ class _Run:
             self.lost += [entry for entry in certificate.entries if entry.failed]
             with self.account.stage("fit and explore"):
                 self.trainer.add(certificate.points)
-        return self._write(emulator, posterior, mode, chains, certificate, trained)
+        return self._write(emulator, posterior, chains, certificate, trained)
 
-    def _sample(self, posterior: Posterior, number: int) -> tuple[Laplace, Chains]:
+    def _sample(self, posterior: Posterior, number: int) -> Chains:
+        path = self.configuration.output / "sampling" / f"chains_{number}.safetensors"
+        if path.exists():
+            return _load_chains(path, posterior.names)
         posterior = posterior.softened(self.trainer.widths())
         best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
         mode = laplace(posterior, self.trainer.x[best], self.exact.problem.ref_scale)
-        path = self.configuration.output / "sampling" / f"chains_{number}.safetensors"
-        if path.exists():
-            return mode, _load_chains(path, posterior.names)
         settings = self.configuration.sampler
         sampler: Sampler
         if isinstance(settings, NutsSampler):
@@ -215,7 +215,7 @@ class _Run:
                 progress=self.reporter.sampling,
             )
         _save_chains(path, chains)
-        return mode, chains
+        return chains
 
     def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
         problem = self.exact.problem
@@ -236,12 +236,14 @@ class _Run:
         self,
         emulator: Emulator,
         posterior: Posterior,
-        mode: Laplace,
         chains: Chains,
         certificate: Certificate,
         trained: bool,
     ) -> dict[str, Any]:
-        (best,) = self.exact.solve(mode.x[None])
+        seed = self.configuration.seed
+        # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
+        best_x = best_fit(posterior, chains.flat, priors="all", seed=seed).x[0]
+        (best,) = self.exact.solve(best_x[None])
         entries: list[LedgerEntry] = [*self.lost, *certificate.entries, best]
         result = Result(
             configuration=self.configuration,
@@ -251,7 +253,7 @@ class _Run:
             chains=chains,
             diagnostics=diagnose(chains.names, chains.samples),
             certificate=certificate,
-            best_x=mode.x,
+            best_x=best_x,
             best_theory=None if best.failed else self.exact.theory(best),
             training_entries=self.trainer.asked,
             certificate_entries=entries,
