@@ -225,6 +225,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"likelihood": {"external": {"python": "nomodule:X"}}}, "nomodule cannot be imported"),
     # emulator, sampler, certificate
     ({"emulator.kind": "networks"}, "emulator.kind: expected one of auto, polynomial, "),
+    ({"emulator.target": "chi2"}, "emulator.target: expected one of theory, likelihood"),
+    (
+        {"emulator.target": "likelihood", "emulator.outputs": ["sigma8", "hubble"]},
+        "emulator: outputs lists hubble, but target: likelihood learns ln L and derived numbers",
+    ),
     ({"emulator.accuracy": 0}, "emulator.accuracy: expected a number above 0, got 0"),
     ({"emulator.max_training": 0}, "emulator.max_training: expected a number of at least 1, got 0"),
     (
