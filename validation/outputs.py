@@ -6,7 +6,8 @@ the neutrino masses free from 0 to 0.3 eV (three equal ones). A Latin hypercube 
 widths of Planck trains it, another one tests it. At some of the fresh points CLASS solves again
 with tight precision settings: the error of the settings that the ledger names.
 
-Writes docs/validation/outputs.md. About 12 minutes on two cores.
+Writes docs/validation/outputs.md. Some 12 minutes on two cores without the tight solutions
+(--tight 0), each of which takes longer than all others together.
 """
 
 import os

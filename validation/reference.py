@@ -11,13 +11,13 @@ import numpy as np
 from volvelle.emulator import Emulator, load_emulator
 from volvelle.inference import explore
 from volvelle.training import Problem
+from volvelle.training.adaptive import REACH
 from volvelle.training.problem import posterior_batch
 from volvelle.training.weights import effective_number, weights_at
 
 POINTS = 4000  # of the reference chains, re-weighted to every emulator's posterior
 LEAST_EFFECTIVE = 0.3  # of them; below, the emulator's posterior is sampled
 WALKERS, LEG, LEGS = 512, 100, 8  # of that sampling; the last half of its looks counts
-REACH = 1.3
 
 
 @dataclass(frozen=True)
