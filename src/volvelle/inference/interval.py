@@ -8,6 +8,10 @@ like exp(u), and a width of sigma at x = 3 sigma is a narrow one in u. With a so
 
 is u itself, up to a constant, farther than s from the edges, and exponential nearer to them. For s
 much larger than the interval it is the logistic function again.
+
+A tenth of the posterior's width serves both kinds of posterior that run into an edge: the plain one
+is unbent over nearly all of its width, and where the width of x depends on another parameter (if
+nothing is there to decay, any rate will do) x has the scale-free coordinate that the neck needs.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
 CLOSEST = 1e-9  # of the width: a point on the edge is moved inside by that
+SHARP = 0.1  # softness for a posterior, in its widths
 
 
 def from_line(u: Scalar, lower: float, upper: float, softness: Scalar | None = None) -> Scalar:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.inference.errors import InferenceError
+from volvelle.inference.interval import SHARP
 from volvelle.inference.priors import Prior
 from volvelle.likelihood import Likelihood
 
@@ -21,7 +22,7 @@ class Posterior(eqx.Module):
     ``x`` [d] holds the theory's parameters first, then the likelihoods' nuisance parameters.
     ``theory`` maps the former to named outputs: an emulator, or any differentiable function.
     ``softness`` [d]: how near the edges of the priors the unbounded coordinates bend (see
-    ``interval``); about the posterior's widths is right for a sampler.
+    ``interval``); see ``softened``.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -93,8 +94,11 @@ class Posterior(eqx.Module):
         return None if self.softness is None else self.softness[i]
 
     def softened(self, widths: np.ndarray) -> Posterior:
-        """The same with coordinates that bend within ``widths`` [d] of the priors' edges."""
-        softness = jnp.asarray(widths, dtype=float)
+        """The same with coordinates for sampling: they bend only near the edges of the priors.
+
+        ``widths`` [d] are about those of the posterior; a tenth of them is near (see ``interval``).
+        """
+        softness = SHARP * jnp.asarray(widths, dtype=float)
         return eqx.tree_at(lambda p: p.softness, self, softness, is_leaf=lambda v: v is None)
 
     def chi2(
