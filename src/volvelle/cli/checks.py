@@ -139,17 +139,15 @@ def natives(
     centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
     values = {**found.fixed, **centre}
     parametrisation = found.parametrisation
-    words_of = {key: tuple(settings.get(key, ())) for key in ("precision", "extra")}
-    if found.natives or hierarchy == NATIVE or any(words_of.values()):
+    given = {"precision": settings.get("precision", {}), "extra_args": settings.get("extra", {})}
+    if found.natives or hierarchy == NATIVE or any(given.values()):
         try:
             solver.check(parametrisation.cosmology(values, hierarchy), request)
         except VolvelleError as error:
             words = str(error)
-            for block, names in words_of.items():
-                for name in names:
-                    if _mentions(words, name):
-                        block = "extra_args" if block == "extra" else block
-                        raise document.error(("theory", solver.name, block, name), words) from error
+            for block, names in given.items():
+                for name in filter(lambda setting: _mentions(words, setting), names):
+                    raise document.error(("theory", solver.name, block, name), words) from error
             own = [name for name in found.natives if _mentions(words, name)]
             name = own[0] if own else next(iter(found.natives), None)
             known = [*INPUT_PARAMETERS, *nuisance]
