@@ -49,6 +49,45 @@ def test_what_a_solver_does_not_know_is_refused_in_its_words(name, extra, words)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("camb", "H0", 70.0),
+        ("camb", "omk", 0.1),
+        ("camb", "InitPower.ns", 0.9),
+        ("camb", "max_l", 5000),
+        ("camb", "max_eta_k", 9e4),
+        ("camb", "NonLinear", "NonLinear_none"),
+        ("camb", "InitPower.r", 0.1),  # of no effect without tensors
+        ("class", "non_linear", "hmcode"),
+        ("class", "output", "tCl"),
+        ("class", "l_max_scalars", 5000),
+    ],
+)
+def test_settings_that_would_be_overwritten_or_overwrite_are_refused(name, setting, value):
+    """No setting is read and then ignored, and none changes the cosmology behind its back."""
+    with pytest.raises(SolverError, match=setting):
+        get_solver(name, extra={setting: value}).check(planck18(), Request())
+
+
+def test_settings_of_the_non_linear_model_of_camb_arrive():
+    name = "NonLinearModel.HMCode_logT_AGN"
+    solver, camb = get_solver("camb", non_linear="hmcode"), pytest.importorskip("camb")
+    params = solver._input(camb, with_extra(**{name: 8.1}), Request())
+    assert params.NonLinearModel.HMCode_logT_AGN == 8.1
+    assert params.NonLinearModel.halofit_version == "mead2020"
+
+
+def test_tensors_of_camb_join_the_spectra():
+    request = Request.of(["lensed_bb", "unlensed_bb"], 100)
+    settings = {"WantTensors": 1, "InitPower.r": 0.1}
+    theory = get_solver("camb", extra=settings).solve(planck18(), request)
+    ell = 80  # D_l of tensors peaks there, 0.067 (r/1) muK^2
+    primordial = ell * (ell + 1) / 6.2832 * theory["unlensed_bb"][ell]
+    assert 0.005 < primordial < 0.01
+    assert theory["lensed_bb"][ell] > theory["unlensed_bb"][ell]
+
+
 def test_known_native_inputs_pass():
     get_solver("class").check(with_extra(alpha_s=0.01, xi_idr=0.1), Request())
     get_solver("camb").check(with_extra(**{"InitPower.nrun": 0.01, "Alens": 1.1}), Request())

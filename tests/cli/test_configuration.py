@@ -35,7 +35,9 @@ def test_sampled_fixed_and_defaults(write) -> None:
 
 def test_every_block_reaches_the_configuration(write) -> None:
     changes = {
-        "theory": {"camb": {"precision": {"Accuracy.AccuracyBoost": 2}, "extra_args": {"a": "b"}}},
+        "theory": {
+            "camb": {"precision": {"Accuracy.AccuracyBoost": 2}, "extra_args": {"Alens": 2}}
+        },
         "theory.camb.neutrino_hierarchy": "degenerate",
         "theory.camb.lens_potential_accuracy": 2.0,
         "params.omega_b.latex": r"\Omega_b h^2",
@@ -47,7 +49,7 @@ def test_every_block_reaches_the_configuration(write) -> None:
     }
     found = Configuration.load(write(changes), output="elsewhere")
     assert found.solver_settings["precision"] == {"Accuracy.AccuracyBoost": 2}
-    assert found.solver_settings["extra"] == {"a": "b"}
+    assert found.solver_settings["extra"] == {"Alens": 2}
     assert found.solver_settings["lens_potential_accuracy"] == 2.0
     assert found.neutrino_hierarchy == "degenerate"
     assert found.sampled[0].label == r"\Omega_b h^2"

@@ -199,7 +199,10 @@ def test_what_a_design_would_cost(write: Write) -> None:
         ({"design": "iterative"}, "emulator.design: expected a block of `key: value` lines"),
         ({"design": {"sobol": {}}}, "emulator.design.sobol: unknown key; known are adaptive, "),
         ({"design": {"latin_hypercube": {}}}, "design.latin_hypercube.points: missing; add this"),
-        ({"design": {"adaptive": {"initial": 4}}}, "emulator.design.adaptive.initial: unknown key"),
+        (
+            {"design": {"adaptive": {"initial": 4}}},
+            "emulator.design.adaptive: initial of the adaptive design stands in the ",
+        ),
         (
             {"design": {"hypersphere": {"points": 2}}},
             "emulator.design.hypersphere.points: 2 points for 2 sampled parameters of the theory; "

@@ -29,6 +29,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "cb_power_nonlinear cannot be had with non_linear 'none'",
     ),
     ({"emulator.lmax": 1}, "emulator.lmax: expected a number of at least 2, got 1"),
+    (
+        {"emulator.lmax": 4000, "emulator.outputs": ["z_reio"]},
+        "emulator: lmax is 4000, but outputs lists no spectrum that it could be of; ",
+    ),
 ]
 
 

@@ -183,3 +183,10 @@ def test_a_warm_start_knows_the_standard_values(write, tmp_path: Path) -> None:
     w0 = {"prior": {"min": -2.0, "max": 0.0}, "ref": {"loc": -0.9, "scale": 0.1}}
     problem = problem_of(Configuration.load(write({"params.w0": w0})))
     np.testing.assert_array_equal(warm_points([folder], problem), [[0.022, 0.12, -1.0]])
+
+
+def test_a_warm_start_outside_the_priors_is_said(write, tmp_path: Path) -> None:
+    folder = earlier(tmp_path / "a", ["omega_b"], [[0.2], [0.3]], {"omega_cdm": 0.12})
+    problem = problem_of(Configuration.load(write({})))
+    with pytest.raises(StorageError, match=r"none of the 2 solutions of .* inside the priors"):
+        warm_points([folder], problem)

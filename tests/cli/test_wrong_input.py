@@ -292,6 +292,22 @@ NATIVES: list[tuple[dict[str, Any], str]] = [
         {"theory": {"class": {}}, "params.alpha_s": 0.0, "params.n_s": "0.965 + alpha_s"},
         "params.alpha_s: stands in an expression, and class has an input of this name as well; ",
     ),
+    (
+        {"theory.camb.extra_args": {"Alenss": 1.1}},
+        "theory.camb.extra_args.Alenss: CAMB has no parameter 'Alenss'; ",
+    ),
+    (
+        {"theory.camb.precision": {"max_l": 5000}},
+        "theory.camb.precision.max_l: CAMB's 'max_l' follows from what is asked of it ",
+    ),
+    (
+        {"theory": {"class": {"precision": {"l_max_gg": 30}}}},
+        "theory.class.precision.l_max_gg: CLASS: Error in Class: Class did not read input ",
+    ),
+    (
+        {"theory": {"class": {"extra_args": {"non_linear": "hmcode"}}}},
+        "theory.class.extra_args.non_linear: non_linear of CLASS follows from what is asked of it ",
+    ),
 ]
 
 

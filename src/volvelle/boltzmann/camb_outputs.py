@@ -139,11 +139,14 @@ def _transfer(data: Any, name: str, index: int, h: float) -> np.ndarray:
 
 
 def _spectra(results: Any, params: Any, request: Request) -> dict[str, np.ndarray]:
-    """C_l [muK^2], phiphi dimensionless."""
+    """C_l [muK^2], phiphi dimensionless; tensors join where they are computed."""
     lmax = request.lmax
+    tensors = bool(params.WantTensors)
+    lensed = results.get_total_cls if tensors else results.get_lensed_scalar_cls
+    unlensed = results.get_unlensed_total_cls if tensors else results.get_unlensed_scalar_cls
     raw: dict[str, Any] = {}
-    raw["lensed"] = results.get_lensed_scalar_cls(lmax, CMB_unit="muK", raw_cl=True)
-    raw["unlensed"] = results.get_unlensed_scalar_cls(lmax, CMB_unit="muK", raw_cl=True)
+    raw["lensed"] = lensed(lmax, CMB_unit="muK", raw_cl=True)
+    raw["unlensed"] = unlensed(lmax, CMB_unit="muK", raw_cl=True)
     theory: dict[str, np.ndarray] = {}
     for name in request.spectra:
         if name == "phiphi":

@@ -1,6 +1,7 @@
 """CAMB behind the solver protocol. Lewis, Challinor & Lasenby, arXiv:astro-ph/9911177."""
 
 import importlib
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -25,6 +26,8 @@ from .solver import (
 
 INTERFACE = "1"
 """Raised whenever this file changes a number for the same parameters and settings."""
+TENSORS = "1"
+"""As INTERFACE, of solutions with tensors."""
 _HALOFIT_VERSIONS = {"halofit": "takahashi", "hmcode": "mead2020"}
 _HELIUM_WIDTH = (
     0.5  # of the second helium reionisation, as in CLASS, so that tau_reio means the same
@@ -75,6 +78,7 @@ class CambSolver:
     def identity(self) -> dict[str, str]:
         """Version, hash of the compiled library and settings."""
         camb = _load_camb()
+        tensors = {"tensors": TENSORS} if self.extra.get("WantTensors") else {}
         return {
             "solver": self.name,
             "version": str(camb.__version__),
@@ -87,6 +91,7 @@ class CambSolver:
                     "lens_margin": self.lens_margin,
                     "precision": {**PRECISION, **self.precision},
                     "extra": dict(self.extra),
+                    **tensors,
                 }
             ),
         }
@@ -99,8 +104,7 @@ class CambSolver:
         try:
             cosmology = self._with_hubble(camb, cosmology, request)
             cosmology = self._with_amplitude(camb, cosmology, request)
-            params = self._params(camb, cosmology)
-            self._ask(params, request)
+            params = self._input(camb, cosmology, request)
             _refuse_unknown(camb, params, request)
             theory = collect(camb.get_results(params), params, request)
         except CosmologyError as error:
@@ -115,13 +119,31 @@ class CambSolver:
         check_request(request, self.non_linear)
         camb = _load_camb()
         try:
-            params = self._params(camb, with_any_hubble_and_amplitude(cosmology))
-            self._ask(params, request)
+            params = self._input(camb, with_any_hubble_and_amplitude(cosmology), request)
             _refuse_unknown(camb, params, request)
         except CosmologyError as error:
             raise SolverError(str(error)) from error
         except (camb.CAMBError, camb.CAMBFortranError, ValueError) as error:
             raise SolverError(f"CAMB: {one_line(error)}") from error
+
+    def _input(self, camb: ModuleType, cosmology: Cosmology, request: Request) -> Any:
+        """CAMBparams of a cosmology and a request; refuses what the request would overwrite."""
+        params = self._params(camb, cosmology)
+        given = {**self.precision, **self.extra, **cosmology.extra}
+        before = {path: operator.attrgetter(path)(params) for path in given if path in _ASKED}
+        self._ask(params, request)
+        for path, value in before.items():
+            if operator.attrgetter(path)(params) != value:
+                raise SolverError(
+                    f"CAMB's '{path}' follows from what is asked of it (outputs, lmax, "
+                    "non_linear, lens_potential_accuracy); drop it"
+                )
+        if params.InitPower.r != 0.0 and not params.WantTensors:
+            raise SolverError(
+                "CAMB's 'InitPower.r' means nothing without tensors; add WantTensors: 1 to its "
+                "settings, or drop it"
+            )
+        return params
 
     def _params(self, camb: ModuleType, cosmology: Cosmology) -> Any:
         """CAMBparams of a cosmology with h and A_s (or no amplitude at all)."""
@@ -144,12 +166,15 @@ class CambSolver:
         if (values["w"], values["wa"]) != (-1.0, 0.0):
             params.set_dark_energy(w=values["w"], wa=values["wa"], dark_energy_model="ppf")
         native = {name: float(value) for name, value in cosmology.extra.items()}
-        clash = sorted(set(native) & ({*values} | _SET_BY_OTHER_NAMES))
+        given = {*native, *self.precision, *self.extra}
+        clash = sorted(given & ({*values} | _SET_BY_OTHER_NAMES))
         if clash:
             raise SolverError(
                 f"{', '.join(clash)} of CAMB is set already, from the cosmology; drop it "
                 f"(neutrinos in CAMB's own words need neutrino_hierarchy: {NATIVE})"
             )
+        if self.non_linear != "none":  # resets what is behind it, which the settings may change
+            params.NonLinearModel.set_params(halofit_version=_HALOFIT_VERSIONS[self.non_linear])
         # arrays have their length from nu_mass_eigenstates
         settings = {**PRECISION, **self.precision, **self.extra, **native}
         for path, value in sorted(settings.items(), key=lambda item: item[0] in _NEUTRINO_ARRAYS):
@@ -173,8 +198,6 @@ class CambSolver:
         if self.non_linear == "none":
             params.NonLinear = "NonLinear_none"
         else:
-            version = _HALOFIT_VERSIONS[self.non_linear]
-            params.NonLinearModel.set_params(halofit_version=version)
             params.NonLinear = "NonLinear_both"
 
     def _with_hubble(self, camb: ModuleType, cosmology: Cosmology, request: Request) -> Cosmology:
@@ -218,6 +241,18 @@ _DIRECT_FIELDS = (
     "share_delta_neff",
 )
 _NEUTRINO_ARRAYS = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")
+_ASKED = (
+    "NonLinear",
+    "Transfer.accurate_massive_neutrinos",
+    "Transfer.high_precision",
+    "Transfer.k_per_logint",
+    "Transfer.kmax",
+    "WantTransfer",
+    "lens_output_margin",
+    "max_eta_k",
+    "max_l",
+)
+"""What a request sets."""
 _SET_BY_OTHER_NAMES = {
     "InitPower.As",
     "InitPower.ns",

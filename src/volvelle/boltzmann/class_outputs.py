@@ -11,7 +11,7 @@ from .derived import LIGHT_SPEED, BackgroundTable, Decoupling, decoupling, growt
 from .errors import SolverError
 from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .outputs import suggestion
-from .request import Request
+from .request import SHORT, Request
 from .solver import one_line
 
 _POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
@@ -25,7 +25,8 @@ def output_words(request: Request, non_linear: str) -> dict[str, Any]:
     """Output words of CLASS for a request; sigma8 always needs mPk."""
     result: dict[str, Any] = {"output": "mPk"}
     if request.spectra:
-        result |= {"output": "tCl,pCl,lCl,mPk", "l_max_scalars": request.lmax, "lensing": "yes"}
+        lmax = max(request.lmax, SHORT)  # see there; the rest is cut off
+        result |= {"output": "tCl,pCl,lCl,mPk", "l_max_scalars": lmax, "lensing": "yes"}
     if request.transfers:
         result["output"] += ",dTk"
     if non_linear != "none":

@@ -123,6 +123,12 @@ class ClassSolver:
     def _input(self, cosmology: Cosmology, request: Request) -> dict[str, Any]:
         """Input of CLASS; what the user says of precision is the last word."""
         words = output_words(request, self.non_linear)
+        clash = sorted(set(words) & {*self.extra, *cosmology.extra})
+        if clash:
+            raise SolverError(
+                f"{', '.join(clash)} of CLASS follows from what is asked of it (outputs, lmax, "
+                "non_linear); drop it"
+            )
         return self._settings(cosmology) | words | dict(self.precision)
 
     def _settings(self, cosmology: Cosmology) -> dict[str, Any]:

@@ -126,10 +126,12 @@ def natives(
     solver: Solver,
     request: Request,
     nuisance: Sequence[str],
+    settings: Mapping[str, Any],
 ) -> None:
     """Let the solver read its own inputs at the reference; it knows best which there are.
 
-    A name that stands in an expression and that the solver takes as well could be meant either
+    These are parameters and, of the theory block's ``settings``, ``precision`` and ``extra``. A
+    name that stands in an expression and that the solver takes as well could be meant either
     way: then the file has to say which.
     """
     from ..cosmology import INPUT_PARAMETERS, NATIVE, nearest_names
@@ -137,11 +139,15 @@ def natives(
     centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
     values = {**found.fixed, **centre}
     parametrisation = found.parametrisation
-    if found.natives or hierarchy == NATIVE:
+    given = {"precision": settings.get("precision", {}), "extra_args": settings.get("extra", {})}
+    if found.natives or hierarchy == NATIVE or any(given.values()):
         try:
             solver.check(parametrisation.cosmology(values, hierarchy), request)
         except VolvelleError as error:
             words = str(error)
+            for block, names in given.items():
+                for name in filter(lambda setting: _mentions(words, setting), names):
+                    raise document.error(("theory", solver.name, block, name), words) from error
             own = [name for name in found.natives if _mentions(words, name)]
             name = own[0] if own else next(iter(found.natives), None)
             known = [*INPUT_PARAMETERS, *nuisance]
@@ -162,6 +168,14 @@ def natives(
             "it as a block and add drop: true if it is for expressions only, or drop: false to "
             f"hand it to {solver.name} too",
         )
+
+
+def with_outputs(request: Request, names: Sequence[str]) -> Request:
+    """The request with the outputs of all solvers among ``names``: some inputs are read beside the
+    spectra only (those of tensors)."""
+    from ..boltzmann import OUTPUTS, Request
+
+    return request.union(Request.of([name for name in names if name in OUTPUTS]))
 
 
 def _mentions(words: str, name: str) -> bool:

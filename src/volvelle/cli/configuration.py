@@ -143,7 +143,9 @@ class Configuration:
         settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
-            checks.natives(document, parts, hierarchy, solver, found.request, list(found.nuisance))
+            wanted = checks.with_outputs(found.request, file.emulator.outputs)
+            nuisance = list(found.nuisance)
+            checks.natives(document, parts, hierarchy, solver, wanted, nuisance, settings)
             checks.outputs(document, parts, hierarchy, solver, file.emulator.outputs)
             checks.warm_starts(document, file.emulator.warm_start)
             checks.output(document, Path(output or file.output))

@@ -24,6 +24,19 @@ def _filter(given: Any) -> Any:
 class AdaptiveDesign(Block):
     """Volvelle's own; its keys stand in the emulator block: initial, batch, width, warm_start."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_stand_above(cls, given: Any) -> Any:
+        for key in ("initial", "batch", "width", "warm_start"):
+            if isinstance(given, dict) and key in given:
+                raise PydanticCustomError(
+                    "adaptive",
+                    "{key} of the adaptive design stands in the emulator block itself; write it "
+                    "there, beside design",
+                    {"key": key},
+                )
+        return given
+
 
 class SpaceFillingDesign(Block):
     """One set of solutions and one fit."""

@@ -144,6 +144,21 @@ class EmulatorBlock(Block):
         return self
 
     @model_validator(mode="after")
+    def _lmax_is_used(self) -> EmulatorBlock:
+        if "lmax" not in self.model_fields_set:
+            return self
+        from ..boltzmann import OUTPUTS  # brings JAX: only where it is needed
+
+        if not any(n in OUTPUTS and OUTPUTS[n].kind == "spectrum" for n in self.outputs):
+            raise PydanticCustomError(
+                "lmax",
+                "lmax is {lmax}, but outputs lists no spectrum that it could be of; add one, such "
+                "as lensed_tt, or leave lmax out",
+                {"lmax": self.lmax},
+            )
+        return self
+
+    @model_validator(mode="after")
     def _design_has_keys(self) -> EmulatorBlock:
         if self.design.name == ADAPTIVE:
             return self

@@ -205,8 +205,8 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
     spread over its reference range. Points outside a prior are left out. Whether the ledger still
     has their solutions shows when they are asked for.
 
-    Raises StorageError when a folder's emulator cannot be read, speaks of other parameters, or
-    lacks one without such a value.
+    Raises StorageError when a folder's emulator cannot be read, speaks of other parameters, lacks
+    one without such a value, or when no point at all lies inside the priors.
     """
     rows: list[np.ndarray] = []
     standard = {**_STANDARD, **dict(problem.parametrisation.unset)}
@@ -242,7 +242,13 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
         return None
     x = np.unique(np.array(rows), axis=0)
     ends = np.array([prior.bounds for prior in problem.priors])
-    return x[np.all((x >= ends[:, 0]) & (x <= ends[:, 1]), axis=1)]
+    x = x[np.all((x >= ends[:, 0]) & (x <= ends[:, 1]), axis=1)]
+    if len(x) == 0:
+        raise StorageError(
+            f"none of the {len(rows)} solutions of {', '.join(str(f) for f in folders)} lies "
+            "inside the priors; widen them, or leave the warm start out"
+        )
+    return x
 
 
 def _idle(problem: Problem, had: set[str]) -> tuple[str, ...]:
