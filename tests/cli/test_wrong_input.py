@@ -215,8 +215,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "likelihood.gaussian: expected a block of `key: value` lines, got 3",
     ),
     (
-        {"likelihood.gaussian.outputs": ["Omega_x"]},
-        "there is no theory output 'Omega_x'; did you mean Omega_m",
+        {"likelihood.gaussian.outputs": ["Omega_x[3]"]},
+        "there is no theory output 'Omega_x' with elements; did you mean Omega_m",
     ),
     (
         {"likelihood": {"planck_2018_simulated": {"f_sky": 2}}},
@@ -291,6 +291,10 @@ NATIVES: list[tuple[dict[str, Any], str]] = [
     (
         {"theory": {"class": {}}, "params.alpha_s": 0.0, "params.n_s": "0.965 + alpha_s"},
         "params.alpha_s: stands in an expression, and class has an input of this name as well; ",
+    ),
+    (
+        {"likelihood.gaussian.outputs": ["Omega_x", "r_drag"]},
+        "likelihood.gaussian: CAMB has no derived parameter 'Omega_x'; it has ",
     ),
 ]
 

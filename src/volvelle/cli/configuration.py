@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,7 +143,9 @@ class Configuration:
         settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
-            checks.natives(document, parts, hierarchy, solver, found.request, list(found.nuisance))
+            inputs = replace(found.request, scalars=())
+            checks.natives(document, parts, hierarchy, solver, inputs, list(found.nuisance))
+            checks.likelihood_scalars(document, parts, hierarchy, solver, found)
             checks.outputs(document, parts, hierarchy, solver, file.emulator.outputs)
             checks.warm_starts(document, file.emulator.warm_start)
             checks.output(document, Path(output or file.output))
