@@ -107,8 +107,10 @@ def test_the_map_is_the_maximum_that_the_run_reports(profiled, finished: Path) -
         assert profiled[0]["map"]["parameters"][name] == pytest.approx(value, abs=0.05 * width)
 
 
-def test_the_picture_is_there(profiled, finished: Path) -> None:
+def test_picture_and_report_are_there(profiled, finished: Path) -> None:
     assert (finished / "run" / "profile_omega_cdm.png").read_bytes()[:4] == b"\x89PNG"
+    page = (finished / "run" / "report.html").read_text()
+    assert "Profile likelihoods" in page and "profile_omega_cdm.json" in page
 
 
 def test_a_repeated_call_solves_nothing(profiled, finished: Path) -> None:

@@ -17,7 +17,14 @@ from ..compute import ProcessExecutor
 from ..emulator import Emulator, load_emulator
 from ..inference import LEVELS, Optima, PriorTerms, best_fit, make_prior
 from ..learning import write_atomically
-from ..report import Chain, figure_of_profile, profile_words, read_chain, read_summary
+from ..report import (
+    Chain,
+    figure_of_profile,
+    profile_words,
+    read_chain,
+    read_summary,
+    write_report,
+)
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
@@ -52,8 +59,8 @@ class ProfileRequest:
 def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     """Compute, certify and write a profile; 0 when every point is as exact as asked, else 1.
 
-    Writes ``profile_NAMES.json`` and ``.png`` into the run's folder. Raises VolvelleError for what
-    the user can mend.
+    Writes ``profile_NAMES.json`` and ``.png`` into the run's folder, and its report again. Raises
+    VolvelleError for what the user can mend.
     """
     console = Console()
     reporter = Reporter(console, silent=not progress)
@@ -68,10 +75,12 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     write_atomically(request.path, json.dumps(content, indent=1).encode())
     picture = request.path.with_suffix(".png")
     write_atomically(picture, figure_of_profile(request.folder, request.path))
+    report = write_report(request.folder)
     if progress:
         for sentence in profile_words(content):
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"written: {request.path} and {picture.name}", soft_wrap=True)
+        written = f"written: {request.path}, {picture.name} and {report.name}"
+        console.print(written, soft_wrap=True)
     return 0 if result.met else 1
 
 
