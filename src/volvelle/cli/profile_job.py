@@ -28,9 +28,9 @@ from ..report import (
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
-from .blocks import offer
 from .configuration import Configuration
 from .errors import ProfileError
+from .profile_names import check_names
 from .progress import Reporter
 from .setup import make_likelihoods, make_problem, make_solver, network_settings, user_activations
 
@@ -67,7 +67,6 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     started = time.monotonic()
     summary = read_summary(request.folder)
     chain = read_chain(request.folder, "emulator")
-    _check_names(request, chain)
     run = read_json(request.folder / "run.json")["run"]
     problem, result, top = _compute(request, chain, run, reporter)
     content = _content(request, problem, result, top, run, bool(summary.get("simulated")))
@@ -89,6 +88,7 @@ def _compute(
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
     configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    check_names(request.names, chain, configuration.parametrisation.definitions)
     if configuration.emulator.target != "theory":
         raise ProfileError(
             f"the emulator of {request.folder} gives the likelihood itself, and a profile needs "
@@ -130,20 +130,6 @@ def _compute(
             result = profiler.run(emulator)
     posterior = problem.posterior(emulator)
     return problem, result, best_fit(posterior, samples, priors="all", seed=settings.seed)
-
-
-def _check_names(request: ProfileRequest, chain: Chain) -> None:
-    sampled = [name for name in chain.names if name not in chain.derived]
-    if len(set(request.names)) < len(request.names):
-        raise ProfileError(f"{request.names[0]} is given twice; name two different parameters")
-    for name in request.names:
-        if name in chain.derived:
-            raise ProfileError(
-                f"{name} is a derived parameter of this run, and only sampled ones can be "
-                f"profiled ({', '.join(sampled)}); sample {name} in a run of its own"
-            )
-        if name not in sampled:
-            raise ProfileError(f"unknown parameter {name!r}; {offer(name, sampled)}")
 
 
 def _training_points(request: ProfileRequest) -> np.ndarray:
