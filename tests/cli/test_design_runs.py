@@ -8,10 +8,11 @@ from typing import Any
 
 from volvelle import load_emulator
 
-from .test_pipeline import GAUSSIAN, call, summary_of, write
+from .test_pipeline import GAUSSIAN, TOY, call, summary_of, write
 
 ITERATIVE = {"initial": 24, "first": 16, "points": 30}
 NOTHING_FAILS = 1.0  # of omega_cdm
+USER_CLASS = Path(__file__).parents[1] / "likelihood" / "line_likelihood.py"
 
 
 def finished(folder: Path, emulator: dict[str, Any]) -> tuple[int, dict[str, Any], str]:
@@ -124,3 +125,27 @@ def test_a_learned_likelihood_is_certified_by_the_real_one(tmp_path: Path) -> No
     assert "gives the likelihood itself, and a profile needs the theory" in " ".join(
         printed.split()
     )
+
+
+def test_a_likelihood_that_is_not_written_in_jax_is_learned(tmp_path: Path) -> None:
+    """From exact solutions to the best fit's chi2 nothing traces or differentiates it."""
+    external = {"python": f"{USER_CLASS}:Compiled", "mean": 0.83, "sigma": 0.02}
+    write(
+        tmp_path,
+        likelihood={**GAUSSIAN, "external": external},
+        params={**TOY["params"], "line_shift": 0.0},
+        emulator={
+            "kind": "polynomial",
+            "target": "likelihood",
+            "accuracy": 0.1,
+            "design": {"hypersphere": {"points": 40, "width": 0.6}},
+        },
+    )
+    status, printed = call(tmp_path, fails_above=NOTHING_FAILS)
+    assert status == 0, printed
+    summary = summary_of(tmp_path)
+    assert summary["status"] == "converged"
+    assert 0.0 < summary["certificate"]["log_weight_std"] < 0.5
+    learned, _ = load_emulator(tmp_path / "run" / "emulator")
+    assert {"log_likelihood_gaussian", "log_likelihood_compiled"} <= set(learned.outputs)
+    assert set(summary["best_fit"]["chi2"]) == {"gaussian", "compiled"}

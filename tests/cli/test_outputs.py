@@ -14,9 +14,11 @@ from volvelle.compute import SerialExecutor
 from volvelle.emulator import load_emulator
 
 from .conftest import Write
-from .test_pipeline import GAUSSIAN, TOY, call, summary_of
+from .test_pipeline import TOY, call, summary_of
 from .test_pipeline import write as write_run
 
+ZEQ, ZEQ_ERROR = 3380.0, 30.0  # what the data say of it
+SAMPLING = 0.2  # of a mean in its error and of a width, from 600 draws
 LEARNED = 1e-3  # two outputs of two surrogates that are the same number
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -67,17 +69,29 @@ def test_without_outputs_the_request_is_what_it_was(write: Write, tmp_path: Path
     assert make_problem(configuration, solver, likelihoods).request.to_json() == text
 
 
+def test_a_likelihood_may_read_the_solvers_own_scalars(write: Write, tmp_path: Path) -> None:
+    configuration = Configuration.load(write({"likelihood.gaussian.outputs": ["zeq", "sigma8"]}))
+    solver = get_solver("camb")
+    likelihoods, _ = make_likelihoods(
+        configuration, solver, Ledger(tmp_path / "l.sqlite"), SerialExecutor(), "run"
+    )
+    assert make_problem(configuration, solver, likelihoods).request.scalars == ("zeq",)
+
+
 def test_a_run_learns_and_reports_them(tmp_path: Path) -> None:
-    """z_reio and the solver's own zeq have a posterior; the emulator answers for all of them."""
-    outputs = ["sigma8_z", "z_reio", "zeq"]
-    emulator = {**TOY["emulator"], "outputs": outputs}
-    write_run(tmp_path, likelihood=GAUSSIAN, emulator=emulator, simulate_if_missing=False)
+    """z_reio has a posterior, and the solver's own zeq that of the data given for it; the emulator
+    answers for all outputs."""
+    emulator = {**TOY["emulator"], "outputs": ["sigma8_z", "z_reio"]}
+    data = {"mean": [ZEQ, 0.811], "covariance": [ZEQ_ERROR**2, 6.4e-5]}
+    likelihood = {"gaussian": {**data, "outputs": ["zeq", "sigma8"]}}
+    write_run(tmp_path, likelihood=likelihood, emulator=emulator, simulate_if_missing=False)
     status, printed = call(tmp_path)
     assert status == 0, printed
     parameters = summary_of(tmp_path)["parameters"]
     assert parameters["z_reio"]["label"] == r"z_\mathrm{reio}"
     assert parameters["zeq"]["kind"] == "derived"
-    assert parameters["zeq"]["mean"] == pytest.approx(3400.0, rel=0.1)
+    assert parameters["zeq"]["mean"] == pytest.approx(ZEQ, abs=SAMPLING * ZEQ_ERROR)
+    assert parameters["zeq"]["std"] == pytest.approx(ZEQ_ERROR, rel=SAMPLING)
     learned, _ = load_emulator(tmp_path / "run" / "emulator")
     point = {name: parameters[name]["mean"] for name in learned.parameters}
     theory = learned.predict(point).theory

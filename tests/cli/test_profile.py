@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -10,14 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 import volvelle
+from volvelle.cli import Configuration
 from volvelle.cli.app import app
+from volvelle.cli.profile_names import advice
 
+ROOT = Path(__file__).parents[2]
+NEUTRINO_MASS = 1e-5  # m_nu / 93.14 eV is their density to 0.3%, which is 0.5% of matter
 PROGRAM = Path(__file__).parent / "toy_run.py"
 SOURCE = Path(volvelle.__file__).parents[1]
 PATIENCE = 240.0  # [s]
@@ -107,8 +113,10 @@ def test_the_map_is_the_maximum_that_the_run_reports(profiled, finished: Path) -
         assert profiled[0]["map"]["parameters"][name] == pytest.approx(value, abs=0.05 * width)
 
 
-def test_the_picture_is_there(profiled, finished: Path) -> None:
+def test_picture_and_report_are_there(profiled, finished: Path) -> None:
     assert (finished / "run" / "profile_omega_cdm.png").read_bytes()[:4] == b"\x89PNG"
+    page = (finished / "run" / "report.html").read_text()
+    assert "Profile likelihoods" in page and "profile_omega_cdm.json" in page
 
 
 def test_a_repeated_call_solves_nothing(profiled, finished: Path) -> None:
@@ -134,7 +142,7 @@ def test_two_parameters(finished: Path) -> None:
     [
         (["omega_cmd"], "unknown parameter 'omega_cmd'; did you mean omega_cdm"),
         (["n_s"], "unknown parameter 'n_s'"),
-        (["H0"], "H0 is a derived parameter of this run"),
+        (["r_drag"], "r_drag is a derived parameter of this run"),
         (["omega_cdm", "omega_cdm"], "omega_cdm is given twice"),
         (["omega_cdm", "--range", "0.13", "0.11"], "give the lower end first"),
         (["omega_cdm", "--range", "0.01", "0.11"], "keep the range inside the prior"),
@@ -146,6 +154,41 @@ def test_wrong_input_is_one_line_and_status_2(words, told, finished: Path) -> No
     )
     assert result.exit_code == 2, result.output
     assert len(result.stderr.splitlines()) == 1 and told in result.stderr
+
+
+SAMPLED = ("omega_b", "omega_cdm", "theta_star_100", "ln10A_s", "log10_Gamma_dcdm")
+DEFINITIONS = (("Gamma_dcdm", "10**log10_Gamma_dcdm"), ("omega_m", "omega_b + omega_cdm"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("H0", "sample H0 in place of theta_star_100"),
+        ("sigma8", "sample sigma8 in place of ln10A_s"),
+        ("S8", "write omega_cdm and sigma8 as an expression of it; docs/method.md"),
+        ("Gamma_dcdm", "profile log10_Gamma_dcdm"),
+        ("omega_m", "it follows from omega_b, omega_cdm: in a run of its own give omega_m a prior"),
+        ("age", "nothing that can be sampled stands for age"),
+    ],
+)
+def test_what_to_do_about_a_derived_parameter(name: str, told: str) -> None:
+    assert told in advice(name, SAMPLED, DEFINITIONS)
+
+
+def test_the_documented_lines_sample_what_they_say(tmp_path: Path) -> None:
+    """Omega_m and S8 of the universe are the sampled numbers."""
+    text = (ROOT / "docs" / "method.md").read_text().split("## Profile likelihoods")[1]
+    lines = yaml.safe_load(text.split("```yaml")[1].split("```")[0])["params"]
+    others = {"omega_b": 0.0224, "n_s": 0.965, "tau_reio": 0.054, "m_nu": 0.06}
+    content = {**TOY, "params": {**lines, **others}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
+    jax.config.update("jax_enable_x64", True)
+    found = Configuration.load(tmp_path / "run.yaml")
+    values = {"H0": 68.0, "Om": 0.31, "S_8": 0.82}
+    assert {p.name for p in found.sampled if p.kind == "cosmology"} == set(values)
+    universe = found.parametrisation.cosmology({**found.fixed, **values})
+    assert float(universe.Omega_m) == pytest.approx(0.31, rel=NEUTRINO_MASS)
+    assert universe.sigma8 == pytest.approx(0.82 * math.sqrt(0.3 / 0.31), rel=1e-12)
 
 
 @pytest.mark.parametrize("missing", ["summary.json", "run.json", "chains", "emulator", "training"])

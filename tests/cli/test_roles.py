@@ -16,6 +16,7 @@ from volvelle.learning import StorageError
 from volvelle.likelihood import get_likelihood
 from volvelle.training import Problem
 
+USER_CLASS = Path(__file__).parents[1] / "likelihood" / "line_likelihood.py"
 LOG = {"prior": {"min": 10, "max": 5000}, "scale": "log", "ref": {"loc": 100, "scale": 0.5}}
 DECAY: dict[str, Any] = {
     "theory": {"class": {}},
@@ -176,6 +177,23 @@ def test_a_warm_start_spreads_what_means_nothing_in_the_earlier_model(
     changes["params.omega_ini_dcdm"] = DECAY["params.omega_ini_dcdm"]
     with pytest.raises(ConfigurationError, match=r"omega_ini_dcdm is no parameter with unset: VAL"):
         Configuration.load(write(changes))
+
+
+def test_a_warm_start_of_a_learned_likelihood_varies_the_nuisance_parameters(
+    write, tmp_path: Path
+) -> None:
+    """The exact solutions of the earlier points serve at any value; one of each point does."""
+    points = [[0.020 + 0.001 * i] for i in range(8)]
+    folder = earlier(tmp_path / "a", ["omega_b"], points, {"omega_cdm": 0.12})
+    likelihood = {"external": {"python": f"{USER_CLASS}:Line"}}
+    for target, values in (("theory", 1), ("likelihood", len(points))):
+        changes = {"likelihood": likelihood, "emulator.target": target}
+        problem = problem_of(Configuration.load(write(changes)))
+        x = warm_points([folder], problem)
+        assert x is not None and problem.names[-1] == "line_shift"
+        assert len(np.unique(x[:, -1])) == values
+        assert np.all(problem.in_prior(x)) and len(x) == len(points)
+        np.testing.assert_array_equal(np.sort(x[:, 0]), [row[0] for row in points])
 
 
 def test_a_warm_start_knows_the_standard_values(write, tmp_path: Path) -> None:

@@ -215,8 +215,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "likelihood.gaussian: expected a block of `key: value` lines, got 3",
     ),
     (
-        {"likelihood.gaussian.outputs": ["Omega_x"]},
-        "there is no theory output 'Omega_x'; did you mean Omega_m",
+        {"likelihood.gaussian.outputs": ["Omega_x[3]"]},
+        "there is no theory output 'Omega_x' with elements; did you mean Omega_m",
     ),
     (
         {"likelihood": {"planck_2018_simulated": {"f_sky": 2}}},
@@ -307,6 +307,10 @@ NATIVES: list[tuple[dict[str, Any], str]] = [
     (
         {"theory": {"class": {"extra_args": {"non_linear": "hmcode"}}}},
         "theory.class.extra_args.non_linear: non_linear of CLASS follows from what is asked of it ",
+    ),
+    (
+        {"likelihood.gaussian.outputs": ["Omega_x", "r_drag"]},
+        "likelihood.gaussian: CAMB has no derived parameter 'Omega_x'; it has ",
     ),
 ]
 

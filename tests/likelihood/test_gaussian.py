@@ -59,10 +59,21 @@ def test_selections_and_their_needs(theory: dict[str, Any]) -> None:
     assert np.isinf(noise["matter_power"]).sum() == power.size - 1 and noise["r_drag"] == 1.0
 
 
+def test_a_scalar_by_the_solvers_own_name(theory: dict[str, Any]) -> None:
+    """What the registry does not have is asked of the solver: zeq of CAMB, 100*theta_s of CLASS."""
+    likelihood = Gaussian.from_values([3400.0, 1.04], [900.0, 1e-6], ["zeq", "100*theta_s"])
+    assert likelihood.requires.native == ("100*theta_s", "zeq")
+    chi2 = likelihood.chi2(theory | {"zeq": 3430.0, "100*theta_s": 1.042}, {})
+    assert float(chi2) == pytest.approx(1.0 + 4.0, rel=ROUNDING)
+    noise = likelihood.noise()
+    assert noise["zeq"] == pytest.approx(30.0) and noise["100*theta_s"] == pytest.approx(1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"outputs": ["sigma9", "Omega_m"]}, "no theory output 'sigma9'"),
+        ({"outputs": ["sigma9[3]", "Omega_m"]}, "no theory output 'sigma9' with elements"),
+        ({"outputs": ["luminosity_distance", "Omega_m"]}, "it is transverse_comoving_distance"),
         ({"outputs": ["sigma8[3]", "Omega_m"]}, "scalars without brackets"),
         ({"outputs": ["lensed_tt", "Omega_m"]}, "does not fit lensed_tt"),
         ({"outputs": ["lensed_tt[3,4]", "Omega_m"]}, "does not fit lensed_tt"),

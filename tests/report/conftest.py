@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -173,6 +174,35 @@ def write_distances(folder: Path) -> None:
         },
     }  # fmt: skip
     (folder / "distances.json").write_text(json.dumps(sets))
+
+
+def write_profile(folder: Path, names: tuple[str, ...]) -> Path:
+    """A profile of one or two parameters whose likelihood is a Gaussian, as its command writes."""
+    axes = [ALL[n][2] + ALL[n][3] * np.linspace(-3.0, 3.0, 7) for n in names]
+    points = []
+    for at in itertools.product(*axes):
+        pulls = [(x - ALL[n][2]) / ALL[n][3] for n, x in zip(names, at, strict=True)]
+        points.append(
+            {"at": list(at), "delta_chi2": float(np.sum(np.square(pulls))), "difference": 0.021,
+             "slack": 0.0004, "flags": [],
+             "parameters": {**{n: ALL[n][2] for n in FEW[:3]}, **dict(zip(names, at, strict=True))}}
+        )  # fmt: skip
+    low, high = ([ALL[n][2] + sign * ALL[n][3] for n in names] for sign in (-1, 1))
+    ends = {"low_end": "crossing", "high_end": "crossing"}
+    level = {"delta_chi2": 1.0, "intervals": [{"low": low[0], "high": high[0], **ends}]}
+    if len(names) == 2:
+        both = {key: [value, value] for key, value in ends.items()}
+        level = {"delta_chi2": 2.3, "low": low, "high": high, **both}
+    content = {
+        "parameters": list(names), "simulated": False, "priors_left_out": [], "accuracy": 0.1,
+        "met": True, "axes": [axis.tolist() for axis in axes], "points": points,
+        "best_fit": {"parameters": {n: ALL[n][2] for n in FEW[:3]}, "chi2": 592.04},
+        "levels": [level], "max_difference": 0.021, "max_slack": 0.0004,
+        "rounds": [{"max_difference": 0.021, "unsettled": 0}],
+    }  # fmt: skip
+    path = folder / f"profile_{'_'.join(names)}.json"
+    path.write_text(json.dumps(content))
+    return path
 
 
 def write_folder(folder: Path, names: tuple[str, ...] = tuple(ALL), length: int = 1000) -> Path:

@@ -17,6 +17,8 @@ import pytest
 
 from volvelle.report import ReportError, write_report
 
+from .conftest import write_profile
+
 FIGURES = 6
 VOID = {"meta", "img", "br"}
 Change = Callable[[Callable[[dict[str, Any]], object]], None]
@@ -210,6 +212,50 @@ def test_damage_is_said_clearly(run_folder: Path, file: str, content: str, messa
     assert message in text
     assert Path(file).name.split(".")[0] in text
     assert "\n" not in text
+
+
+def test_profiles_have_words_figures_and_tables(run_folder: Path) -> None:
+    without = Page(write_report(run_folder))
+    assert "Profile likelihoods" not in without.text
+    write_profile(run_folder, ("omega_b", "n_s"))
+    write_profile(run_folder, ("n_s",))
+    page = Page(write_report(run_folder))
+    assert page.open == [] and "bad" not in page.classes
+    assert len(page.images) == len(without.images) + 2
+    assert "Delta chi2 <= 1: 0.9605 <= n_s <= 0.9693" in page.text
+    assert "Delta chi2 <= 2.3" in page.text and "profile_omega_b_n_s.json" in page.text
+    # the one-parameter profile stands first, with all its points and the others' values there
+    assert page.text.index("profile_n_s.json") < page.text.index("profile_omega_b_n_s.json")
+    rows = re.findall(r"<tr><td class=\"n\">(.*?)</td>.*?>([0-9.]+)</td>.*?\+0\.021.*?</tr>",
+                      (run_folder / "report.html").read_text())  # fmt: skip
+    assert [float(chi2) for _, chi2 in rows] == [9.0, 4.0, 1.0, 0.0, 1.0, 4.0, 9.0]
+    assert [at for at, _ in rows][:2] == ["0.95170", "0.95610"]
+
+
+def test_a_profile_that_missed_its_accuracy_is_red(run_folder: Path) -> None:
+    path = write_profile(run_folder, ("n_s",))
+    content = json.loads(path.read_text())
+    content["met"] = False
+    content["points"][1]["flags"] = ["not converged"]
+    content["points"][2]["delta_chi2"] = None
+    path.write_text(json.dumps(content))
+    page = Page(write_report(run_folder))
+    assert "bad" in page.classes
+    assert "NOT every point" in page.text and "not converged" in page.text
+
+
+def test_a_profile_without_chains_keeps_its_table(run_folder: Path) -> None:
+    write_profile(run_folder, ("n_s",))
+    shutil.rmtree(run_folder / "chains")
+    page = Page(write_report(run_folder))
+    assert page.images and "note" in page.classes and "0.95610" in page.text
+
+
+def test_a_damaged_profile_is_named(run_folder: Path) -> None:
+    path = run_folder / "profile_n_s.json"
+    path.write_text('{"parameters": ["n_s"]}')
+    with pytest.raises(ReportError, match=r"profile_n_s.json has no simulated, .*volvelle profile"):
+        write_report(run_folder)
 
 
 def test_folder_without_summary(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """From points to universes, with parameters that follow from others."""
 
+import math
 from dataclasses import replace
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,10 +12,44 @@ import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.cosmology import ExpressionError, Parametrisation
-from volvelle.likelihood import TheoryError
-from volvelle.training import Exact, Problem
+from volvelle.inference import make_prior
+from volvelle.likelihood import Likelihood, NuisanceParameter, TheoryError
+from volvelle.training import Exact, Problem, TrainingError
 
+ROUNDING = 1e-12  # of a sum over hundreds of multipoles, compiled or not
 TEXTS = (("omega_cdm", "omega_m - omega_b"),)
+
+
+class Compiled(Likelihood):
+    """One that is not written in JAX, as a library in Fortran is not: it takes NumPy's numbers."""
+
+    name: str = eqx.field(static=True, default="compiled")
+    cites: tuple[str, ...] = eqx.field(static=True, default=())
+    simulated: bool = eqx.field(static=True, default=False)
+
+    @property
+    def requires(self):
+        return toy.REQUEST
+
+    @property
+    def nuisance(self):
+        prior = {"dist": "norm", "loc": 1.0, "scale": 0.1}
+        return {"scale": NuisanceParameter(prior=prior, ref=1.0, label="s")}
+
+    @property
+    def data_sha256(self):
+        return {}
+
+    @property
+    def max_log_prob(self):
+        return 0.0
+
+    def log_prob(self, theory, nuisance):
+        spectrum = np.asarray(theory["lensed_tt"], dtype=np.float64)
+        return -math.fsum((float(nuisance["scale"]) * spectrum[2:5] - 1.0) ** 2)
+
+    def noise(self):
+        return {}
 
 
 def problem() -> Problem:
@@ -62,11 +98,11 @@ def test_a_learned_likelihood_stands_for_the_real_one(tmp_path):
     (entry,) = exact.solve(x[None])
     theory = exact.theory(entry)
     value = exact.problem.log_likelihood(x, theory)
-    assert posed.log_likelihood(x, theory) == value
+    assert posed.log_likelihood(x, theory) == pytest.approx(value, rel=ROUNDING)
     learned = posed.learned(x, theory)
     (name,) = (key for key in learned if key.startswith("log_likelihood_"))
     assert set(learned) - {name} == {key for key, number in theory.items() if np.ndim(number) == 0}
-    assert posed.log_likelihood_of(x, learned) == pytest.approx(value, rel=1e-15)
+    assert posed.log_likelihood_of(x, learned) == pytest.approx(value, rel=ROUNDING)
     assert posed.noises() == [{name: np.array([1.0])}]
     posterior = posed.posterior(lambda x: {name: jnp.sum(x)})
     assert float(posterior.log_likelihood(jnp.asarray(x))) == pytest.approx(np.sum(x))
@@ -75,3 +111,23 @@ def test_a_learned_likelihood_stands_for_the_real_one(tmp_path):
     assert plain.log_likelihood_of(x, plain.learned(x, theory)) == value
     with pytest.raises(TheoryError, match=f"needs the theory output '{name}'"):
         posed.posterior(lambda x: {"sigma8": x[0]}).log_likelihood(jnp.asarray(x))
+
+
+def test_a_likelihood_without_jax_can_only_be_learned():
+    """It is called with plain numbers; where the theory is learned the refusal says what to do."""
+    base = toy.problem()
+    posed = replace(
+        base,
+        names=(*base.names, "scale"),
+        priors=(*base.priors, make_prior({"dist": "norm", "loc": 1.0, "scale": 0.1})),
+        ref_loc=np.append(base.ref_loc, 1.0),
+        ref_scale=np.append(base.ref_scale, 0.1),
+        likelihoods=(Compiled(),),
+        learns_likelihood=True,
+    )
+    theory = {"lensed_tt": np.array([0.0, 0.0, 1.0, 2.0, 3.0]), "sigma8": 0.8}
+    x = np.append(base.ref_loc, 2.0)
+    learned = posed.learned(x, theory)
+    assert learned == {"sigma8": 0.8, "log_likelihood_compiled": -35.0}
+    with pytest.raises(TrainingError, match=r"compiled.* choose emulator: \{target: likelihood\}"):
+        replace(posed, learns_likelihood=False).log_likelihood(x, theory)

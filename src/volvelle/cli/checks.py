@@ -26,11 +26,13 @@ a mass of 0, the probability is nil."""
 @dataclass(frozen=True)
 class Likelihoods:
     """Nuisance parameters of the likelihoods by name (with the likelihood they belong to), the
-    likelihoods whose data are missing, with the reason, and what all of them ask of the solver."""
+    likelihoods whose data are missing, with the reason, what all of them ask of the solver, and
+    which of it are scalars by the solver's own names, by likelihood."""
 
     nuisance: dict[str, tuple[str, Any]]
     missing: dict[str, str]
     request: Request
+    natives: dict[str, tuple[str, ...]]
 
 
 def likelihoods(
@@ -46,6 +48,7 @@ def likelihoods(
     request = Request(spectra=(), background=True)
     nuisance: dict[str, tuple[str, Any]] = {}
     missing: dict[str, str] = {}
+    natives: dict[str, tuple[str, ...]] = {}
     for name, options in given.items():
         key = ("likelihood", name)
         if name not in LIKELIHOODS:
@@ -58,6 +61,7 @@ def likelihoods(
             try:
                 made = get_likelihood(name, **options)
                 parameters, request = made.nuisance, request.union(made.requires)
+                natives[name] = made.requires.native
             except PrecisionError:
                 raise
             except MissingDataError as error:
@@ -73,7 +77,38 @@ def likelihoods(
         nuisance.update({parameter: (name, info) for parameter, info in parameters.items()})
     if missing or request.spectra:
         request = request.union(Request())
-    return Likelihoods(nuisance, missing, request)
+    return Likelihoods(nuisance, missing, request, natives)
+
+
+def likelihood_scalars(
+    document: Document, found: Roles, hierarchy: str, solver: Solver, likelihoods: Likelihoods
+) -> None:
+    """Scalars that likelihoods read by the solver's own names, which the solver has to know."""
+    for name, natives in likelihoods.natives.items():
+        if natives:
+            key = ("likelihood", name)
+            _deliverable(document, key, found, hierarchy, solver, natives)
+
+
+def _deliverable(
+    document: Document,
+    key: tuple[Any, ...],
+    found: Roles,
+    hierarchy: str,
+    solver: Solver | None,
+    names: Sequence[str],
+) -> None:
+    """Outputs that can be asked for, and of this solver if there is one, in its own words."""
+    from ..boltzmann import Request
+
+    centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
+    try:
+        request = Request.of(names).union(Request())  # some inputs are read with C_l only
+        if solver is not None:
+            universe = found.parametrisation.cosmology({**found.fixed, **centre}, hierarchy)
+            solver.check(universe, request)
+    except VolvelleError as error:
+        raise document.error(key, str(error)) from error
 
 
 def _check_simulated(document: Document, name: str, options: Mapping[str, Any]) -> None:
@@ -206,17 +241,9 @@ def outputs(
 
     Without a solver only our own names are checked.
     """
-    from ..boltzmann import Request
-
-    centre = {p.name: p.ref_loc for p in found.sampled if p.kind == "cosmology"}
     for position, name in enumerate(names):
-        try:
-            request = Request.of([name]).union(Request())  # some inputs are read with C_l only
-            if solver is not None:
-                universe = found.parametrisation.cosmology({**found.fixed, **centre}, hierarchy)
-                solver.check(universe, request)
-        except VolvelleError as error:
-            raise document.error(("emulator", "outputs", position), str(error)) from error
+        key = ("emulator", "outputs", position)
+        _deliverable(document, key, found, hierarchy, solver, [name])
 
 
 def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None:

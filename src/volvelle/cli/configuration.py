@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,9 +143,11 @@ class Configuration:
         settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
-            wanted = checks.with_outputs(found.request, file.emulator.outputs)
+            inputs = replace(found.request, scalars=())
+            wanted = checks.with_outputs(inputs, file.emulator.outputs)
             nuisance = list(found.nuisance)
             checks.natives(document, parts, hierarchy, solver, wanted, nuisance, settings)
+            checks.likelihood_scalars(document, parts, hierarchy, solver, found)
             checks.outputs(document, parts, hierarchy, solver, file.emulator.outputs)
             checks.warm_starts(document, file.emulator.warm_start)
             checks.output(document, Path(output or file.output))

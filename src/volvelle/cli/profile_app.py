@@ -67,7 +67,8 @@ def profile(
     - `volvelle profile runs/planck-lcdm tau_reio --range 0.02 0.09 --accuracy 0.05`
 
     Writes `profile_PARAM.json` and `.png` into the folder: Delta chi2 of every point, the other
-    parameters there, intervals (Delta chi2 = 1, 4; 2.30, 6.18 for two parameters), and flags.
+    parameters there, intervals (Delta chi2 = 1, 4; 2.30, 6.18 for two parameters), and flags. The
+    run's report shows them from then on.
     It costs one exact solution per point and round, plus the best fit's. Interrupted? Repeat the
     command: finished solutions are in the ledger.
 

@@ -17,13 +17,20 @@ from ..compute import ProcessExecutor
 from ..emulator import Emulator, load_emulator
 from ..inference import LEVELS, Optima, PriorTerms, best_fit, make_prior
 from ..learning import write_atomically
-from ..report import Chain, figure_of_profile, profile_words, read_chain, read_summary
+from ..report import (
+    Chain,
+    figure_of_profile,
+    profile_words,
+    read_chain,
+    read_summary,
+    write_report,
+)
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
-from .blocks import offer
 from .configuration import Configuration
 from .errors import ProfileError
+from .profile_names import check_names
 from .progress import Reporter
 from .setup import make_likelihoods, make_problem, make_solver, network_settings, user_activations
 
@@ -52,15 +59,14 @@ class ProfileRequest:
 def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     """Compute, certify and write a profile; 0 when every point is as exact as asked, else 1.
 
-    Writes ``profile_NAMES.json`` and ``.png`` into the run's folder. Raises VolvelleError for what
-    the user can mend.
+    Writes ``profile_NAMES.json`` and ``.png`` into the run's folder, and its report again. Raises
+    VolvelleError for what the user can mend.
     """
     console = Console()
     reporter = Reporter(console, silent=not progress)
     started = time.monotonic()
     summary = read_summary(request.folder)
     chain = read_chain(request.folder, "emulator")
-    _check_names(request, chain)
     run = read_json(request.folder / "run.json")["run"]
     problem, result, top = _compute(request, chain, run, reporter)
     content = _content(request, problem, result, top, run, bool(summary.get("simulated")))
@@ -68,10 +74,12 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     write_atomically(request.path, json.dumps(content, indent=1).encode())
     picture = request.path.with_suffix(".png")
     write_atomically(picture, figure_of_profile(request.folder, request.path))
+    report = write_report(request.folder)
     if progress:
         for sentence in profile_words(content):
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"written: {request.path} and {picture.name}", soft_wrap=True)
+        written = f"written: {request.path}, {picture.name} and {report.name}"
+        console.print(written, soft_wrap=True)
     return 0 if result.met else 1
 
 
@@ -80,6 +88,7 @@ def _compute(
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
     configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    check_names(request.names, chain, configuration.parametrisation.definitions)
     if configuration.emulator.target != "theory":
         raise ProfileError(
             f"the emulator of {request.folder} gives the likelihood itself, and a profile needs "
@@ -121,20 +130,6 @@ def _compute(
             result = profiler.run(emulator)
     posterior = problem.posterior(emulator)
     return problem, result, best_fit(posterior, samples, priors="all", seed=settings.seed)
-
-
-def _check_names(request: ProfileRequest, chain: Chain) -> None:
-    sampled = [name for name in chain.names if name not in chain.derived]
-    if len(set(request.names)) < len(request.names):
-        raise ProfileError(f"{request.names[0]} is given twice; name two different parameters")
-    for name in request.names:
-        if name in chain.derived:
-            raise ProfileError(
-                f"{name} is a derived parameter of this run, and only sampled ones can be "
-                f"profiled ({', '.join(sampled)}); sample {name} in a run of its own"
-            )
-        if name not in sampled:
-            raise ProfileError(f"unknown parameter {name!r}; {offer(name, sampled)}")
 
 
 def _training_points(request: ProfileRequest) -> np.ndarray:

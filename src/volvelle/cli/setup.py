@@ -52,6 +52,7 @@ FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensin
     "tau_reio": 0.0544,
 }
 LOW_L = slice(2, 30)
+NUISANCE_WIDTH = 2.5  # of the reference range, whose half width is a calibration's error
 _STANDARD = {"m_nu": 0.06, "N_eff": 3.044, "w0": -1.0, "wa": 0.0, "Omega_k": 0.0, "T_cmb": 2.7255}
 """What a `Cosmology` takes where nothing is given."""
 
@@ -202,7 +203,8 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
     A parameter that an earlier run held fixed takes its value there; one that it did not have, the
     value at which its models are the same (``unset``, or the standard value of a cosmological
     parameter), which may be an end of the prior; one that means nothing there (``unset_with``) is
-    spread over its reference range. Points outside a prior are left out. Whether the ledger still
+    spread over its reference range. So is a nuisance parameter that is an input of the emulator, of
+    which exact solutions do not know. Points outside a prior are left out. Whether the ledger still
     has their solutions shows when they are asked for.
 
     Raises StorageError when a folder's emulator cannot be read, speaks of other parameters, lacks
@@ -233,11 +235,11 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
                 "is the same as without it, or leave this warm start out"
             )
         spread = {name: _spread(problem, name, len(points)) for name in idle}
+        nuisance = _nuisance(problem, len(points))
         for i, point in enumerate(points):
             free = {name: values[i] for name, values in spread.items()}
             values = {**standard, **free, **fixed, **dict(zip(names, point, strict=True))}
-            nuisance = problem.ref_loc[problem.n_theory :]
-            rows.append(np.array([*(values[name] for name in problem.theory_names), *nuisance]))
+            rows.append(np.array([*(values[name] for name in problem.theory_names), *nuisance[i]]))
     if not rows:
         return None
     x = np.unique(np.array(rows), axis=0)
@@ -259,11 +261,20 @@ def _idle(problem: Problem, had: set[str]) -> tuple[str, ...]:
     return tuple(name for name in problem.theory_names if name in behind - had)
 
 
-def _spread(problem: Problem, name: str, n: int) -> np.ndarray:
-    """n values all over a parameter's reference range, in random order."""
+def _nuisance(problem: Problem, n: int) -> np.ndarray:
+    """Nuisance parameters of n points [n, k]: at their reference, or spread if they are learned."""
+    names = problem.names[problem.n_theory :]
+    if not problem.learns_likelihood:
+        return np.tile(problem.ref_loc[problem.n_theory :], (n, 1))
+    columns = [_spread(problem, name, n, NUISANCE_WIDTH, 1 + i) for i, name in enumerate(names)]
+    return np.stack(columns, axis=1) if columns else np.empty((n, 0))
+
+
+def _spread(problem: Problem, name: str, n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
+    """n values all over ``width`` times a parameter's reference range, in random order."""
     i = problem.names.index(name)
     lower, upper = problem.priors[i].bounds
-    lower = max(lower, problem.ref_loc[i] - problem.ref_scale[i])
-    upper = min(upper, problem.ref_loc[i] + problem.ref_scale[i])
+    lower = max(lower, problem.ref_loc[i] - width * problem.ref_scale[i])
+    upper = min(upper, problem.ref_loc[i] + width * problem.ref_scale[i])
     middles = (np.arange(n) + 0.5) / n
-    return lower + (upper - lower) * np.random.default_rng(0).permutation(middles)
+    return lower + (upper - lower) * np.random.default_rng(seed).permutation(middles)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from ..boltzmann import OUTPUTS, SPECTRA, Request, suggestion
+from ..boltzmann import OUTPUTS, SPECTRA, Request, RequestError, suggestion
 from ..compute import require_float64
 from .base import (
     GaussianLikelihood,
@@ -27,13 +27,17 @@ from .base import (
 from .errors import DataFormatError, LikelihoodOptionError, TheoryError
 from .gaussian_algebra import conditional_sigma, noise_of_means, scattered, whitening
 
-_OUTPUT = re.compile(r"^(\w+)(?:\[(\d+)(?:(:|,\s*)(\d+))?\])?$")
+_OUTPUT = re.compile(r"^([\w*]+)(?:\[(\d+)(?:(:|,\s*)(\d+))?\])?$")
 
 
 @dataclass(frozen=True)
 class Selection:
     """Elements of one theory output: ``NAME`` (a scalar), ``NAME[i]``, ``NAME[i:j]`` (Python's
-    half-open range; for a spectrum the index is l) or ``NAME[i,j]`` (an element of a table)."""
+    half-open range; for a spectrum the index is l) or ``NAME[i,j]`` (an element of a table).
+
+    A scalar that the registry does not have is one by the solver's own name, which the solver
+    alone can refuse.
+    """
 
     name: str
     start: int | None = None
@@ -50,9 +54,7 @@ class Selection:
             )
         name, first, mark, second = match.groups()
         if name not in OUTPUTS:
-            raise LikelihoodOptionError(
-                f"{who}: there is no theory output {name!r}; {suggestion(name)}"
-            )
+            return cls._native(name, first is not None, who)
         table = len(OUTPUTS[name].grids) == 2
         if (first is None) != (OUTPUTS[name].kind == "scalar") or (
             mark is not None and ":" not in mark
@@ -70,6 +72,18 @@ class Selection:
             selection = cls(name, start, start + 1 if mark is None else int(second))
         selection._check_range(text, who)
         return selection
+
+    @classmethod
+    def _native(cls, name: str, indexed: bool, who: str) -> Selection:
+        if indexed:
+            raise LikelihoodOptionError(
+                f"{who}: there is no theory output {name!r} with elements; {suggestion(name)}"
+            )
+        try:
+            Request.of([name])
+        except RequestError as error:  # it only repeats another output
+            raise LikelihoodOptionError(f"{who}: {error}") from error
+        return cls(name)
 
     def _check_range(self, text: str, who: str) -> None:
         shape = OUTPUTS[self.name].shape
@@ -180,10 +194,9 @@ class Gaussian(GaussianLikelihood):
         """Conditional errors of the chosen elements, infinite elsewhere."""
         sigma = conditional_sigma(np.asarray(self.whitener))
         spectrum = (self.requires.lmax + 1,)
-        zeros = {
-            s.name: jnp.zeros(spectrum if s.name in SPECTRA else OUTPUTS[s.name].shape)
-            for s in self.selections
-        }
+        shapes = {s.name: OUTPUTS[s.name].shape for s in self.selections if s.name in OUTPUTS}
+        shapes |= {name: spectrum for name in shapes if name in SPECTRA}
+        zeros = {s.name: jnp.zeros(shapes.get(s.name, ())) for s in self.selections}
         jacobian = jax.jacrev(self.model)(zeros)
         noise = {}
         for name, zero in zeros.items():

@@ -16,6 +16,7 @@ from .errors import MissingFileError
 from .labels import label_html
 from .numbers import MISSING, decimals, duration, fixed, interval, mean_and_error, significant
 from .plots import FIGURES
+from .profile_section import profile_sections
 from .record import is_finite, read_summary
 from .style import figure_bytes
 from .words import (
@@ -69,6 +70,7 @@ def write_report(folder: Path) -> Path:
         recorded_words=_recorded_words(summary),
         parameters=_parameter_groups(summary),
         certificate=_certificate_rows(summary),
+        profiles=profile_sections(folder, summary),
         calls=_calls(summary),
         best_fit=_best_fit(summary),
         diagnostics=_diagnostics(summary),

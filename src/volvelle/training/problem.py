@@ -122,9 +122,25 @@ class Problem:
         return eqx.filter_jit(lambda x, theory: posterior.log_likelihoods(x, theory))
 
     def log_likelihoods(self, x: np.ndarray, theory: Mapping[str, Any]) -> np.ndarray:
-        """ln L of every likelihood at a point with its exact theory."""
+        """ln L of every likelihood at a point with its exact theory.
+
+        Where the likelihood is learned nothing traces it: it is called as it is, with NumPy's
+        arrays, and need not be written in JAX. Raises TrainingError for one that is not where the
+        theory is learned.
+        """
+        if self.learns_likelihood:
+            own = dict(zip(self.names[self.n_theory :], x[self.n_theory :], strict=True))
+            nuisance = {**self.fixed_nuisance, **own}
+            return np.array([float(each.log_prob(theory, nuisance)) for each in self.likelihoods])
         arrays = {name: jnp.asarray(value) for name, value in theory.items()}
-        return np.asarray(self._exact(jnp.asarray(x), arrays))
+        try:
+            return np.asarray(self._exact(jnp.asarray(x), arrays))
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+            names = ", ".join(each.name for each in self.likelihoods)
+            raise TrainingError(
+                f"a likelihood (of {names}) leaves JAX and cannot be differentiated; write it with "
+                "jax.numpy, or choose emulator: {target: likelihood}, which only evaluates it"
+            ) from error
 
     def noises(self) -> list[dict[str, np.ndarray]]:
         """Of each likelihood: the metric in which its surrogates are built."""
