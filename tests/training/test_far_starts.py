@@ -75,8 +75,8 @@ def knows_the_posterior(found: Trainer) -> bool:
 
 @pytest.mark.parametrize(
     ("offset", "width", "bend", "limit"),
-    [(20.0, 1.0, 0.0, 112), (20.0, 1.0, 0.05, 128), (50.0, 1.0, 0.0, 144), (5.0, 0.01, 0.0, 160)],
-    ids=["20 sigma", "20 sigma, a banana", "50 sigma", "a box of a hundredth of a sigma"],
+    [(20.0, 1.0, 0.05, 128), (50.0, 1.0, 0.0, 144), (5.0, 0.01, 0.0, 160)],
+    ids=["20 sigma, a banana", "50 sigma", "a box of a hundredth of a sigma"],
 )
 def test_gets_to_a_posterior_far_away(offset, width, bend, limit, tmp_path):
     found = trainer(tmp_path, far(offset, width, bend))
