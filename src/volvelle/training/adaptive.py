@@ -40,6 +40,10 @@ TRUSTED_ERROR = 0.15  # explore where the error of ln L is below this fraction o
 WALKERS = 96
 STEPS = 300
 REACH = 1.3  # exploration may go this far beyond the solved region, so that it can grow
+LARGEST_REACH = 5.2  # as far as a reach grows that doubles while the emulator proves right there
+BEYOND = 0.5  # of the share of walkers that a flat posterior has beyond the solved region
+RIGHT = 0.25  # largest error of a predicted gain in ln L, of that gain, for the reach to grow
+OUTSIDE = "much of the posterior lies beyond what was solved"
 WARM = "warm start"
 WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
@@ -72,13 +76,19 @@ class TrainingSettings(SurrogateSettings):
 
 @dataclass
 class Trainer(Training[TrainingSettings]):
-    """The adaptive design; ``moved``: the last iteration's largest shift of a mean [sigma].
+    """The adaptive design.
+
+    ``moved``: the last iteration's largest shift of a mean [sigma]; ``reach``: how far the next
+    exploration may go, in units of the solved region; ``outside``: whether the last one found the
+    posterior beyond that region.
 
     Raises:
         TrainingError: a network without cross-validation, whose error nothing would measure.
     """
 
     moved: float = float("inf")
+    reach: float = REACH
+    outside: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +133,8 @@ class Trainer(Training[TrainingSettings]):
             if iteration is None:
                 most = self.settings.max_training
                 self.ending = f"max_training ({most}) was reached before the accuracy was"
+                if self.outside:
+                    self.ending += f"; {OUTSIDE}"
                 return False
             if not known:
                 save_iteration(self.folder, iteration)
@@ -180,6 +192,8 @@ class Trainer(Training[TrainingSettings]):
         self.say(f"iteration {iteration.number}: {len(iteration.points)} exact solutions")
         self._solve(iteration.points)
         held_out = self._held_out(old, before, iteration.temperature)
+        beyond = self._beyond(old, iteration)
+        reach, self.reach = self.reach, self._next_reach(old, before)
         self.say(f"fitting the emulator to {len(self.x)} solutions")
         self._fit()
         self.moved = self._movement(old, iteration)
@@ -188,9 +202,13 @@ class Trainer(Training[TrainingSettings]):
             f"{self.settings.scatter_target:.2g}), means moved by {self.moved:.2g} sigma (wanted "
             f"{self._settled:.2g})"
         )
+        if self.outside:
+            self.say(OUTSIDE)
         iteration.record = self._entry(iteration, started) | {
             "held_out_log_likelihood_scatter": held_out,
             "posterior_shift_sigma": self.moved if np.isfinite(self.moved) else None,
+            "reach": reach if beyond is not None else None,
+            "walkers_beyond": beyond,
         }
         self.iterations.append(iteration)
 
@@ -222,7 +240,7 @@ class Trainer(Training[TrainingSettings]):
             temperature=temperature,
             steps=STEPS,
             seed=seed,
-            reach=REACH,
+            reach=self.reach,
         )
         return walkers[problem.in_prior(walkers)]
 
@@ -235,6 +253,33 @@ class Trainer(Training[TrainingSettings]):
         if len(kept) < FILTER_MINIMUM * n:
             kept = np.arange(len(walkers))
         return [int(kept[i]) for i in spread_out(new[kept], old, n)]
+
+    def _beyond(self, old: Emulator | None, iteration: Iteration) -> float | None:
+        """Share of the walkers beyond what was solved before them; sets ``outside``.
+
+        A posterior that lies elsewhere presses them against the wall, one that is the same all
+        over the region fills it: a share 1 - reach^-k of its volume is beyond.
+        """
+        if old is None or len(iteration.walkers) == 0:
+            self.outside = False
+            return None
+        k = self.exact.problem.n_emulated
+        beyond = float(np.mean(old.distances(iteration.walkers[:, :k]) > 1.0))
+        self.outside = beyond > BEYOND * (1.0 - self.reach**-k)
+        return beyond
+
+    def _next_reach(self, old: Emulator | None, before: int) -> float:
+        """A trust region: twice as far where the emulator foretold what was gained out there.
+
+        An error below ``RIGHT`` itself is right whatever the gain.
+        """
+        if old is None or not self.outside or len(self.x) == before:
+            return REACH
+        best, found = np.max(self.log_like[:before]), self.log_like[before:]
+        foretold = posterior_batch(self.exact.problem.posterior(old), self.x[before:])
+        gain, error = np.median(foretold) - best, np.median(np.abs(foretold - found))
+        right = np.isfinite(error) and error <= RIGHT * max(gain, 1.0)  # one: all alike out there
+        return min(2.0 * self.reach, LARGEST_REACH) if right else REACH
 
     def _held_out(self, old: Emulator | None, before: int, temperature: float) -> float | None:
         """Scatter of ln L's error of the previous emulator at solutions it had not seen."""
@@ -268,7 +313,7 @@ class Trainer(Training[TrainingSettings]):
     def _satisfied(self) -> bool:
         if len(self.iterations) == 1 and self.iterations[0].reason == WARM:
             return self.scatter <= WARM_SCATTER  # the certificate decides whether more is needed
-        if self.scatter > self.settings.scatter_target:
+        if self.outside or self.scatter > self.settings.scatter_target:
             return False
         d = len(self.exact.problem.names)
         enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
@@ -282,8 +327,8 @@ class Trainer(Training[TrainingSettings]):
     def _stalled(self) -> bool:
         """Whether solutions where the posterior is bring nothing more: noise, or a kink in it.
 
-        For some iterations the means have hardly moved, the temperature has not fallen, and the
-        left-out scatter is not better than it was.
+        For some iterations the means have hardly moved, the temperature has not fallen, the
+        left-out scatter is not better than it was, and no solution is much likelier than before.
         """
         known = [each for each in self.iterations if each.reason == ADAPTIVE]
         before, recent = known[:-PATIENCE], known[-PATIENCE:]
@@ -295,6 +340,10 @@ class Trainer(Training[TrainingSettings]):
             temperature = min(each.temperature for each in iterations)
             return temperature, min(value or float("inf") for value in scatters)
 
+        solved = before[-1].record["training_set"]
+        gained = np.max(self.log_like) - np.max(self.log_like[:solved])
+        if gained > len(self.exact.problem.names):  # on its way to a posterior far away
+            return False
         moved = [each.record["posterior_shift_sigma"] for each in recent]
         if any(shift is None or shift > STILL for shift in moved):
             return False
