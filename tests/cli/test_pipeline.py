@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import volvelle
@@ -371,6 +373,26 @@ def test_warm_start_and_a_sampler_that_has_not_converged(
     report = (tmp_path / "run" / "report.html").read_text().lower()
     assert "not converged" in report
     assert call(tmp_path)[0] == 1  # and it stays so when the command is repeated
+
+
+def test_chains_whose_trajectories_diverge_have_not_converged(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """R-hat is blind to what no chain has entered; trajectories that broke off are not."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "run" / "sampling" / "chains_0.safetensors"
+    tensors = load_file(path)
+    before = summary_of(tmp_path)["diagnostics"]
+    assert before["converged"] is True
+    tensors["counts"][1] = 7
+    save_file(tensors, path)
+    (tmp_path / "run" / "summary.json").unlink()
+    status, _ = call(tmp_path)
+    summary = summary_of(tmp_path)
+    assert summary["diagnostics"]["r_hat_max"] == before["r_hat_max"]
+    assert summary["diagnostics"]["divergent_share"] == pytest.approx(7 / 600)
+    assert (status, summary["status"]) == (1, "not converged")
+    assert "higher target_accept" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_defined_parameters_are_reported_and_certified(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ class SamplerBlock(Block):
     """Largest split R-hat of any parameter."""
     ess_min: Annotated[float, Field(gt=0)] = 400.0
     """Smallest effective sample size of any parameter."""
+    divergent: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Largest share of divergent trajectories."""
 
     @model_validator(mode="after")
     def _one_sampler(self) -> SamplerBlock:

@@ -108,6 +108,7 @@ class Configuration:
     sampler: NutsSampler | MetropolisSampler
     r_hat: float
     ess_min: float
+    divergent: float
     certificate: CertificateBlock
     ledger: Path
     workers: int | None
@@ -174,6 +175,7 @@ class Configuration:
             sampler=metropolis or nuts or NutsSampler(),
             r_hat=file.sampler.r_hat,
             ess_min=file.sampler.ess_min,
+            divergent=file.sampler.divergent,
             certificate=file.certificate,
             ledger=file.ledger or default_ledger(),
             workers=file.workers,

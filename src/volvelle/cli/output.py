@@ -193,7 +193,8 @@ def _summary(
 ) -> dict[str, Any]:
     configuration, certificate = result.configuration, result.certificate
     diagnostics = result.diagnostics
-    converged = diagnostics.converged(configuration.r_hat, configuration.ess_min)
+    mixed = diagnostics.converged(configuration.r_hat, configuration.ess_min)
+    converged = mixed and result.chains.divergent <= configuration.divergent
     weights = np.exp(log_weights).ravel()
     status = "converged" if converged else "not converged"
     if converged and not certificate.passed:
@@ -220,6 +221,7 @@ def _summary(
             "ess_min": diagnostics.ess_min,
             "converged": converged,
             "divergences": result.chains.divergences,
+            "divergent_share": result.chains.divergent,
             "acceptance": result.chains.acceptance,
             "outside_domain_fraction": _outside(result),
             "training_met_its_target": result.trained,

@@ -96,6 +96,11 @@ class Chains:
         """All samples [c n, d]."""
         return self.samples.reshape(-1, self.samples.shape[2])
 
+    @property
+    def divergent(self) -> float:
+        """Share of the draws whose trajectory diverged: where it did, samples are missing."""
+        return self.divergences / len(self.flat)
+
 
 class Whitened(eqx.Module):
     """ln density of z, with u = mode + L z."""

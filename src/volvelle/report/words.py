@@ -38,8 +38,9 @@ def verdict(summary: dict[str, Any]) -> Verdict:
         reasons.append(
             "The chains have not converged: worst R-hat "
             f"{significant(diagnostics.get('r_hat_max'), 4)}, smallest effective sample size "
-            f"{significant(diagnostics.get('ess_min'), 4)}. Do not use these numbers; "
-            "let the sampler run longer."
+            f"{significant(diagnostics.get('ess_min'), 4)}, share of divergent trajectories "
+            f"{significant(diagnostics.get('divergent_share'), 2)}. Do not use these numbers; let "
+            "the sampler run longer, or with a higher target_accept where trajectories diverge."
         )
     if not certificate:
         reasons.append("There is no certificate: no exact solution has checked the emulator.")
