@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from volvelle.cli import setup
-from volvelle.learning import NetworkSettings
+from volvelle.cli import Configuration, setup
+from volvelle.cli.setup import network_settings
+from volvelle.emulator.scaling import SCALINGS
+from volvelle.learning import ACTIVATIONS, LOSSES, NetworkSettings
+
+from .conftest import Write
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "04_network_study.py"
 STUDIES = {
@@ -27,13 +31,19 @@ EPOCHS, WIDTH = 150, 24
 THREE_DIGITS = 6e-3  # relative: half of the last one printed
 
 
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The example as a module, with two choices in each study."""
+def loaded() -> ModuleType:
+    """The example as a module."""
     spec = importlib.util.spec_from_file_location("network_study", EXAMPLE)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example with two choices in each study."""
+    module = loaded()
     claims = [c for c in module.CLAIMS if c[1] in STUDIES[c[0]] and c[2] in STUDIES[c[0]]]
     monkeypatch.setattr(module, "STUDIES", STUDIES)
     monkeypatch.setattr(module, "CLAIMS", claims)
@@ -51,6 +61,16 @@ def rows_of(text: str) -> dict[str, list[str]]:
     """Cells of all rows of tables, by the first."""
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {row[0]: row[1:] for row in rows}
+
+
+def test_every_choice_is_a_key_of_the_configuration_file(write: Write) -> None:
+    known = {"loss": LOSSES, "activation": ACTIVATIONS, "scaling": SCALINGS}
+    for name, choices in loaded().STUDIES.items():
+        assert set(choices) <= set(known[name])
+        for choice in known[name]:
+            block = {"kind": "network", "network": {name: choice}}
+            read = Configuration.load(write({"emulator": block}), files=False)
+            assert network_settings(read) == NetworkSettings(**{name: choice})
 
 
 def test_the_words_follow_the_numbers(example: ModuleType) -> None:
