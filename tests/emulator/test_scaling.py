@@ -131,6 +131,6 @@ def test_a_users_activation_is_passed_to_load_emulator(tmp_path: Path):
         NAMES, {}, x, [theory(row) for row in x], [], kind="network", network=settings
     )
     emulator.save(tmp_path / "emulator", {})
-    read, _ = load_emulator(tmp_path / "emulator", activations={f"{code}:f": jnp.tanh})
+    read, _ = load_emulator(tmp_path / "emulator", functions={f"{code}:f": jnp.tanh})
     point = jnp.asarray(x[0])
     np.testing.assert_array_equal(read(point)["lensed_tt"], emulator(point)["lensed_tt"])
