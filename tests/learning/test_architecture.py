@@ -79,6 +79,15 @@ def test_depth_and_width_are_handed_on():
     assert shapes == [(5, 2), (5,), *[(5, 5), (5,)] * 3, (3, 5), (3,)]
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    x, s = smooth(30)
+    network, _ = fit_network(x, s, replace(OWN, epochs=2))
+    folder = tmp_path_factory.mktemp("stored")
+    save_model(network, folder, {})
+    return folder
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -89,13 +98,10 @@ def test_depth_and_width_are_handed_on():
         ({"residual": "two_arguments"}, "does not make the stored network (TypeError"),
     ],
 )
-def test_another_function_is_refused(given: dict[str, str], words: str, tmp_path: Path):
-    x, s = smooth(30)
-    network, _ = fit_network(x, s, replace(OWN, epochs=2))
-    save_model(network, tmp_path, {})
+def test_another_function_is_refused(given: dict[str, str], words: str, stored: Path):
     functions = {f"{FILE}:{k}": getattr(own_networks, v) for k, v in given.items()}
     with pytest.raises(StorageError) as caught:
-        load_model(tmp_path, functions)
+        load_model(stored, functions)
     assert words in str(caught.value)
 
 
@@ -134,13 +140,13 @@ def test_changed_code_under_the_same_name_is_another_training(tmp_path: Path):
     ]
     bodies.append(("jnp.sin(x) @ w", "jnp.zeros((inputs, outputs))"))
     bodies.append(("jnp.tanh(x) @ w", "jnp.zeros((inputs, outputs))"))
-    for body, weights in bodies * 2:
+    for body, weights in [*bodies, bodies[0]]:
         code.write_text(
             "import jax, jax.numpy as jnp\n"
             "def f(key, inputs, outputs, depth, width):\n"
             f"    return jax.tree_util.Partial(lambda w, x: {body}, {weights})\n"
         )
-        settings = replace(SMALL, architecture=f"{code}:f", epochs=2)
+        settings = replace(SMALL, architecture=f"{code}:f", epochs=1)
         fit_network(x, s, settings, folder=tmp_path / "checkpoints")
     assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == len(bodies)
 

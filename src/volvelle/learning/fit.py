@@ -48,11 +48,12 @@ class NetworkSettings:
 
     ``architecture``: see ``make_user_network``, a user's has activations of its own; ``depth`` and
     ``width``: hidden layers and nodes in each, handed to a user's function; ``epochs``: passes
-    through the training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start, lowered to
-    zero along a cosine; ``loss`` and ``other_weight``: see ``loss_weights``; ``activation``: see
-    ``make_activations``; ``scaling`` of the outputs: see ``emulator.nodes``; ``held_out``: fraction
-    of the solutions that decides when to stop; ``patience``: epochs without a better held-out loss
-    before stopping; ``folds``: parts of the cross-validation that gives left-out predictions.
+    through the training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start,
+    lowered to zero along a cosine; ``loss`` and ``other_weight``: see ``loss_weights``;
+    ``activation``: see ``make_activations``; ``scaling`` of the outputs: see ``emulator.nodes``;
+    ``held_out``: fraction of the solutions that decides when to stop; ``patience``: epochs without
+    a better held-out loss before stopping; ``folds``: parts of the cross-validation that gives
+    left-out predictions.
     """
 
     architecture: str = PERCEPTRON
