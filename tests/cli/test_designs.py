@@ -174,6 +174,7 @@ def test_what_a_design_would_cost(write: Write) -> None:
         ({"preset": CONNECT}, 55_000),
         ({"preset": CONNECT, "max_training": 20_000}, 20_000),
         ({}, 10 + 3 * 8),
+        ({"kind": "network"}, 11 + 3 * 8),
     ]
     for block, calls in cases:
         assert estimate(loaded(write, block))["exact_calls_training"] == calls
@@ -261,6 +262,29 @@ def test_what_a_design_would_cost(write: Write) -> None:
         (
             {"design": {"iterative": {"temperature": 0.5}}},
             "emulator.design.iterative.temperature: expected a number of at least 1, got 0.5",
+        ),
+        (
+            {"kind": "network", "initial": 10},
+            "emulator.initial: 10 points for a network with folds: 4; give at least 11 points, or "
+            "fewer folds",
+        ),
+        (
+            {
+                "kind": "network",
+                "network": {"folds": 2},
+                "design": {"latin_hypercube": {"points": 15}},
+            },
+            "emulator.design.latin_hypercube.points: 15 points for a network with folds: 2; give "
+            "at least 16 points",
+        ),
+        (
+            {
+                "kind": "network",
+                "network": {"folds": 0},
+                "design": {"iterative": {"initial": 30, "first": 7, "points": 20}},
+            },
+            "emulator.design.iterative.first: 7 points for a network with folds: 0; give at least "
+            "8 points",
         ),
         (
             {"kind": "network", "network": {"folds": 0}},

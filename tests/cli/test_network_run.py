@@ -15,7 +15,7 @@ import yaml
 import volvelle
 from volvelle.cli import Configuration
 from volvelle.cli.errors import ConfigurationError
-from volvelle.cli.setup import network_settings, user_activations
+from volvelle.cli.setup import network_settings, user_functions
 from volvelle.learning import NetworkSettings
 
 from .conftest import Write, changed
@@ -99,14 +99,89 @@ def test_choices_reach_the_network(write: Write, tmp_path: Path):
     block = {"kind": "network", "network": chosen}
     configuration = Configuration.load(write({"emulator": block}), files=False)
     assert network_settings(configuration) == NetworkSettings(**chosen)
-    ((name, function),) = user_activations(configuration).items()
+    ((name, function),) = user_functions(configuration).items()
     assert name == f"{code}:f" and float(function(jnp.asarray(0.5))) == float(jnp.tanh(0.5))
+
+
+def test_an_architecture_is_tried_and_passed_on(write: Write, tmp_path: Path):
+    code = tmp_path / "mine.py"
+    code.write_text(
+        "import equinox as eqx, jax\n"
+        "def mlp(key, inputs, outputs, depth, width):\n"
+        "    return eqx.nn.MLP(inputs, outputs, width, depth, jax.nn.silu, key=key)\n"
+        "def other(key, inputs, outputs, depth, width):\n"
+        "    return eqx.nn.MLP(inputs, 'scalar', width, depth, jax.nn.silu, key=key)\n"
+    )
+    chosen = {"architecture": f"{code}:mlp", "depth": 2, "width": 8}
+    block = {"kind": "network", "network": chosen}
+    configuration = Configuration.load(write({"emulator": block}), files=False)
+    assert network_settings(configuration) == NetworkSettings(**chosen)
+    ((name, function),) = user_functions(configuration).items()
+    assert name == f"{code}:mlp" and function.__name__ == "mlp"
+    preset = {"preset": "connect-2022", "network": chosen}  # whose activation is the perceptron's
+    configuration = Configuration.load(write({"emulator": preset}), files=False)
+    settings = network_settings(configuration)
+    assert settings is not None and (settings.width, settings.batch) == (8, 512)
+    for change, words in (
+        ({"architecture": f"{code}:other"}, "gives shape () for 2 outputs; expected (2,)"),
+        ({"activation": "alsing"}, "activation is alsing, but the architecture"),
+    ):
+        wrong = {"kind": "network", "network": chosen | change}
+        with pytest.raises(ConfigurationError) as caught:
+            Configuration.load(write({"emulator": wrong}), files=False)
+        assert words in str(caught.value) and "emulator.network" in str(caught.value)
+
+
+def test_the_papers_architecture_changes_no_hash(write: Write):
+    plain = {"kind": "network", "network": {"depth": 3}}
+    named = {"kind": "network", "network": {"depth": 3, "architecture": "perceptron"}}
+    one, two = (Configuration.load(write({"emulator": b}), files=False) for b in (plain, named))
+    assert one.hash == two.hash
+
+
+def test_functions_of_installed_packages(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    info = tmp_path / "site" / "our_networks-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "our_networks.py").write_text(
+        "import equinox as eqx, jax.numpy as jnp\n"
+        "def mlp(key, inputs, outputs, depth, width):\n"
+        "    return eqx.nn.MLP(inputs, outputs, width, depth, key=key)\n"
+        "def bend(x):\n    return jnp.arctan(x)\n"
+        "def weights(ell, noise, names):\n    return 1.0 / noise\n"
+    )
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: our-networks\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[volvelle.architectures]\nour_mlp = our_networks:mlp\n"
+        "[volvelle.activations]\nour_bend = our_networks:bend\nrelu = our_networks:bend\n"
+        "[volvelle.losses]\nour_weights = our_networks:weights\nbroken = our_networks:nothing\n"
+    )
+    monkeypatch.syspath_prepend(str(info.parent))
+
+    def load(**network: str) -> Configuration:
+        block = {"kind": "network", "network": {"depth": 1, "width": 4, **network}}
+        return Configuration.load(write({"emulator": block}), files=False)
+
+    import our_networks  # pyright: ignore[reportMissingImports]
+
+    configuration = load(architecture="our_mlp", loss="our_weights")
+    assert user_functions(configuration) == {"our_mlp": our_networks.mlp}
+    assert user_functions(load(activation="our_bend")) == {"our_bend": our_networks.bend}
+    for key, name, words in (
+        ("activation", "relu", "activation 'relu' is ambiguous: Volvelle's own and our_networks"),
+        ("loss", "broken", "our_networks:nothing of package our-networks (volvelle.losses), which"),
+        ("architecture", "mlp", "choose perceptron, our_mlp of installed packages, or your own"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            load(**{key: name})
+        assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_activations_by_name_need_no_import(write: Write):
     for block in ({}, {"kind": "network"}, {"kind": "network", "network": {"activation": "relu"}}):
         configuration = Configuration.load(write({"emulator": block}), files=False)
-        assert user_activations(configuration) == {}
+        assert user_functions(configuration) == {}
 
 
 def test_defaults_are_the_papers(write: Write):

@@ -89,6 +89,38 @@ def test_second_logarithm_is_shifted_to_positive_values():
     np.testing.assert_allclose(second, np.log(first + shift).reshape(len(first), -1), rtol=1e-8)
 
 
+@pytest.mark.parametrize("scaling", ["standardise", "min_max", "constant"])
+def test_what_never_varies_comes_back_whatever_is_learned(scaling: str):
+    y = np.column_stack([spectra(5), np.full(5, 67.0)])
+    y[:, : LMAX - 1] = 0.0
+    y[:, LMAX - 1 + NODES - 2] = 3.0
+    basis, coefficients = joined_basis(outputs(), y, np.ones(y.shape[1]), scaling)
+    back = np.asarray(basis.decode(jnp.full(coefficients.s.shape[1], 0.3)))
+    np.testing.assert_array_equal(back[: LMAX - 1], 0.0)
+    np.testing.assert_allclose(back[LMAX - 1 + NODES - 2], 3.0, rtol=1e-12)
+    if scaling == "constant":  # one number for all that is no spectrum
+        return
+    np.testing.assert_allclose(back[-1], 67.0, rtol=1e-15)
+
+
+@pytest.mark.parametrize("loss", ["data_noise", "cosmic_variance"])
+def test_a_spectrum_of_zeros_is_learned_exactly(loss: str):
+    x = points(12, 9)
+    theories = [theory(row) | {"unlensed_bb": np.zeros(LMAX + 1)} for row in x]
+    emulator, _ = build_emulator(
+        NAMES,
+        {},
+        x,
+        theories,
+        [],
+        kind="network",
+        network=replace(SETTINGS, folds=0, epochs=2, loss=loss),
+    )
+    found = emulator(jnp.asarray(x[0]) + 0.01)
+    np.testing.assert_array_equal(found["unlensed_bb"], 0.0)
+    assert np.all(np.asarray(found["lensed_tt"])[2:] != 0.0)
+
+
 @pytest.mark.parametrize("scaling", ["log", "double_log"])
 def test_no_logarithm_of_zero(scaling: str):
     y = np.column_stack([np.abs(spectra(5)), np.ones(5)])
@@ -131,6 +163,6 @@ def test_a_users_activation_is_passed_to_load_emulator(tmp_path: Path):
         NAMES, {}, x, [theory(row) for row in x], [], kind="network", network=settings
     )
     emulator.save(tmp_path / "emulator", {})
-    read, _ = load_emulator(tmp_path / "emulator", activations={f"{code}:f": jnp.tanh})
+    read, _ = load_emulator(tmp_path / "emulator", functions={f"{code}:f": jnp.tanh})
     point = jnp.asarray(x[0])
     np.testing.assert_array_equal(read(point)["lensed_tt"], emulator(point)["lensed_tt"])

@@ -71,7 +71,7 @@ def test_a_users_function_is_not_imported_by_reading(tmp_path: Path):
     save_model(network, tmp_path, {})
     with pytest.raises(StorageError, match="whose code is not stored and is never imported"):
         load_model(tmp_path)
-    with pytest.raises(StorageError, match="is not the one that the stored model was trained"):
+    with pytest.raises(StorageError, match="is not the one that the stored model was"):
         load_model(tmp_path, {OWN: own_functions.other_bend})
     with pytest.raises(StorageError, match="returns another shape"):
         load_model(tmp_path, {OWN: own_functions.total})

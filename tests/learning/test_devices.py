@@ -13,6 +13,7 @@ import pytest
 
 import volvelle
 
+OWN = f"{Path(__file__).parent / 'own_networks.py'}:shuffled"
 ROUNDING = 1e-4  # of the predictions: single precision through a few hundred steps
 PATIENCE = 300.0  # [s] on a loaded machine
 PROGRAM = """
@@ -30,7 +31,7 @@ fit._step = watched
 x = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
 s = np.stack([np.sin(2.0 * x[:, 0]), x[:, 0] * x[:, 1]], axis=1)
 batch = int(sys.argv[2])
-settings = NetworkSettings(depth=2, width=16, epochs=20, batch=batch, patience=20)
+settings = NetworkSettings(sys.argv[3], depth=2, width=16, epochs=20, batch=batch, patience=20)
 network, losses = fit_network(x, s, settings)
 assert all(len(leaf.devices()) == 1 for leaf in jax.tree.leaves(network))
 predicted = np.asarray(jax.vmap(network)(x))
@@ -38,9 +39,9 @@ np.savez(sys.argv[1], predicted=predicted, losses=losses, seen=seen, devices=len
 """
 
 
-def trained(path: Path, devices: int, batch: int) -> dict[str, np.ndarray]:
+def trained(path: Path, devices: int, batch: int, architecture: str) -> dict[str, np.ndarray]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(path), str(batch)],
+        [sys.executable, "-c", PROGRAM, str(path), str(batch), architecture],
         env={
             **os.environ,
             "PYTHONPATH": str(Path(volvelle.__file__).parents[1]),
@@ -55,10 +56,14 @@ def trained(path: Path, devices: int, batch: int) -> dict[str, np.ndarray]:
     return dict(np.load(path))
 
 
-@pytest.mark.parametrize(("batch", "used"), [(8, 2), (9, 1)])
-def test_same_network(tmp_path: Path, batch: int, used: int):
-    one = trained(tmp_path / "one.npz", 1, batch)
-    two = trained(tmp_path / "two.npz", 2, batch)
+@pytest.mark.parametrize(
+    ("batch", "used", "architecture"),
+    [(8, 2, "perceptron"), (9, 1, "perceptron"), (8, 2, OWN)],
+    ids=["shared", "odd", "own architecture"],
+)
+def test_same_network(tmp_path: Path, batch: int, used: int, architecture: str):
+    one = trained(tmp_path / "one.npz", 1, batch, architecture)
+    two = trained(tmp_path / "two.npz", 2, batch, architecture)
     assert one["devices"] == 1 and two["devices"] == 2
     assert set(one["seen"]) == {1} and set(two["seen"]) == {used}
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=ROUNDING)

@@ -15,6 +15,7 @@ import toy
 import volvelle
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
+from volvelle.learning import NetworkSettings
 from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings
 from volvelle.training.problem import posterior_batch
 
@@ -69,6 +70,21 @@ def test_reaches_its_accuracy_with_few_calls_and_stops(trained):
 def test_no_point_is_asked_for_twice(trained):
     assert len({row.tobytes() for row in trained.x}) == len(trained.x)
     assert not any(entry.cached for entry in trained.asked)
+
+
+def test_a_network_starts_with_enough_for_its_folds(tmp_path: Path):
+    """Two parameters: a quadratic's 6 points and 4 more leave a fold's network only seven."""
+    problem = toy.problem(THREE[:2])
+    folds = {"kind": "network", "network": NetworkSettings(folds=4)}
+    assert trainer(tmp_path, problem).initial == 10
+    made = trainer(tmp_path, problem, **folds)
+    assert made.initial == 11
+    x = np.tile(problem.ref_loc, (11, 1)) * (1.0 + 1e-3 * np.arange(11.0))[:, None]
+    for warm, points in ((x, 11), (x[:10], 10 + 11), (x[:1].repeat(11, axis=0), 22)):
+        iteration = made._propose(0, warm)
+        assert iteration is not None and len(iteration.points) == points
+    with pytest.raises(TrainingError, match="initial is 10 points for a network with folds: 4"):
+        trainer(tmp_path, problem, initial=10, **folds).run()
 
 
 def test_warm_start_solves_nothing_new(trained):
@@ -167,6 +183,7 @@ from pathlib import Path
 import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
+from volvelle.learning import NetworkSettings
 from volvelle.training import Exact, Trainer, TrainingSettings
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 folder.joinpath("calls").mkdir(parents=True, exist_ok=True)

@@ -247,7 +247,7 @@ def outputs(
 
 
 def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None:
-    """A design has more points than the theory has sampled parameters."""
+    """A design has more points than the theory has parameters, and enough for a network."""
     from ..training import TrainingError, check_size
 
     block = ("emulator", "design", emulator.design.name)
@@ -257,7 +257,7 @@ def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None
         sizes.append(("emulator", "initial", emulator.initial))
     for *key, points in sizes:
         try:
-            check_size(points, parameters, key[-1])
+            check_size(points, parameters, key[-1], emulator.folds)
         except TrainingError as error:
             raise document.error(tuple(key), str(error).removeprefix(f"{key[-1]} is ")) from error
 

@@ -32,6 +32,7 @@ from .document import Document
 from .emulator_block import EmulatorBlock
 from .messages import first_error
 from .parameters import Parameter, SampledParameter
+from .presets import PERCEPTRON
 from .roles import roles
 
 if TYPE_CHECKING:
@@ -218,6 +219,9 @@ def _hash(file: File) -> str:
         emulator.pop(key, None)
     if emulator["target"] == "theory":
         del emulator["target"]
+    network = emulator.get("network", {})
+    if network.get("architecture") == PERCEPTRON:
+        del network["architecture"]
     if file.emulator.design.name != ADAPTIVE:  # which has all its keys in the block itself
         emulator["design"] = _design(file.emulator)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from .blocks import Block, Count, FilePath, Positive, empty
 from .designs import ADAPTIVE, AdaptiveDesign, DesignBlock
-from .presets import PRESETS, with_preset
+from .presets import PERCEPTRON, PRESETS, with_preset
+
+DEFAULT_TOO = Field(validate_default=True)
+"""An installed package may claim the name of a default."""
 
 
 def _checked_activation(name: str) -> str:
@@ -36,6 +39,15 @@ def _checked_loss(name: str) -> str:
     return name
 
 
+def _check_architecture(name: str, depth: int, width: int) -> None:
+    from ..learning import LearningError, check_architecture
+
+    try:
+        check_architecture(name, depth, width)
+    except LearningError as error:
+        raise PydanticCustomError("architecture", "{words}", {"words": str(error)}) from error
+
+
 def _checked_preset(name: str | None) -> str | None:
     if name is not None and name not in PRESETS:
         raise PydanticCustomError(
@@ -57,6 +69,8 @@ def _checked_folds(folds: int) -> int:
 class NetworkBlock(Block):
     """The paper's network, for ``kind: network``: its shape and its training."""
 
+    architecture: str = PERCEPTRON
+    """`perceptron`, or the user's function, which is handed depth and width: see below."""
     depth: Count = 6
     """Hidden layers."""
     width: Count = 512
@@ -66,9 +80,10 @@ class NetworkBlock(Block):
     """Solutions per step of the optimiser."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """Adam's at the start; it falls to zero along a cosine."""
-    activation: Annotated[str, AfterValidator(_checked_activation)] = "alsing"
-    """One of `volvelle.learning.ACTIVATIONS`, or package.module:function or file.py:function."""
-    loss: Annotated[str, AfterValidator(_checked_loss)] = "cosmic_variance"
+    activation: Annotated[str, DEFAULT_TOO, AfterValidator(_checked_activation)] = "alsing"
+    """One of `volvelle.learning.ACTIVATIONS`, or the user's: package.module:function,
+    file.py:function, or the name of an entry point in volvelle.activations."""
+    loss: Annotated[str, DEFAULT_TOO, AfterValidator(_checked_loss)] = "cosmic_variance"
     """One of `volvelle.learning.LOSSES`, or the weights of the user's own function, as above."""
     other_weight: Positive = 1.0
     """Factor on the weight of what is no multipole."""
@@ -80,6 +95,18 @@ class NetworkBlock(Block):
     """Epochs without a better held-out loss before stopping."""
     folds: Annotated[int, Field(ge=0), AfterValidator(_checked_folds)] = 4
     """Parts of the cross-validation; each is one more training. 0: none, not with ``adaptive``."""
+
+    @model_validator(mode="after")
+    def _architecture_works(self) -> NetworkBlock:
+        if self.architecture != PERCEPTRON and "activation" in self.model_fields_set:
+            raise PydanticCustomError(
+                "architecture",
+                "activation is {activation}, but the architecture {architecture} has its own; "
+                "leave activation out, or choose architecture: perceptron",
+                {"activation": self.activation, "architecture": self.architecture},
+            )
+        _check_architecture(self.architecture, self.depth, self.width)
+        return self
 
 
 class EmulatorBlock(Block):
@@ -125,7 +152,19 @@ class EmulatorBlock(Block):
                 "network is given but kind is {kind}; set kind: network, or leave network out",
                 {"kind": self.kind},
             )
+        if self.kind == "network" and self.network is None:  # the defaults' names
+            usual = NetworkBlock.model_construct()
+            _checked_activation(usual.activation)
+            _checked_loss(usual.loss)
+            _check_architecture(usual.architecture, usual.depth, usual.width)
         return self
+
+    @property
+    def folds(self) -> int | None:
+        """Of the network's cross-validation; None for another kind of surrogate."""
+        if self.kind != "network":
+            return None
+        return (self.network or NetworkBlock.model_construct()).folds
 
     @model_validator(mode="after")
     def _outputs_are_learned(self) -> EmulatorBlock:

@@ -30,7 +30,7 @@ from ..inference import (
 )
 from ..learning import write_atomically
 from ..report import render_summary, write_report
-from ..training import Certificate, Exact, Training, certify
+from ..training import Certificate, Exact, Training, certify, default_start
 from .account import Account
 from .blocks import NutsSampler
 from .configuration import Configuration
@@ -118,7 +118,7 @@ def _typical_training(configuration: Configuration, n: int) -> int:
         return design.initial + design.first + round(TYPICAL_LATER * design.points)
     if emulator.warm_start:
         return 0
-    initial = emulator.initial or (n + 1) * (n + 2) // 2 + 4
+    initial = emulator.initial or default_start(n, emulator.folds)
     return initial + TYPICAL_ITERATIONS * (emulator.batch or 2 * n + 4)
 
 

@@ -6,6 +6,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+PERCEPTRON = "perceptron"
+"""`volvelle.learning.ARCHITECTURES`, without its import."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Nygaard et al. 2022 (arXiv:2205.15726), sections 2, 3 and 5. The paper gives no batch size:
     # that of the input file published with its massive-neutrino model. Nor a limit of solutions:
@@ -48,6 +51,9 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     base = copy.deepcopy(preset)
     if given.get("kind", base["kind"]) != base["kind"]:
         del base["network"]
+    network = given.get("network")
+    if isinstance(network, Mapping) and network.get("architecture", PERCEPTRON) != PERCEPTRON:
+        base.get("network", {}).pop("activation", None)
     if isinstance(given.get("design"), Mapping) and set(given["design"]) != set(base["design"]):
         del base["design"]
     return _merged(base, given)

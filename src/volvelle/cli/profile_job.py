@@ -32,7 +32,7 @@ from .configuration import Configuration
 from .errors import ProfileError
 from .profile_names import check_names
 from .progress import Reporter
-from .setup import make_likelihoods, make_problem, make_solver, network_settings, user_activations
+from .setup import make_likelihoods, make_problem, make_solver, network_settings, user_functions
 
 WIDTH = 3.0  # [sigma] half width of the grid if none is given
 POINTS = {1: 15, 2: 7}  # per parameter
@@ -95,7 +95,7 @@ def _compute(
             "the theory; run with target: theory first"
         )
     axes = tuple(_axis(request, i, chain, configuration) for i in range(len(request.names)))
-    emulator, record = load_emulator(request.folder / "emulator", user_activations(configuration))
+    emulator, record = load_emulator(request.folder / "emulator", user_functions(configuration))
     training = _training_points(request)
     ledger, solver = Ledger(configuration.ledger), make_solver(configuration)
     if record["solver"] != solver.identity():

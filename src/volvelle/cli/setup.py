@@ -20,10 +20,16 @@ from ..boltzmann import (
     restrict,
     solve_many,
 )
-from ..compute import Executor, is_plugin
+from ..compute import Executor
 from ..cosmology import Cosmology, needs
 from ..inference import make_prior
-from ..learning import Epochs, NetworkSettings, StorageError, user_activation
+from ..learning import (
+    Epochs,
+    NetworkSettings,
+    StorageError,
+    user_activation,
+    user_architecture,
+)
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
 from ..training import (
@@ -129,12 +135,16 @@ def network_settings(configuration: Configuration) -> NetworkSettings | None:
     return NetworkSettings(**given, seed=configuration.seed)
 
 
-def user_activations(configuration: Configuration) -> dict[str, Callable[..., Any]]:
-    """The user's own activation of the network, imported, as ``load_emulator`` takes it."""
+def user_functions(configuration: Configuration) -> dict[str, Callable[..., Any]]:
+    """The network's activation or architecture if it is the user's, as ``load_emulator`` wants."""
     settings = network_settings(configuration)
-    if settings is None or not is_plugin(settings.activation):
+    if settings is None:
         return {}
-    return {settings.activation: user_activation(settings.activation)}
+    own = {
+        settings.activation: user_activation(settings.activation),
+        settings.architecture: user_architecture(settings.architecture),
+    }
+    return {name: found.function for name, found in own.items() if found is not None}
 
 
 def make_training(

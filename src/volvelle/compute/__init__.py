@@ -2,7 +2,7 @@
 
 from .errors import ExecutorError, PluginError, PrecisionError
 from .executor import Executor, Outcome, SerialExecutor
-from .plugin import is_plugin, load_plugin
+from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 
@@ -15,7 +15,7 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "available_cores",
-    "is_plugin",
+    "load_named",
     "load_plugin",
     "require_float64",
 ]

@@ -1,4 +1,7 @@
-"""A user's own code, named in a configuration as ``package.module:name`` or ``file.py:name``."""
+"""A user's own code, named in a configuration as ``package.module:name`` or ``file.py:name``.
+
+Installed packages can give their code a short name, by a Python entry point: see ``load_named``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,9 +36,52 @@ def load_plugin(python: Any, what: str) -> Any:
     return found
 
 
-def is_plugin(python: str) -> bool:
-    """Whether a name speaks of a user's code: it holds a colon, which no name of ours does."""
-    return ":" in python
+def load_named(setting: str, group: str, name: str, ours: Collection[str]) -> Any | None:
+    """What a user's choice of a function stands for: None for one of ``ours``, else the object.
+
+    Args:
+        setting: what is chosen, such as ``activation``, for the messages;
+        group: of the entry points by which packages add names, such as ``volvelle.activations``;
+        name: one of ``ours``, an entry point's name, ``package.module:function`` or
+            ``path/file.py:function``.
+
+    Raises PluginError: an unknown name, one that more than one party claims, or code that cannot
+    be loaded.
+    """
+    if ":" in name:
+        return load_plugin(name, "function")
+    # one package on two paths of the search is found twice
+    found = {entry.value: entry for entry in entry_points(group=group, name=name)}
+    claims = [_words(entry) for entry in found.values()]
+    if name in ours:
+        claims = ["Volvelle's own", *claims]
+    if len(claims) > 1:
+        raise PluginError(
+            f"{setting} {name!r} is ambiguous: {' and '.join(claims)} ({group}); have the entry "
+            "point renamed, uninstall its package, or name its function as package.module:function"
+        )
+    if name in ours:
+        return None
+    if not found:
+        others = sorted({entry.name for entry in entry_points(group=group)} - set(ours))
+        installed = f", {', '.join(others)} of installed packages" if others else ""
+        raise PluginError(
+            f"unknown {setting} {name!r}; choose {', '.join(ours)}{installed}, or your own as "
+            f"package.module:function, path/file.py:function or an entry point in {group}"
+        )
+    (entry,) = found.values()
+    try:
+        return entry.load()
+    except Exception as error:  # the package's code, which may do anything when it is imported
+        raise PluginError(
+            f"{name!r} is {_words(entry)} ({group}), which cannot be loaded: "
+            f"{type(error).__name__} ({' '.join(str(error).split())}); mend or reinstall it"
+        ) from error
+
+
+def _words(entry: EntryPoint) -> str:
+    package = "an installed package" if entry.dist is None else f"package {entry.dist.name}"
+    return f"{entry.value} of {package}"
 
 
 def _module(place: str) -> ModuleType:

@@ -162,21 +162,21 @@ def _distances(emulator: Emulator, x: Array) -> Array:
 
 
 def load_emulator(
-    folder: str | Path, activations: Mapping[str, Callable[..., Any]] | None = None
+    folder: str | Path, functions: Mapping[str, Callable[..., Any]] | None = None
 ) -> tuple[Emulator, dict[str, Any]]:
     """Read an emulator and its record (solver, training, certificate).
 
     Args:
-        activations: functions by the names that the training's settings gave them, for a network
-            with an activation of the user's own: its code is not stored, and nothing that the
-            folder names is imported.
+        functions: by the names that the training's settings gave them, for a network with an
+            activation or an architecture of the user's own: its code is not stored, and nothing
+            that the folder names is imported.
 
     Raises:
-        StorageError: missing or damaged files, or an activation that is not given or another one.
+        StorageError: missing or damaged files, or a function that is not given or another one.
         EmulatorError: another kind of model. PrecisionError: JAX computes in float32.
     """
     require_float64("an emulator")
-    model, record = load_model(Path(folder), activations)
+    model, record = load_model(Path(folder), functions)
     if not isinstance(model, Emulator):
         raise EmulatorError(f"{folder} holds a {type(model).__name__}, not an emulator")
     return model, record

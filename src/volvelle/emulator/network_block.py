@@ -53,17 +53,18 @@ def network_block(
         (none without folds), the network's name, and the mean Delta chi2 of these predictions.
 
     Raises:
-        LearningError: too few solutions, or an unknown loss or activation.
+        LearningError: too few solutions, or an unknown architecture, loss or activation.
         EmulatorError: an unknown scaling, or one that the outputs do not allow.
     """
     y = stack(outputs, theories, [NO_SCALING] * len(theories))
     basis, coefficients = joined_basis(outputs, y, sigma, settings.scaling)
     s = coefficients.s
     unit = _unit_chi2(basis, s, sigma)
+    varies = unit > 0.0
     loss = loss_weights(
         settings.loss,
         coefficients.ell,
-        1.0 / np.sqrt(unit),
+        np.where(varies, 1.0 / np.sqrt(np.where(varies, unit, 1.0)), np.inf),
         coefficients.names,
         settings.other_weight,
     )
@@ -95,6 +96,7 @@ def _name(settings: NetworkSettings) -> str:
     """In words: shape and loss, and what is not as the paper has it."""
     words = [f"{settings.depth} x {settings.width}", settings.loss]
     usual = NetworkSettings()
+    words[:0] = [settings.architecture] * (settings.architecture != usual.architecture)
     words += [settings.activation] * (settings.activation != usual.activation)
     words += [settings.scaling] * (settings.scaling != usual.scaling)
     return f"network ({', '.join(words)})"

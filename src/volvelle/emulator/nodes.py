@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 
 from volvelle.emulator.basis import Basis, principal_components
 from volvelle.emulator.block import Output
-from volvelle.emulator.scaling import FACTOR, affine, check_scaling, logarithms
+from volvelle.emulator.scaling import FACTOR, affine, check_scaling, logarithms, without_spread
 from volvelle.learning.storage import storable
 
 # CLASS's l_logstep and l_linstep. Measured at the best fit of Planck's plik-lite, the spline
@@ -120,12 +120,10 @@ def nodes_basis(
     # C_l of D_l = 1
     scale = np.outer(np.ones(copies) if unit is None else unit, 2.0 * np.pi / at_nodes).ravel()
     if scaling == "constant":
-        scale = scale / FACTOR
+        s, offset, scale = without_spread(values, np.zeros(len(scale)), scale / FACTOR)
+        return Nodes(jnp.asarray(offset), jnp.asarray(scale), spline, copies), s, multipoles
     plain = Nodes(jnp.zeros(len(scale)), jnp.asarray(scale), spline, copies)
-    s = values / scale
-    if scaling == "constant":
-        return plain, s, multipoles
-    return *logarithms(plain, s, copies, scaling), multipoles
+    return *logarithms(plain, values / scale, copies, scaling), multipoles
 
 
 def joined_basis(

@@ -50,15 +50,26 @@ def check_scaling(scaling: str) -> None:
 
 
 def affine(values: np.ndarray, scaling: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """s = (values - offset) / scale column by column; returns s [n, m], offset [m], scale [m]."""
+    """s = (values - offset) / scale column by column; returns s [n, m], offset [m], scale [m].
+
+    A column without spread has s = 0 and scale 0: whatever is learned, its value comes back.
+    """
     if scaling == "min_max":
         offset, scale = values.min(axis=0), np.ptp(values, axis=0)
     elif scaling == "constant":
         offset, scale = np.zeros(values.shape[1]), np.full(values.shape[1], np.max(np.abs(values)))
     else:
         offset, scale = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    return (values - offset) / scale, offset, scale
+    return without_spread(values, offset, scale)
+
+
+def without_spread(
+    values: np.ndarray, offset: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As ``affine``, for a given offset and scale of the columns that do vary."""
+    varies = np.ptp(values, axis=0) > 0.0
+    offset, scale = np.where(varies, offset, values[0]), np.where(varies, scale, 0.0)
+    return (values - offset) / np.where(varies, scale, 1.0), offset, scale
 
 
 def logarithms(

@@ -6,8 +6,9 @@ from volvelle.learning.activation import (
     check_activation,
     user_activation,
 )
+from volvelle.learning.architecture import ARCHITECTURES, check_architecture, user_architecture
 from volvelle.learning.errors import LearningError, StorageError
-from volvelle.learning.fit import Epochs, NetworkSettings, fit_network
+from volvelle.learning.fit import Epochs, NetworkSettings, fit_network, least_solutions
 from volvelle.learning.gaussian_process import GaussianProcess, fit_gaussian_process
 from volvelle.learning.losses import LOSSES, check_loss, loss_weights
 from volvelle.learning.network import Network
@@ -19,6 +20,7 @@ from volvelle.learning.user_function import UserFunction
 
 __all__ = [
     "ACTIVATIONS",
+    "ARCHITECTURES",
     "LOSSES",
     "AlsingActivation",
     "Epochs",
@@ -32,15 +34,18 @@ __all__ = [
     "StorageError",
     "UserFunction",
     "check_activation",
+    "check_architecture",
     "check_loss",
     "fit_gaussian_process",
     "fit_network",
     "fit_polynomial",
+    "least_solutions",
     "load_model",
     "loss_weights",
     "save_model",
     "select",
     "storable",
     "user_activation",
+    "user_architecture",
     "write_atomically",
 ]

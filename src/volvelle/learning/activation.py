@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.compute import PluginError, is_plugin, load_plugin
+from volvelle.compute import PluginError, load_named
 from volvelle.learning.errors import LearningError
 from volvelle.learning.storage import storable
 from volvelle.learning.user_function import PROBE, UserFunction
@@ -32,6 +32,8 @@ FIXED: dict[str, Callable[[Array], Array]] = {
 }
 """Activations without anything to train; GELU is x times the Gaussian's cumulative function."""
 ACTIVATIONS = (ALSING, *FIXED)
+GROUP = "volvelle.activations"
+"""Of the entry points by which packages add others."""
 
 
 class Activation(eqx.Module):
@@ -64,7 +66,12 @@ class FixedActivation(Activation):
     name: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        return _fixed(self.name)(x)
+        if self.name not in FIXED:  # a model of another version
+            raise LearningError(
+                f"the model's activation {self.name!r} is none of {', '.join(FIXED)}; read it with "
+                "the version that wrote it"
+            )
+        return FIXED[self.name](x)
 
 
 @storable
@@ -86,26 +93,18 @@ def make_activations(name: str, depth: int, width: int) -> tuple[Activation, ...
     """One activation per hidden layer.
 
     Args:
-        name: of ``ACTIVATIONS``, or ``package.module:function`` or ``path/file.py:function``.
+        name: of ``ACTIVATIONS``, or a user's: ``package.module:function``,
+            ``path/file.py:function`` or an entry point of ``GROUP``.
 
     Raises:
         LearningError: an unknown name, or a user's function that cannot be imported or trained.
     """
-    if is_plugin(name):
-        return (UserActivation(user_activation(name)),) * depth
+    function = user_activation(name)
+    if function is not None:
+        return (UserActivation(function),) * depth
     if name == ALSING:
         return tuple(initial_activation(width) for _ in range(depth))
-    _fixed(name)
     return (FixedActivation(name),) * depth
-
-
-def _fixed(name: str) -> Callable[[Array], Array]:
-    if name not in FIXED:
-        raise LearningError(
-            f"unknown activation {name!r}; choose {', '.join(ACTIVATIONS)}, or your own as "
-            "package.module:function or path/file.py:function"
-        )
-    return FIXED[name]
 
 
 def check_activation(name: str) -> None:
@@ -113,17 +112,20 @@ def check_activation(name: str) -> None:
     make_activations(name, 1, 1)
 
 
-def user_activation(python: str) -> UserFunction:
-    """A user's activation, imported and tried out.
+def user_activation(python: str) -> UserFunction | None:
+    """A user's activation, imported and tried out; None for one of ``ACTIVATIONS``.
 
     Raises:
-        LearningError: it cannot be imported, or is no differentiable function of an array that
-            keeps the array's shape.
+        LearningError: an unknown name, or one that cannot be imported or is no differentiable
+            function of an array that keeps the array's shape.
     """
     try:
-        function = UserFunction(python, load_plugin(python, "function"))
+        found = load_named("activation", GROUP, python, ACTIVATIONS)
     except PluginError as error:
         raise LearningError(f"activation: {error}") from error
+    if found is None:
+        return None
+    function = UserFunction(python, found)
     x = jnp.asarray(PROBE, jnp.float32)
     try:
         value, back = jax.vjp(function, x)

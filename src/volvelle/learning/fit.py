@@ -27,8 +27,8 @@ from jaxtyping import Array
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from volvelle.compute import is_plugin
 from volvelle.learning.activation import ALSING, user_activation
+from volvelle.learning.architecture import PERCEPTRON, UserNetwork, make_user_network
 from volvelle.learning.errors import LearningError, StorageError
 from volvelle.learning.network import Network, Perceptron, initial_perceptron
 from volvelle.learning.storage import write_atomically
@@ -36,7 +36,7 @@ from volvelle.learning.storage import write_atomically
 FORMAT = 1  # of a checkpoint; it enters the digest, so that another format is never read
 CHECKPOINT_SECONDS = 2.0  # [s] between two checkpoints; a kill loses that or the epoch in flight
 ADAM = optax.scale_by_adam()  # the rate is applied outside, so that a step compiles once
-MINIMUM = 8  # solutions, so that the held-out ones mean something
+MINIMUM = 8  # solutions of one training, so that the held-out ones mean something
 
 Epochs = Callable[[int, int, float], None]
 """Called as ``epochs(epoch, epochs, held-out loss)`` after every epoch."""
@@ -44,16 +44,19 @@ Epochs = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The network of the paper and how it is trained.
+    """The network of the paper, or a user's, and how it is trained.
 
-    ``depth`` and ``width``: hidden layers and nodes in each; ``epochs``: passes through the
-    training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start, lowered to
-    zero along a cosine; ``loss`` and ``other_weight``: see ``loss_weights``; ``activation``: see
-    ``make_activations``; ``scaling`` of the outputs: see ``emulator.nodes``; ``held_out``: fraction
-    of the solutions that decides when to stop; ``patience``: epochs without a better held-out loss
-    before stopping; ``folds``: parts of the cross-validation that gives left-out predictions.
+    ``architecture``: see ``make_user_network``, a user's has activations of its own; ``depth`` and
+    ``width``: hidden layers and nodes in each, handed to a user's function; ``epochs``: passes
+    through the training set; ``batch``: solutions per step; ``learning_rate``: Adam's at the start,
+    lowered to zero along a cosine; ``loss`` and ``other_weight``: see ``loss_weights``;
+    ``activation``: see ``make_activations``; ``scaling`` of the outputs: see ``emulator.nodes``;
+    ``held_out``: fraction of the solutions that decides when to stop; ``patience``: epochs without
+    a better held-out loss before stopping; ``folds``: parts of the cross-validation that gives
+    left-out predictions.
     """
 
+    architecture: str = PERCEPTRON
     depth: int = 6
     width: int = 512
     epochs: int = 300
@@ -73,9 +76,9 @@ class NetworkSettings:
 class _State:
     """All that the next epoch depends on."""
 
-    perceptron: Perceptron
+    perceptron: Perceptron | UserNetwork
     optimiser: Any
-    best: Perceptron
+    best: Perceptron | UserNetwork
     best_loss: float
     best_epoch: int
     epoch: int
@@ -85,23 +88,31 @@ class _State:
         return self.epoch >= settings.epochs or self.epoch - self.best_epoch >= settings.patience
 
 
-def _loss(perceptron: Perceptron, x: Array, s: Array, weights: Array) -> Array:
-    return jnp.mean(weights * (jax.vmap(perceptron)(x) - s) ** 2)
+def _loss(trained: Any, rest: Any, x: Array, s: Array, weights: Array) -> Array:
+    return jnp.mean(weights * (jax.vmap(eqx.combine(trained, rest))(x) - s) ** 2)
+
+
+def _parts(perceptron: Perceptron | UserNetwork) -> tuple[Any, Any]:
+    """Real arrays, which are trained, and what a user's network may hold besides."""
+    return eqx.partition(perceptron, eqx.is_inexact_array)
 
 
 @eqx.filter_jit
-def _held_out_loss(perceptron: Perceptron, x: Array, s: Array, weights: Array) -> Array:
-    return _loss(perceptron, x, s, weights)
+def _held_out_loss(
+    perceptron: Perceptron | UserNetwork, x: Array, s: Array, weights: Array
+) -> Array:
+    return _loss(*_parts(perceptron), x, s, weights)
 
 
 @partial(jax.jit, donate_argnums=(0, 1))
 def _step(
-    perceptron: Perceptron, optimiser: Any, rate: Array, x: Array, s: Array, weights: Array
-) -> tuple[Perceptron, Any]:
-    gradient = jax.grad(_loss)(perceptron, x, s, weights)
+    perceptron: Any, optimiser: Any, rate: Array, x: Array, s: Array, weights: Array
+) -> tuple[Any, Any]:
+    trained, rest = _parts(perceptron)
+    gradient = jax.grad(_loss)(trained, rest, x, s, weights)
     update, optimiser = ADAM.update(gradient, optimiser)
-    new = jax.tree.map(lambda p, u: p - rate * u, perceptron, update)
-    return new, optimiser
+    new = jax.tree.map(lambda p, u: p - rate * u, trained, update)
+    return eqx.combine(new, rest), optimiser
 
 
 def fit_network(
@@ -121,7 +132,8 @@ def fit_network(
             stored there goes on, or is read if it is complete.
 
     Raises:
-        LearningError: too few solutions, or a loss that is not finite.
+        LearningError: too few solutions, a loss that is not finite, or an unknown activation or
+            architecture or one that does not work.
         StorageError: a damaged checkpoint.
     """
     n = len(x)
@@ -221,18 +233,44 @@ def _rates(settings: NetworkSettings, epoch: int, steps: int) -> np.ndarray:
 
 
 def _initial(inputs: int, outputs: int, settings: NetworkSettings) -> _State:
-    perceptron = initial_perceptron(
-        inputs, outputs, settings.depth, settings.width, settings.seed, settings.activation
-    )
+    perceptron = _initial_network(inputs, outputs, settings)
     best = jax.tree.map(jnp.array, perceptron)
-    return _State(perceptron, ADAM.init(perceptron), best, np.inf, 0, 0, [])  # type: ignore[arg-type]
+    return _State(perceptron, ADAM.init(_parts(perceptron)[0]), best, np.inf, 0, 0, [])
+
+
+def least_solutions(folds: int) -> int:
+    """Fewest solutions of which every training has ``MINIMUM``, those without a fold included."""
+    n = MINIMUM
+    while folds and n - -(-n // folds) < MINIMUM:
+        n += 1
+    return n
+
+
+def _initial_network(
+    inputs: int, outputs: int, settings: NetworkSettings
+) -> Perceptron | UserNetwork:
+    sizes = (inputs, outputs, settings.depth, settings.width, settings.seed)
+    own = make_user_network(settings.architecture, *sizes)
+    if own is None:
+        return initial_perceptron(*sizes, settings.activation)
+    if settings.activation != ALSING:
+        raise LearningError(
+            f"activation {settings.activation!r} was given beside the architecture "
+            f"{settings.architecture!r}, which has its own; leave activation out"
+        )
+    return own
 
 
 def _digest(x: np.ndarray, s: np.ndarray, loss: np.ndarray, settings: NetworkSettings) -> str:
-    own = is_plugin(settings.activation)  # a user's code may change under the same name
-    values = user_activation(settings.activation).values() if own else []
+    activation = user_activation(settings.activation)  # a user's code may change under its name
+    values = [] if activation is None else activation.values()
+    start: tuple[Array, ...] = ()
+    if settings.architecture != PERCEPTRON:
+        network = _initial_network(x.shape[1], s.shape[1], settings)
+        assert isinstance(network, UserNetwork)
+        values, start = network.fingerprint(), network.arrays
     content = hashlib.sha256(repr((FORMAT, x.shape, s.shape, asdict(settings), values)).encode())
-    for array in (x, s, loss):
+    for array in (x, s, loss, *start):
         content.update(np.ascontiguousarray(array, dtype=float).tobytes())
     return content.hexdigest()[:24]
 

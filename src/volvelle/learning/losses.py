@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.compute import PluginError, is_plugin, load_plugin
+from volvelle.compute import PluginError, load_named
 from volvelle.learning.errors import LearningError
 
 LOSSES = ("cosmic_variance", "data_noise", "mse")
+GROUP = "volvelle.losses"
+"""Of the entry points by which packages add others."""
 
 
 def loss_weights(
@@ -30,12 +32,14 @@ def loss_weights(
     'mse': w = 1. 'cosmic_variance': w = (2 l + 1)/2, the number of modes; equation 2.2 is printed
     inverted, against its own text and figure 3. An output that is no multipole counts like the
     highest, as the paper has it. 'data_noise': w = 1/noise^2, the Delta chi2 of a unit error.
-    ``package.module:function`` or ``path/file.py:function``: w = function(ell, noise, names).
+    A user's (``package.module:function``, ``path/file.py:function`` or an entry point of
+    ``GROUP``): w = function(ell, noise, names).
 
     Args:
         loss: one of ``LOSSES``, or a user's function as above;
         ell: multipole of each output [m], NaN where it has none;
-        noise: of the data, in each output's unit [m]; needed by 'data_noise' and handed on;
+        noise: of the data, in each output's unit [m], infinite where it never varies; needed by
+            'data_noise' and handed on;
         names: of the quantity that each output belongs to [m], such as 'lensed_ee' (empty where
             several are mixed); handed on;
         other_weight: factor on the weights of outputs that are no multipoles.
@@ -51,6 +55,8 @@ def loss_weights(
         if noise is None:
             raise LearningError("loss data_noise needs the noise of every output; give noise")
         weights = 1.0 / np.asarray(noise, dtype=float) ** 2
+        if not np.any(weights > 0.0):  # nothing varies, and nothing is to be learned
+            weights = np.ones(len(ell))
     elif loss == "mse" or np.all(np.isnan(ell)):
         weights = np.ones(len(ell))
     else:
@@ -65,18 +71,11 @@ def check_loss(loss: str) -> Callable[..., Any] | None:
     Raises:
         LearningError: neither of them.
     """
-    if loss in LOSSES:
-        return None
-    if not is_plugin(loss):
-        raise LearningError(
-            f"unknown loss {loss!r}; choose {', '.join(LOSSES)}, or your own weights as "
-            "package.module:function or path/file.py:function"
-        )
     try:
-        function = load_plugin(loss, "function")
+        function = load_named("loss", GROUP, loss, LOSSES)
     except PluginError as error:
         raise LearningError(f"loss: {error}") from error
-    if not callable(function):
+    if function is not None and not callable(function):
         raise LearningError(f"loss: {loss} is a {type(function).__name__}, not a function")
     return function
 

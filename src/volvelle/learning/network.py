@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.learning.activation import ALSING, Activation, make_activations
+from volvelle.learning.architecture import UserNetwork
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -47,7 +48,7 @@ class Perceptron(eqx.Module):
 
 @storable
 class Network(Regressor):
-    """A trained perceptron between standardised features and coefficients.
+    """A trained perceptron, or a user's network, between standardised features and coefficients.
 
     ``residual``: mean square of the error on solutions that were held out of the training; it
     is the same everywhere, as a network does not know where it was trained.
@@ -55,7 +56,7 @@ class Network(Regressor):
 
     centre: Float[Array, " d"]
     scale: Float[Array, " d"]
-    perceptron: Perceptron
+    perceptron: Perceptron | UserNetwork
     residual: Float[Array, " m"]
 
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, " m"]:

@@ -23,7 +23,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from volvelle.learning.errors import StorageError
-from volvelle.learning.user_function import UserFunction, recalled
+from volvelle.learning.user_function import Probed, UserBuilder, UserFunction, recalled
 
 FORMAT = 1
 _STORABLE: dict[str, type[eqx.Module]] = {}
@@ -58,7 +58,8 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
             f.name: _encode(getattr(value, f.name), f"{path}.{f.name}".lstrip("."), tensors)
             for f in fields(value)
         }
-        return {"class": name, "fields": content}
+        node: dict[str, Any] = {"class": name, "fields": content}
+        return node | {"values": value.values()} if isinstance(value, Probed) else node
     if isinstance(value, (jax.Array, np.ndarray)):
         tensors[path] = np.array(value, order="C")
         return {"tensor": path}
@@ -66,7 +67,7 @@ def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:
         return {"tuple": [_encode(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]}
     if isinstance(value, dict):
         return {"dict": {k: _encode(v, f"{path}.{k}", tensors) for k, v in value.items()}}
-    if isinstance(value, UserFunction):
+    if isinstance(value, (UserFunction, UserBuilder)):
         return value.record()
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
@@ -95,6 +96,8 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], functions: Functions) -> 
                     "the ledger)"
                 )
             object.__setattr__(model, f.name, values[f.name])
+        if isinstance(model, Probed):
+            model.check(node.get("values", []))
         return model
     if "tensor" in node:
         if node["tensor"] not in tensors:

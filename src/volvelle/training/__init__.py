@@ -6,6 +6,7 @@ from volvelle.training.certificate import Certificate, certify, smooth_log_weigh
 from volvelle.training.design import (
     Filter,
     check_size,
+    default_start,
     hypersphere,
     initial_design,
     latin_hypercube,
@@ -43,6 +44,7 @@ __all__ = [
     "TrainingSettings",
     "certify",
     "check_size",
+    "default_start",
     "fit_emulator",
     "hypersphere",
     "initial_design",

@@ -15,9 +15,11 @@ import numpy as np
 
 from volvelle.emulator import Emulator
 from volvelle.inference import explore
+from volvelle.learning import least_solutions
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
     check_size,
+    default_start,
     gaussian_start,
     initial_design,
     nearest_neighbour_filter,
@@ -108,7 +110,7 @@ class Trainer(Training[TrainingSettings]):
     def initial(self) -> int:
         """Solutions of the space-filling start."""
         k = self.exact.problem.n_emulated
-        return self.settings.initial or (k + 1) * (k + 2) // 2 + 4
+        return self.settings.initial or default_start(k, self.settings.folds)
 
     @property
     def batch(self) -> int:
@@ -120,7 +122,7 @@ class Trainer(Training[TrainingSettings]):
 
         Args:
             warm: points that are solved already (another run's), in place of the start [n, d];
-                where they do not vary in some parameter, the start is added.
+                where they do not vary in some parameter, or are too few, the start is added.
 
         Raises:
             TrainingError: more than a fifth of the solutions fail.
@@ -164,14 +166,19 @@ class Trainer(Training[TrainingSettings]):
             save_iteration(self.folder, iteration)
         self._advance(iteration)
 
+    def _suffices(self, warm: np.ndarray) -> bool:
+        """Whether an emulator can be fitted to the points of a warm start alone."""
+        k = self.exact.problem.n_emulated
+        least = 0 if self.settings.folds is None else least_solutions(self.settings.folds)
+        return len(warm) >= max(k + 1, least) and bool(np.all(np.ptp(warm[:, :k], axis=0) > 0))
+
     def _propose(self, number: int, warm: np.ndarray | None) -> Iteration | None:
         problem, settings = self.exact.problem, self.settings
         seed = settings.seed + 7919 * number
         if number == 0:
-            k = problem.n_emulated
-            if warm is not None and np.all(np.ptp(warm[:, :k], axis=0) > 0):
+            if warm is not None and self._suffices(warm):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
-            check_size(self.initial, problem.n_emulated, "initial")
+            check_size(self.initial, problem.n_emulated, "initial", settings.folds)
             x = initial_design(problem, self.initial, settings.width, seed)
             if warm is not None:
                 x = np.concatenate([warm, x])

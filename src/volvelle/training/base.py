@@ -44,6 +44,11 @@ class SurrogateSettings:
     seed: int = 1
     network: NetworkSettings | None = None
 
+    @property
+    def folds(self) -> int | None:
+        """Of a network's cross-validation; None for another kind of surrogate."""
+        return (self.network or NetworkSettings()).folds if self.kind == "network" else None
+
 
 Settings = TypeVar("Settings", bound=SurrogateSettings)
 

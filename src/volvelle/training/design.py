@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import qmc
 
+from volvelle.learning import least_solutions
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
@@ -70,18 +71,32 @@ SPACE_FILLING: dict[str, Callable[[Problem, int, float, int], np.ndarray]] = {
 """Designs without any solution to go by, as ``f(problem, n, width, seed)``."""
 
 
-def check_size(points: int, parameters: int, what: str) -> None:
+def check_size(points: int, parameters: int, what: str, folds: int | None = None) -> None:
     """Refuse a design that leaves any surrogate undetermined.
 
+    Args:
+        what: names the number of points; folds: of a network's cross-validation, None for another
+            kind of surrogate.
+
     Raises:
-        TrainingError: not more points than parameters; ``what`` names their number.
+        TrainingError: not more points than parameters, or too few to train a network in folds.
     """
     if points <= parameters:
-        quadratic = (parameters + 1) * (parameters + 2) // 2
         raise TrainingError(
             f"{what} is {points} points for {parameters} sampled parameters of the theory; give "
-            f"more points than parameters ({quadratic + 4} are enough for a quadratic)"
+            f"more points than parameters ({default_start(parameters)} are enough for a quadratic)"
         )
+    if folds is not None and points < least_solutions(folds):
+        raise TrainingError(
+            f"{what} is {points} points for a network with folds: {folds}; give at least "
+            f"{least_solutions(folds)} points" + (", or fewer folds" if folds > 2 else "")
+        )
+
+
+def default_start(parameters: int, folds: int | None = None) -> int:
+    """Points of a start that nobody chose: a quadratic's and four more, or a network's least."""
+    least = 0 if folds is None else least_solutions(folds)
+    return max((parameters + 1) * (parameters + 2) // 2 + 4, least)
 
 
 def check_budget(points: int, max_training: int, what: str) -> None:
