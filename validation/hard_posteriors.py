@@ -86,6 +86,7 @@ MODELS = {
     ),
 }
 SHIFT, WIDTH, SCATTER, EFFECTIVE = 0.1, 0.05, 0.4, 0.85
+SHOWN = ("converged", "certificate failed")  # the re-weighted posterior is the result
 SEED = 20221
 
 
@@ -249,7 +250,7 @@ def validate(key: str, given: Any) -> bool:
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "hard posteriors")
         problem = make_problem(read, solver, likelihoods)
         exact = Exact(problem, ledger, executor, "hard posteriors")
-        reference = Reference.load(folder, problem)
+        reference = Reference.load(folder, problem, SHOWN)
         iterations = load_iterations(folder / "training")
         found = stages(exact, reference, iterations, () if given.quick else given.hypercubes)
     stem = f"hard_posteriors_{key}"

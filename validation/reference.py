@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from volvelle.training.adaptive import REACH
 from volvelle.training.problem import posterior_batch
 from volvelle.training.weights import effective_number, weights_at
 
+GOOD = ("converged",)
 POINTS = 4000  # of the reference chains, re-weighted to every emulator's posterior
 LEAST_EFFECTIVE = 0.3  # of them; below, the emulator's posterior is sampled
 WALKERS, LEG, LEGS = 512, 100, 8  # of that sampling; the last half of its looks counts
@@ -54,10 +56,10 @@ class Reference:
     simulated: bool
 
     @classmethod
-    def load(cls, folder: Path, problem: Problem) -> Reference:
-        """From the output folder of a finished run."""
+    def load(cls, folder: Path, problem: Problem, statuses: Sequence[str] = GOOD) -> Reference:
+        """From the output folder of a finished run that ended in one of some ways."""
         summary = json.loads((folder / "summary.json").read_text())
-        if summary["status"] != "converged":
+        if summary["status"] not in statuses:
             raise SystemExit(f"{folder} is {summary['status']}: no reference for a comparison")
         of = [summary["parameters"][name] for name in problem.names]
         chains = [np.loadtxt(p) for p in sorted((folder / "chains").glob("emulator.[0-9]*.txt"))]
