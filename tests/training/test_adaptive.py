@@ -74,7 +74,7 @@ def test_no_point_is_asked_for_twice(trained):
 
 def test_a_network_starts_with_enough_for_its_folds(tmp_path: Path):
     """Two parameters: a quadratic's 6 points and 4 more leave a fold's network only seven."""
-    problem = toy.problem(THREE[:2])
+    problem = toy.problem(names=THREE[:2])
     folds = {"kind": "network", "network": NetworkSettings(folds=4)}
     assert trainer(tmp_path, problem).initial == 10
     made = trainer(tmp_path, problem, **folds)
