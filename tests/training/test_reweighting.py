@@ -22,6 +22,7 @@ CASES = {
     "a large smooth error, few points": (lambda x, rng: 1.0 * x[:, 0], 1.0, 60),
     "a rough error": (lambda x, rng: 0.3 * np.sin(3.0 * x[:, 0]), None, 200),
     "smooth and rough": (lambda x, rng: 0.6 * x[:, 0] + 0.2 * rng.normal(size=len(x)), 0.6, 100),
+    "a tail that is not there": (lambda x, rng: -300.0 * np.maximum(x[:, 0] - 2.2, 0.0), None, 200),
     "a wrong width": (lambda x, rng: 0.3 * x[:, 0] - 0.2 * x[:, 0] ** 2, 0.3 / 1.4, 200),
 }
 
@@ -67,6 +68,18 @@ def test_a_quantity_that_only_the_exact_solver_knows():
     (found,) = shifts((chain, chain), (x, x, x - 0.3), np.zeros(50), np.ones(1), 0)
     assert found.mean_shift_sigma == pytest.approx(-0.3) and found.mean_shift_error < 1e-12
     assert found.width_ratio == pytest.approx(1.0)
+
+
+def test_a_few_points_that_are_excluded_hide_no_shift():
+    """Two in a hundred at ln w = -100: with a line through them too, the error was 0.6 sigma."""
+    rng = np.random.default_rng(4)
+
+    def log_weight(x, rng):
+        return 0.1 * rng.normal(size=len(x)) - 100.0 * (x[:, 0] > 2.05)
+
+    found = weighted(rng, log_weight, 400, 2000)
+    assert found.mean_shift_error < 0.015
+    assert found.mean_shift_sigma == pytest.approx(-0.050, abs=4.0 * found.mean_shift_error)
 
 
 def test_points_without_weight_take_no_part_in_the_slope():

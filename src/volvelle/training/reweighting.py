@@ -56,16 +56,18 @@ class Whitening:
 def slopes(z: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
     """d ln w / dz [d] by ridge regression; each slope has the scatter of ln w as its prior width.
 
-    Weights of zero (ln w = -inf) have no part in it.
+    Points lighter than the median count by their weight over the median's: where the exact
+    likelihood all but excludes a point (ln w = -100 beyond what was learned), it matters to no
+    mean, and must not bend the line through the others. Weights of zero have no part in it.
     """
     finite = np.isfinite(log_weights)
     z, y = z[finite], log_weights[finite]
-    variance = float(np.var(y)) if len(y) else 0.0
-    if not variance > 0.0:
+    if len(y) == 0 or not np.ptp(y) > 0.0:
         return np.zeros(z.shape[1])
-    centred = z - z.mean(axis=0)
-    gram = centred.T @ centred + np.eye(z.shape[1])
-    return np.linalg.solve(gram, centred.T @ (y - y.mean()))
+    share = np.exp(np.minimum(y - np.median(y), 0.0))
+    centred = z - np.average(z, axis=0, weights=share)
+    gram = centred.T @ (share[:, None] * centred) + np.eye(z.shape[1])
+    return np.linalg.solve(gram, centred.T @ (share * (y - np.average(y, weights=share))))
 
 
 def shifts(
