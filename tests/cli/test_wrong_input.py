@@ -242,7 +242,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"sampler": {"nuts": {}, "metropolis": {}}},
         "sampler: expected one of nuts and metropolis, got both",
     ),
-    ({"sampler": {"mcmc": {}}}, "sampler.mcmc: unknown key; known are ess_min, metropolis, nuts, "),
+    ({"sampler": {"mcmc": {}}}, "sampler.mcmc: unknown key; known are divergent, ess_min, "),
     (
         {"sampler": {"nuts": {"chains": 1}}},
         "sampler.nuts.chains: expected a number of at least 2, got 1",

@@ -64,7 +64,9 @@ def test_variance_is_calibrated(fitted):
     error = np.mean((np.asarray(jax.vmap(process)(new)) - smooth(new)) ** 2, axis=0)
     predicted = np.mean(np.asarray(jax.vmap(process.variance)(new)), axis=0)
     assert np.all(error < CALIBRATION**2 * predicted)
-    assert np.all(predicted < 100.0 * CALIBRATION**2 * error)
+    # a function smoother than the prior thinks is predicted better than foretold, by how much
+    # depends on the last digits of the lengths; what is foretold has to be small all the same
+    assert np.all(predicted < 0.02 * np.var(smooth(new), axis=0))
 
 
 def test_variance_is_calibrated_on_its_own_prior():

@@ -67,6 +67,21 @@ def test_reaches_its_accuracy_with_few_calls_and_stops(trained):
     json.dumps(trained.record(), allow_nan=False)
 
 
+def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
+    """Two in a hundred samples beyond what was solved; one in two hundred does not matter."""
+    rng = np.random.default_rng(7)
+    samples = rng.multivariate_normal(toy.TRUTH, toy.covariance(), 1000)
+    assert trained.doubtful(samples) is None
+    far = samples.copy()
+    far[:20] += 40.0 * toy.SIGMA * rng.choice([-1.0, 1.0], size=far[:20].shape)
+    wanted = trained.doubtful(far)
+    assert 0 < len(wanted) <= trained.batch
+    assert {row.tobytes() for row in wanted} <= {row.tobytes() for row in far[:20]}
+    few = samples.copy()
+    few[:3] = far[:3]
+    assert trained.doubtful(few) is None
+
+
 def test_no_point_is_asked_for_twice(trained):
     assert len({row.tobytes() for row in trained.x}) == len(trained.x)
     assert not any(entry.cached for entry in trained.asked)

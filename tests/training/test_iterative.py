@@ -250,7 +250,7 @@ def test_warm_starts_and_failed_certificates_are_refused(make: Make):
     with pytest.raises(TrainingError, match="only the adaptive design starts from points"):
         iterative.run(warm=points)
     with pytest.raises(TrainingError, match="only the adaptive design takes points in"):
-        iterative.add(points)
+        iterative.add(points, "more")
     assert not iterative.takes(1)
 
 

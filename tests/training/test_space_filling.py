@@ -45,7 +45,7 @@ def test_a_failed_certificate_adds_nothing(tmp_path):
     found.run()
     assert not found.takes(1)
     with pytest.raises(TrainingError, match="latin_hypercube design got 3 points to add; only the"):
-        found.add(found.x[:3])
+        found.add(found.x[:3], "more")
     assert len(found.x) == POINTS
 
 

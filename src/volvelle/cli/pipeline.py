@@ -30,7 +30,7 @@ from ..inference import (
 )
 from ..learning import write_atomically
 from ..report import render_summary, write_report
-from ..training import Certificate, Exact, Training, certify, default_start
+from ..training import DOUBTFUL, FAILED, Certificate, Exact, Training, certify, default_start
 from .account import Account
 from .blocks import NutsSampler
 from .configuration import Configuration
@@ -47,7 +47,7 @@ from .setup import (
 
 METROPOLIS_THIN = 20
 BEST_STARTS = 3
-ROUNDS = 8  # of training and certificate; each failed certificate adds its points
+ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
 TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution and core, until the ledger knows
 TYPICAL_ITERATIONS = 3
 TYPICAL_LATER = 2.0  # of the iterative design's points, all later iterations together; paper: < 1.8
@@ -170,24 +170,27 @@ class _Run:
         warm = warm_points(self.configuration.emulator.warm_start, self.exact.problem)
         with self.account.stage("fit and explore"):
             trained = self.trainer.run(warm)
-        number = 0
-        while True:
+        for number in range(ROUNDS):
             emulator = self.trainer.emulator
             assert emulator is not None, "training ends with an emulator"
             posterior = self.exact.problem.posterior(emulator)
             with self.account.stage("sampling"):
                 chains = self._sample(posterior, number)
+            last = number == ROUNDS - 1
+            doubtful = None if last else self.trainer.doubtful(chains.flat)
+            if doubtful is not None:
+                with self.account.stage("fit and explore"):
+                    self.trainer.add(doubtful, DOUBTFUL)
+                continue
             with self.account.stage("certificate"):
                 certificate = self._certify(posterior, chains, number)
-            number += 1
-            goes_on = number < ROUNDS and self.trainer.takes(certificate.n)
-            if certificate.passed or not goes_on:
+            if certificate.passed or last or not self.trainer.takes(certificate.n):
                 break
             self.reporter.say(certificate.words())
             self.reporter.say("not certified yet: its solutions join the training set")
             self.lost += [entry for entry in certificate.entries if entry.failed]
             with self.account.stage("fit and explore"):
-                self.trainer.add(certificate.points)
+                self.trainer.add(certificate.points, FAILED)
         return self._write(emulator, posterior, chains, certificate, trained)
 
     def _sample(self, posterior: Posterior, number: int) -> Chains:

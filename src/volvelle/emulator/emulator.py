@@ -151,9 +151,18 @@ class Emulator(eqx.Module):
         """``distance`` at many points [n, d]."""
         return np.asarray(_distances(self, jnp.asarray(x)))
 
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """``delta_chi2`` at many points [n, d]."""
+        return np.asarray(_expected(self, jnp.asarray(x)))
+
     def save(self, folder: str | Path, record: dict[str, Any]) -> None:
         """Write weights (safetensors), structure and ``record`` (JSON), hashed."""
         save_model(self, Path(folder), record)
+
+
+@eqx.filter_jit
+def _expected(emulator: Emulator, x: Array) -> Array:
+    return jax.lax.map(emulator.delta_chi2, x, batch_size=100)
 
 
 @eqx.filter_jit

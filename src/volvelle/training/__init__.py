@@ -1,6 +1,6 @@
 """Adaptive training of emulators, and their certification by exact solutions."""
 
-from volvelle.training.adaptive import Trainer, TrainingSettings
+from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
 from volvelle.training.design import (
@@ -23,6 +23,8 @@ from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
+    "DOUBTFUL",
+    "FAILED",
     "Certificate",
     "Exact",
     "ExactProfile",

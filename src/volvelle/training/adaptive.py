@@ -49,6 +49,9 @@ OUTSIDE = "much of the posterior lies beyond what was solved"
 WARM = "warm start"
 WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
+DOUBTFUL = "doubtful samples"
+DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
+SEEN = 2000  # samples that are looked at
 ADAPTIVE = "adaptive"
 PATIENCE = 6  # iterations of which one has to bring something
 IMPROVEMENT = 0.9  # of the best left-out scatter before them
@@ -130,7 +133,7 @@ class Trainer(Training[TrainingSettings]):
         stored = load_iterations(self.folder)
         while True:
             number = len(self.iterations)
-            known = number < len(stored) and stored[number].reason != FAILED
+            known = number < len(stored) and stored[number].reason not in (FAILED, DOUBTFUL)
             iteration = stored[number] if known else self._propose(number, warm)
             if iteration is None:
                 most = self.settings.max_training
@@ -155,11 +158,32 @@ class Trainer(Training[TrainingSettings]):
         """They do while ``max_training`` leaves room for them and another batch."""
         return len(self.asked) + certified + self.batch <= self.settings.max_training
 
-    def add(self, x: np.ndarray) -> None:
-        """Take the points of a failed certificate in and refit."""
+    def doubtful(self, samples: np.ndarray) -> np.ndarray | None:
+        """A batch of those at which the emulator itself expects an error that the data would see.
+
+        They matter when their share, which could move a mean by a few times as many sigma, exceeds
+        a tenth of the accuracy. The left-out errors of the training do not show them: they are
+        where no solution is.
+        """
+        assert self.emulator is not None, "samples come after a fit"
+        if not self.takes(0):
+            return None
+        seen = samples[:: max(1, len(samples) // SEEN)]
+        expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
+        doubted = seen[~(expected <= DOUBT)]
+        if len(doubted) <= 0.1 * self.settings.accuracy * len(seen):
+            return None
+        self.say(
+            f"the emulator doubts itself at {len(doubted) / len(seen):.1%} of the samples "
+            f"(expected Delta chi2 above {DOUBT:g}): some are solved before the certificate"
+        )
+        return doubted[self._choose(doubted, min(self.batch, len(doubted)))]
+
+    def add(self, x: np.ndarray, reason: str) -> None:
+        """Take points in and refit."""
         stored = load_iterations(self.folder)
         number = len(self.iterations)
-        iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), FAILED)
+        iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), reason)
         if number < len(stored):
             iteration = stored[number]
         else:

@@ -106,8 +106,15 @@ class Training(ABC, Generic[Settings]):
         """
         return False
 
-    def add(self, x: np.ndarray) -> None:
-        """Take the points of a failed certificate in [n, d] and refit.
+    def doubtful(self, samples: np.ndarray) -> np.ndarray | None:
+        """Samples of the posterior [m, d] that the training should not have left out [n, d].
+
+        None where there are too few of them to matter, or for a design that takes no points in.
+        """
+        return None
+
+    def add(self, x: np.ndarray, reason: str) -> None:
+        """Take points in [n, d] (of a failed certificate, or doubtful ones) and refit.
 
         Raises:
             TrainingError: the design does not do that (see ``takes``).
