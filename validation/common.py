@@ -153,6 +153,12 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def bound(summary: Mapping[str, Any]) -> float:
+    """Largest |shift| + 2 errors of any parameter [sigma], of a run's summary."""
+    parameters = summary["certificate"]["parameters"].values()
+    return max(abs(p["mean_shift_sigma"]) + 2.0 * p["mean_shift_error"] for p in parameters)
+
+
 def versions(summary: Mapping[str, Any]) -> str:
     """The solver of a run with its version, in words."""
     solver = summary["solver"]

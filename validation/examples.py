@@ -15,6 +15,7 @@ from common import (
     Check,
     arguments,
     at_most,
+    bound,
     check_table,
     data_words,
     finish,
@@ -41,12 +42,6 @@ def made(number: int, folder: Path | None) -> dict[str, Any]:
     if not (folder / "summary.json").exists():
         volvelle.run(file)
     return summary_of(folder)
-
-
-def bound(summary: dict[str, Any]) -> float:
-    """Largest |shift| + 2 errors of any parameter [sigma]."""
-    parameters = summary["certificate"]["parameters"].values()
-    return max(abs(p["mean_shift_sigma"]) + 2.0 * p["mean_shift_error"] for p in parameters)
 
 
 def checks_of(number: int, summary: dict[str, Any]) -> list[Check]:

@@ -33,6 +33,7 @@ from common import (
     arguments,
     at_least,
     at_most,
+    bound,
     check_table,
     data_words,
     holds,
@@ -207,14 +208,13 @@ def checks(model: Model, summary: dict[str, Any], asked: int) -> list[Check]:
     """The run, which asked for so many solutions for its training, against its bounds."""
     certificate = summary["certificate"]
     shifts = certificate["parameters"].values()
-    worst = max(abs(p["mean_shift_sigma"]) + 2.0 * p["mean_shift_error"] for p in shifts)
     width = max(abs(p["width_ratio"] - 1.0) for p in shifts)
     scatter = certificate["log_weight_std"]
     return [
         holds("the run", summary["status"], "converged", summary["status"] == "converged"),
         at_most("exact solutions for training", asked, model.training, 0),
         at_most("exact solutions for the certificate", certificate["n"], model.certificate, 0),
-        at_most("largest abs(shift) + 2 errors [sigma]", worst, SHIFT),
+        at_most("largest abs(shift) + 2 errors [sigma]", bound(summary), SHIFT),
         at_most("largest change of a width", width, WIDTH),
         at_most("scatter of ln w", float("inf") if scatter is None else scatter, SCATTER),
         at_least("effective fraction", certificate["ess_fraction"], EFFECTIVE),

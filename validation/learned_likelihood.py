@@ -30,6 +30,7 @@ from common import (
     Check,
     arguments,
     at_most,
+    bound,
     check_table,
     data_words,
     example,
@@ -248,12 +249,6 @@ def certified_distance(cases: dict[str, Case]) -> dict[str, tuple[float, float]]
     return found
 
 
-def largest(certificate: dict[str, Any]) -> float:
-    """|shift| + 2 errors of the worst parameter [sigma]."""
-    rows = certificate["parameters"].values()
-    return max(abs(row["mean_shift_sigma"]) + 2.0 * row["mean_shift_error"] for row in rows)
-
-
 def microseconds(value: float) -> str:
     """A time per call."""
     return f"{1e6 * value:.3g}"
@@ -288,7 +283,7 @@ def cost_table(
         row("ESS fraction", certificate("ess_fraction")),
         row(
             "largest abs(shift) + 2 errors [sigma]",
-            lambda name, case: f"{largest(case.summary['certificate']):.4f}",
+            lambda name, case: f"{bound(case.summary):.4f}",
         ),
         row("one value of ln L [us]", timed("value")),
         row("value and gradient [us]", timed("gradient")),
@@ -363,8 +358,8 @@ def checks_of(cases: dict[str, Case], certified: dict[str, tuple[float, float]])
         checks.append(holds(f"{name}: status", status, "converged", status == "converged"))
     allowed = {name: LIMIT + NOISE * error for name, (_, error) in certified.items()}
     worst = max(certified, key=lambda name: abs(certified[name][0]) / allowed[name])
-    shift, bound = abs(certified[worst][0]), round(allowed[worst], 3)
-    checks.append(at_most(f"distance of the certified means [sigma] ({worst})", shift, bound))
+    shift, limit = abs(certified[worst][0]), round(allowed[worst], 3)
+    checks.append(at_most(f"distance of the certified means [sigma] ({worst})", shift, limit))
     return checks
 
 

@@ -17,6 +17,7 @@ from common import (
     Check,
     arguments,
     at_most,
+    bound,
     check_table,
     data_words,
     example,
@@ -31,12 +32,6 @@ from common import (
 LIMIT = 0.05  # [sigma] |shift| + 2 errors
 AGREEMENT = 4.0  # Monte-Carlo errors that two chains' means may differ by
 ADDED = {"prior": {"min": 0.0, "max": 1.5}, "ref": {"loc": 0.1, "scale": 0.1}}
-
-
-def bound(summary: dict[str, Any]) -> float:
-    """Largest |shift| + 2 errors of any parameter [sigma]."""
-    parameters = summary["certificate"]["parameters"].values()
-    return max(abs(p["mean_shift_sigma"]) + 2.0 * p["mean_shift_error"] for p in parameters)
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
