@@ -80,6 +80,7 @@ def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
     few = samples.copy()
     few[:3] = far[:3]
     assert trained.doubtful(few) is None
+    assert trained.doubtful(np.repeat(far[:20], 50, axis=0)) is None  # no tail: all of it
 
 
 def test_no_point_is_asked_for_twice(trained):

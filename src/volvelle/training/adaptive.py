@@ -51,6 +51,7 @@ WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the
 FAILED = "failed certificate"
 DOUBTFUL = "doubtful samples"
 DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
+MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
 SEEN = 2000  # samples that are looked at
 ADAPTIVE = "adaptive"
 PATIENCE = 6  # iterations of which one has to bring something
@@ -163,7 +164,8 @@ class Trainer(Training[TrainingSettings]):
 
         They matter when their share, which could move a mean by a few times as many sigma, exceeds
         a tenth of the accuracy. The left-out errors of the training do not show them: they are
-        where no solution is.
+        where no solution is. An emulator that doubts itself at most samples has no such tail: it is
+        poor everywhere, and the certificate says how poor.
         """
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
@@ -171,10 +173,11 @@ class Trainer(Training[TrainingSettings]):
         seen = samples[:: max(1, len(samples) // SEEN)]
         expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
         doubted = seen[~(expected <= DOUBT)]
-        if len(doubted) <= 0.1 * self.settings.accuracy * len(seen):
+        share = len(doubted) / len(seen)
+        if not 0.1 * self.settings.accuracy < share <= MOST_DOUBTED:
             return None
         self.say(
-            f"the emulator doubts itself at {len(doubted) / len(seen):.1%} of the samples "
+            f"the emulator doubts itself at {share:.1%} of the samples "
             f"(expected Delta chi2 above {DOUBT:g}): some are solved before the certificate"
         )
         return doubted[self._choose(doubted, min(self.batch, len(doubted)))]
