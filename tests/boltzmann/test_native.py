@@ -49,6 +49,12 @@ def test_what_a_solver_does_not_know_is_refused_in_its_words(name, extra, words)
     assert "\n" not in str(caught.value)
 
 
+def test_a_fraction_of_a_neutrino_species_is_refused():
+    """CLASS would read the whole part and say nothing."""
+    with pytest.raises(SolverError, match=r"N_ncdm is 1\.5, .* whole number"):
+        get_solver("class").check(native(N_ncdm=1.5, m_ncdm=0.06), Request())
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "value"),
     [

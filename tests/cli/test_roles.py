@@ -17,6 +17,7 @@ from volvelle.likelihood import get_likelihood
 from volvelle.training import Problem
 
 USER_CLASS = Path(__file__).parents[1] / "likelihood" / "line_likelihood.py"
+LINE_ERROR = 0.01  # of its line_shift, by its prior
 LOG = {"prior": {"min": 10, "max": 5000}, "scale": "log", "ref": {"loc": 100, "scale": 0.5}}
 DECAY: dict[str, Any] = {
     "theory": {"class": {}},
@@ -192,6 +193,9 @@ def test_a_warm_start_of_a_learned_likelihood_varies_the_nuisance_parameters(
         x = warm_points([folder], problem)
         assert x is not None and problem.names[-1] == "line_shift"
         assert len(np.unique(x[:, -1])) == values
+        half = problem.ref_scale[-1]  # of a learned one: the start covers its posterior
+        assert half == pytest.approx(LINE_ERROR * (2.5 if target == "likelihood" else 1.0))
+        assert np.ptp(x[:, -1]) == pytest.approx(2.0 * half * (values - 1) / len(points))
         assert np.all(problem.in_prior(x)) and len(x) == len(points)
         np.testing.assert_array_equal(np.sort(x[:, 0]), [row[0] for row in points])
 

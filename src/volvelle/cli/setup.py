@@ -58,7 +58,7 @@ FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensin
     "tau_reio": 0.0544,
 }
 LOW_L = slice(2, 30)
-NUISANCE_WIDTH = 2.5  # of the reference range, whose half width is a calibration's error
+NUISANCE_WIDTH = 2.5  # of a learned one's range, in its reference's, which is one error wide
 _STANDARD = {"m_nu": 0.06, "N_eff": 3.044, "w0": -1.0, "wa": 0.0, "Omega_k": 0.0, "T_cmb": 2.7255}
 """What a `Cosmology` takes where nothing is given."""
 
@@ -188,12 +188,14 @@ def make_problem(
     """Parameters, priors and references, theory parameters first."""
     sampled = sorted(configuration.sampled, key=lambda p: p.kind != "cosmology")
     n_theory = sum(p.kind == "cosmology" for p in sampled)
+    learns = configuration.emulator.target == "likelihood"
+    wider = {"cosmology": 1.0, "nuisance": NUISANCE_WIDTH if learns else 1.0}
     return Problem(
         names=tuple(p.name for p in sampled),
         n_theory=n_theory,
         priors=tuple(make_prior(p.prior) for p in sampled),
         ref_loc=np.array([p.ref_loc for p in sampled]),
-        ref_scale=np.array([p.ref_scale for p in sampled]),
+        ref_scale=np.array([p.ref_scale * wider[p.kind] for p in sampled]),
         fixed=dict(configuration.fixed),
         neutrino_hierarchy=configuration.neutrino_hierarchy,
         likelihoods=likelihoods,
@@ -203,7 +205,7 @@ def make_problem(
         ),
         fixed_nuisance=dict(configuration.fixed_nuisance),
         parametrisation=configuration.parametrisation,
-        learns_likelihood=configuration.emulator.target == "likelihood",
+        learns_likelihood=learns,
     )
 
 
@@ -276,15 +278,15 @@ def _nuisance(problem: Problem, n: int) -> np.ndarray:
     names = problem.names[problem.n_theory :]
     if not problem.learns_likelihood:
         return np.tile(problem.ref_loc[problem.n_theory :], (n, 1))
-    columns = [_spread(problem, name, n, NUISANCE_WIDTH, 1 + i) for i, name in enumerate(names)]
+    columns = [_spread(problem, name, n) for name in names]
     return np.stack(columns, axis=1) if columns else np.empty((n, 0))
 
 
-def _spread(problem: Problem, name: str, n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
-    """n values all over ``width`` times a parameter's reference range, in random order."""
+def _spread(problem: Problem, name: str, n: int) -> np.ndarray:
+    """n values all over a parameter's reference range, in an order that is random and its own."""
     i = problem.names.index(name)
     lower, upper = problem.priors[i].bounds
-    lower = max(lower, problem.ref_loc[i] - width * problem.ref_scale[i])
-    upper = min(upper, problem.ref_loc[i] + width * problem.ref_scale[i])
+    lower = max(lower, problem.ref_loc[i] - problem.ref_scale[i])
+    upper = min(upper, problem.ref_loc[i] + problem.ref_scale[i])
     middles = (np.arange(n) + 0.5) / n
-    return lower + (upper - lower) * np.random.default_rng(seed).permutation(middles)
+    return lower + (upper - lower) * np.random.default_rng(i).permutation(middles)

@@ -111,6 +111,12 @@ def to_class(cosmology: Cosmology) -> dict[str, float | int | str]:
     extra = {name: float(value) for name, value in cosmology.extra.items()}
     if any(extra.get(density) == 0.0 for density in _DECAYING):
         extra = {name: value for name, value in extra.items() if name not in _DECAY_RATES}
+    count = extra.get("N_ncdm", 0.0)
+    if not count.is_integer():
+        raise ConversionError(
+            f"N_ncdm is {count:g}, of which CLASS would take the whole part without a word; give a "
+            "whole number (deg_ncdm need not be one)"
+        )
     return {**result, **{n: int(v) if v.is_integer() else v for n, v in extra.items()}}
 
 
