@@ -2,7 +2,8 @@
 
 cosmopower_jax runs in this process with its published networks, jaxcapse (which needs an older JAX)
 in one of its own that takes turns with this one. Every peer that is not installed is named as such.
-Writes docs/benchmarks/peers.md.
+The solver of the run solves some samples of its posterior here as well: that is its time, and the
+truth for everyone's error. Writes docs/benchmarks/peers.md.
 
     python benchmarks/peers.py --from runs/planck-lcdm --jaxcapse-python OTHER/bin/python
 """
@@ -14,7 +15,10 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +31,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from emulator_call import ROUNDS, SPECTRA, seconds
+from emulator_call import LMAX, ROUNDS, SPECTRA, seconds
 
+from volvelle.boltzmann import Request, get_solver, local_rms
+from volvelle.cosmology import Cosmology
 from volvelle.emulator import load_emulator
 
 jax.config.update("jax_enable_x64", True)
@@ -36,6 +42,8 @@ jax.config.update("jax_enable_x64", True)
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "peers.md"
 PROBES = ("cmb_tt", "cmb_te", "cmb_ee", "cmb_pp")
+PROBE_UNIT = 2.7255e6**2  # [muK^2] of the first three, which are in units of T_cmb^2
+POINTS = 6  # samples of the posterior that are solved exactly
 BATCH = 1024
 TASKS = ("value", "gradient", f"batch {BATCH}")
 
@@ -61,11 +69,17 @@ def jobs_of(value: Callable[[jax.Array], jax.Array], x: jax.Array) -> Jobs:
     }
 
 
-def ours(folder: Path, dtype: Any) -> Jobs:
+def precise(folder: Path, dtype: Any) -> Any:
     """The emulator of a run, in double or single precision."""
+    emulator, _ = load_emulator(folder)
+    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, emulator)
+
+
+def ours(folder: Path, dtype: Any) -> Jobs:
+    """The tasks for the emulator of a run."""
     emulator, record = load_emulator(folder)
     centre = np.mean(np.array(record["points"]), axis=0)[: len(emulator.parameters)]
-    cast = jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, emulator)
+    cast = precise(folder, dtype)
 
     def value(x: jax.Array) -> jax.Array:
         theory = cast(x)
@@ -74,15 +88,59 @@ def ours(folder: Path, dtype: Any) -> Jobs:
     return jobs_of(value, jnp.asarray(centre, dtype))
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Samples of a run's posterior that its solver solved here: their parameters, spectra by name,
+    h, and the processor time of one [s]."""
+
+    solver: str
+    points: list[dict[str, float]]
+    spectra: list[dict[str, np.ndarray]]
+    seconds: float
+
+    @classmethod
+    def of(cls, run: Path) -> Truth:
+        """From the samples in the run's folder."""
+        emulator, record = load_emulator(run / "emulator")
+        solver = get_solver(record["solver"]["solver"])
+        if solver.identity() != record["solver"]:
+            sys.exit(f"{run} was solved with other settings than {solver.name}'s defaults here")
+        samples = np.loadtxt(run / "chains" / "emulator.1.txt")
+        rows = samples[:: max(1, len(samples) // POINTS), 2:][:POINTS]
+        points, spectra, times = [], [], []
+        for row in rows:
+            own = dict(zip(emulator.parameters, map(float, row), strict=False))
+            points.append({**dict(emulator.fixed), **own})
+            before = time.process_time()
+            cosmology = Cosmology.from_parameters(points[-1])
+            theory = solver.solve(cosmology, Request(spectra=SPECTRA, lmax=LMAX))
+            times.append(time.process_time() - before)
+            points[-1]["h"] = float(theory["h"])
+            spectra.append({name: np.asarray(theory[name]) for name in SPECTRA})
+        return cls(solver.name, points, spectra, float(np.median(times)))
+
+    def error(self, predict: Callable[[dict[str, float]], dict[str, Any]]) -> tuple[float, float]:
+        """68th percentile over l, spectra and points, and largest, in units of the local rms."""
+        found = []
+        for point, exact in zip(self.points, self.spectra, strict=True):
+            spectra = predict(point)
+            for name in SPECTRA:
+                difference = np.abs(np.asarray(spectra[name], dtype=float) - exact[name])
+                found.append((difference / local_rms(exact[name]))[2:])
+        return float(np.percentile(found, 68.0)), float(np.max(found))
+
+
+def our_prediction(folder: Path, dtype: Any) -> Callable[[dict[str, float]], dict[str, Any]]:
+    """Spectra at named parameters."""
+    cast = precise(folder, dtype)
+    return lambda point: cast(jnp.asarray([point[name] for name in cast.parameters], dtype))
+
+
 def single_precision_error(folder: Path) -> float:
     """Largest relative error of a C_l [local rms of its spectrum] that single precision makes."""
-    from volvelle.boltzmann.derived import local_rms
-
     emulator, record = load_emulator(folder)
     points = np.array(record["points"])[:, : len(emulator.parameters)]
-    small = jax.tree.map(
-        lambda a: a.astype(jnp.float32) if eqx.is_inexact_array(a) else a, emulator
-    )
+    small = precise(folder, jnp.float32)
     double = jax.vmap(emulator)(jnp.asarray(points))
     single = jax.vmap(small)(jnp.asarray(points, jnp.float32))
     worst = 0.0
@@ -93,21 +151,42 @@ def single_precision_error(folder: Path) -> float:
     return worst
 
 
-def cosmopower() -> tuple[str, Jobs] | None:
-    """cosmopower_jax with its published networks of four spectra, l = 2..2508, if installed."""
-    try:
-        package = importlib.import_module("cosmopower_jax.cosmopower_jax")
-    except ImportError:
-        return None
-    networks = [package.CosmoPowerJAX(probe=probe, verbose=False) for probe in PROBES]
+@dataclass(frozen=True)
+class Cosmopower:
+    """cosmopower_jax with its published networks of four spectra, l = 2..2508."""
 
-    def value(x: jax.Array) -> jax.Array:
-        return jnp.concatenate([jnp.ravel(each.predict(x)) for each in networks])
+    networks: tuple[Any, ...]
 
-    x = jnp.asarray([0.0224, 0.12, 0.67, 0.055, 0.965, 3.045])
-    from importlib.metadata import version
+    @classmethod
+    def installed(cls) -> Cosmopower | None:
+        """It, or None."""
+        try:
+            package = importlib.import_module("cosmopower_jax.cosmopower_jax")
+        except ImportError:
+            return None
+        return cls(tuple(package.CosmoPowerJAX(probe=probe, verbose=False) for probe in PROBES))
 
-    return f"cosmopower_jax {version('cosmopower_jax')}", jobs_of(value, x)
+    @property
+    def name(self) -> str:
+        """With its version."""
+        return f"cosmopower_jax {version('cosmopower_jax')}"
+
+    def jobs(self) -> Jobs:
+        """The tasks."""
+        x = jnp.asarray([0.0224, 0.12, 0.67, 0.055, 0.965, 3.045])
+        return jobs_of(
+            lambda x: jnp.concatenate([jnp.ravel(each.predict(x)) for each in self.networks]), x
+        )
+
+    def __call__(self, point: dict[str, float]) -> dict[str, Any]:
+        """Spectra at named parameters, from l = 0."""
+        names = ("omega_b", "omega_cdm", "h", "tau_reio", "n_s", "ln10A_s")
+        given = jnp.asarray([point[name] for name in names])
+        found = {}
+        for name, network in zip(SPECTRA, self.networks, strict=True):
+            unit = 1.0 if name == "phiphi" else PROBE_UNIT
+            found[name] = unit * np.concatenate([np.zeros(2), np.ravel(network.predict(given))])
+        return found
 
 
 class Other:
@@ -139,31 +218,43 @@ class Other:
         return {task: (lambda task=task: self.ask(task)) for task in TASKS}
 
 
-def page(times: dict[str, dict[str, float]], absent: list[str], loss: float) -> str:
-    """Times and ratios to ours in double precision."""
+def page(
+    times: dict[str, dict[str, float]],
+    errors: dict[str, tuple[float, float]],
+    truth: Truth,
+    absent: list[str],
+    loss: float,
+) -> str:
+    """Times with their ratios to ours in double precision, and errors."""
     reference = next(iter(times.values()))
     lines = [
         "# The frozen emulator and its peers",
         "",
-        f"{', '.join(SPECTRA)} to l = 2508 in one call, on one core; all interleaved, the best of "
-        f"{ROUNDS} rounds. Made by `benchmarks/peers.py`. In brackets: over ours in double "
-        "precision.",
+        f"{', '.join(SPECTRA)} to l = {LMAX} in one call, on one core; all interleaved, the best "
+        f"of {ROUNDS} rounds. Made by `benchmarks/peers.py`. In brackets: over ours in double "
+        f"precision. Errors: of C_l at {len(truth.points)} samples of the posterior, against "
+        f"{truth.solver} in this process, in units of the local rms of the spectrum.",
         "",
-        "| | value [us] | value and gradient [us] | batch of 1024, per element [us] |",
-        "|---|---|---|---|",
+        "| | value [us] | value and gradient [us] | batch of 1024, per element [us] "
+        "| error, 68% | largest |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in times.items():
         cells = [f"{1e6 * row[task]:.3g} ({row[task] / reference[task]:.2f})" for task in TASKS]
+        cells += [f"{error:.1e}" for error in errors[name]] if name in errors else ["", ""]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    ratio = truth.seconds / reference["value"]
     lines += [
+        f"| {truth.solver}, processor time | {1e6 * truth.seconds:.3g} ({ratio:.3g}) | | | | |",
         "",
         f"Value and gradient cost {reference['gradient'] / reference['value']:.2f} times the value "
         "(bound: 3). Single precision changes no C_l by more than "
         f"{loss:.1e} of the local rms of its spectrum.",
         "",
-        "cosmopower_jax has its published networks (four times 4 x 512, single precision); the "
-        "networks of jaxcapse have the published shape (5 x 64) and random weights: their "
-        "arithmetic is timed, not their accuracy.",
+        "cosmopower_jax has its published networks (four times 4 x 512, single precision), whose "
+        "error holds the difference of the settings they were trained with, too; the networks of "
+        "jaxcapse have the published shape (5 x 64) and random weights: their arithmetic is "
+        "timed, not their accuracy.",
     ]
     lines += [f"{name} is not installed: no comparison." for name in absent]
     return "\n".join([*lines, ""])
@@ -180,16 +271,16 @@ def main() -> None:
         sys.exit(f"{folder} is not there; run `make demo` first, or name a run with --from")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    jobs = {
-        "Volvelle, float64": ours(folder, jnp.float64),
-        "Volvelle, float32": ours(folder, jnp.float32),
-    }
+    kinds = {"Volvelle, float64": jnp.float64, "Volvelle, float32": jnp.float32}
+    jobs = {name: ours(folder, dtype) for name, dtype in kinds.items()}
+    truth = Truth.of(given.folder)
+    errors = {name: truth.error(our_prediction(folder, dtype)) for name, dtype in kinds.items()}
     absent = []
-    peer = cosmopower()
+    peer = Cosmopower.installed()
     if peer is None:
         absent.append("cosmopower_jax")
     else:
-        jobs[peer[0]] = peer[1]
+        jobs[peer.name], errors[peer.name] = peer.jobs(), truth.error(peer)
     if given.jaxcapse_python is None:
         absent.append("jaxcapse")
     else:
@@ -202,7 +293,7 @@ def main() -> None:
                 times[name][task] = min(times[name][task], measure())
     for row in times.values():
         row[TASKS[2]] /= BATCH
-    text = page(times, absent, single_precision_error(folder))
+    text = page(times, errors, truth, absent, single_precision_error(folder))
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")
     print(text)
