@@ -147,6 +147,35 @@ def test_points_end_at_their_maximum(exact, emulator):
     assert found.n == 33
 
 
+class Stretched(eqx.Module):
+    """An emulator whose outputs move faster than the solver's: its posterior is too narrow."""
+
+    emulator: eqx.Module
+    factor: float
+
+    def __call__(self, x: Array) -> dict[str, Array]:
+        return self.emulator(toy.TRUTH + self.factor * (x - toy.TRUTH))
+
+    def batch(self, x: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        return self.emulator.batch(toy.TRUTH + self.factor * (x - toy.TRUTH), names)
+
+
+def test_a_width_that_is_wrong_costs_no_further_points(exact, emulator):
+    """No mean is off by its limit, and a few means are not known well enough either."""
+    factor = 1.15
+    posterior = exact.problem.posterior(Stretched(emulator, factor))
+    rng = np.random.default_rng(0)
+    samples = rng.multivariate_normal(toy.TRUTH, toy.covariance() / factor**2, (4, DRAWS))
+    chains = Chains(toy.NAMES, samples, np.zeros((4, DRAWS)), 0.8, 0, 0)
+    settings = {"limit": 0.05, "points": 100, "max_points": 400, "seed": 7}
+    found = certify(exact, posterior, chains, DERIVED, avoid=np.empty((0, 6)), **settings)
+    assert found.n == 100 and not found.passed
+    errors = [p.mean_shift_error for p in found.parameters.values()]
+    assert max(errors) > 0.2 * 0.05, "else the points were enough for the means"
+    worst = max(found.parameters.values(), key=lambda p: p.width_ratio)
+    assert worst.width_ratio == pytest.approx(factor, abs=3.0 * worst.width_ratio_error)
+
+
 def test_a_hopeless_emulator_costs_no_further_points(exact, emulator):
     _, found = certificate_of(exact, emulator, 1.5, limit=0.05, points=100, max_points=2000)
     assert not found.passed and found.n < 2000

@@ -205,11 +205,8 @@ def _wanted(certificate: Certificate, solved: int) -> int | None:
 
 
 def _hopeless(certificate: Certificate) -> bool:
-    """Whether some shift exceeds the limit by three errors: more points would only confirm it."""
-    return any(
-        abs(p.mean_shift_sigma) - 3.0 * p.mean_shift_error > certificate.limit
-        for p in certificate.parameters.values()
-    )
+    """Whether a mean or a width is beyond its limit already: more points would only confirm it."""
+    return any(p.beyond(certificate.limit, WIDTH_LIMIT) for p in certificate.parameters.values())
 
 
 def fresh_points(chains: Chains, avoid: np.ndarray, seed: int) -> np.ndarray:

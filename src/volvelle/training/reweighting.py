@@ -32,6 +32,13 @@ class ParameterShift:
             and abs(self.width_ratio - 1.0) + 2.0 * self.width_ratio_error <= width_limit
         )
 
+    def beyond(self, limit: float, width_limit: float) -> bool:
+        """|shift| - 2 errors beyond the limit, or the width beyond its own likewise."""
+        return bool(
+            abs(self.mean_shift_sigma) - 2.0 * self.mean_shift_error > limit
+            or abs(self.width_ratio - 1.0) - 2.0 * self.width_ratio_error > width_limit
+        )
+
 
 @dataclass(frozen=True)
 class Whitening:
