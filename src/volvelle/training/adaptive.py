@@ -50,6 +50,8 @@ WARM = "warm start"
 WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
 DOUBTFUL = "doubtful samples"
+LAST_LOOK = "last look"
+LOOKS = 4  # ensembles of WALKERS that look for doubtful samples before the chains do
 DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
 MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
 SEEN = 2000  # samples that are looked at
@@ -135,7 +137,9 @@ class Trainer(Training[TrainingSettings]):
         while True:
             number = len(self.iterations)
             known = number < len(stored) and stored[number].reason not in (FAILED, DOUBTFUL)
-            iteration = stored[number] if known else self._propose(number, warm)
+            iteration = stored[number] if known else self._next(number, warm)
+            if iteration is None and self._satisfied():
+                return True
             if iteration is None:
                 most = self.settings.max_training
                 self.ending = f"max_training ({most}) was reached before the accuracy was"
@@ -145,9 +149,7 @@ class Trainer(Training[TrainingSettings]):
             if not known:
                 save_iteration(self.folder, iteration)
             self._advance(iteration)
-            if self._satisfied():
-                return True
-            if self._stalled():
+            if not self._satisfied() and self._stalled():
                 self.ending = (
                     f"{PATIENCE} iterations in a row did not improve the left-out scatter of "
                     f"ln L, {self.scatter:.2g} (wanted {self.settings.scatter_target:.2g})"
@@ -199,9 +201,25 @@ class Trainer(Training[TrainingSettings]):
         least = 0 if self.settings.folds is None else least_solutions(self.settings.folds)
         return len(warm) >= max(k + 1, least) and bool(np.all(np.ptp(warm[:, :k], axis=0) > 0))
 
-    def _propose(self, number: int, warm: np.ndarray | None) -> Iteration | None:
+    def _next(self, number: int, warm: np.ndarray | None) -> Iteration | None:
+        """What is to be solved next; None when the training is done, or its budget spent."""
+        seed = self.settings.seed + 7919 * number
+        if self.iterations and self._satisfied():
+            return self._last_look(number, seed)
+        return self._propose(number, seed, warm)
+
+    def _last_look(self, number: int, seed: int) -> Iteration | None:
+        """Doubtful samples of the emulator's own posterior, far beyond what was solved as well.
+
+        The chains would find them, but take longer; ``walkers`` are what was looked at.
+        """
+        looks = [self._explore(1.0, seed + i, LARGEST_REACH) for i in range(LOOKS)]
+        samples = np.concatenate(looks)
+        doubtful = self.doubtful(samples)
+        return None if doubtful is None else Iteration(number, 1.0, doubtful, samples, LAST_LOOK)
+
+    def _propose(self, number: int, seed: int, warm: np.ndarray | None) -> Iteration | None:
         problem, settings = self.exact.problem, self.settings
-        seed = settings.seed + 7919 * number
         if number == 0:
             if warm is not None and self._suffices(warm):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
@@ -215,7 +233,7 @@ class Trainer(Training[TrainingSettings]):
             return None
         temperature = self.temperature()
         self.say(f"exploring the emulator's posterior at temperature {temperature:.3g}")
-        walkers = self._explore(temperature, seed)
+        walkers = self._explore(temperature, seed, self.reach)
         chosen = self._choose(walkers, min(self.batch, room))
         return Iteration(number, temperature, walkers[chosen], walkers, ADAPTIVE)
 
@@ -258,7 +276,7 @@ class Trainer(Training[TrainingSettings]):
             temperature *= 1.5
         return temperature
 
-    def _explore(self, temperature: float, seed: int) -> np.ndarray:
+    def _explore(self, temperature: float, seed: int, reach: float) -> np.ndarray:
         problem = self.exact.problem
         assert self.emulator is not None, "exploration comes after a fit"
         weights = tempered_weights(self.log_like, minimum=2.0 * len(problem.names))
@@ -274,7 +292,7 @@ class Trainer(Training[TrainingSettings]):
             temperature=temperature,
             steps=STEPS,
             seed=seed,
-            reach=self.reach,
+            reach=reach,
         )
         return walkers[problem.in_prior(walkers)]
 
