@@ -83,6 +83,34 @@ def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
     assert trained.doubtful(np.repeat(far[:20], 50, axis=0)) is None  # no tail: all of it
 
 
+def test_the_emulators_own_posterior_is_looked_at_before_the_training_ends(tmp_path, monkeypatch):
+    """A twentieth of it where nothing was solved: solved before any chain, and the same again."""
+    explored = Trainer._explore
+    looks = []
+
+    def with_a_tail(self, temperature, seed, reach):
+        walkers = explored(self, temperature, seed, reach)
+        if temperature == 1.0:
+            looks.append(len(self.iterations))
+            if len(set(looks)) == 1:
+                rng = np.random.default_rng(seed)
+                far = rng.choice([-1.0, 1.0], size=(5, walkers.shape[1]))
+                walkers = np.concatenate([walkers[5:], walkers[:5] + 40.0 * toy.SIGMA * far])
+        return walkers
+
+    monkeypatch.setattr(Trainer, "_explore", with_a_tail)
+    found = trainer(tmp_path)
+    assert found.run() and found.scatter <= found.settings.scatter_target
+    reasons = [record["reason"] for record in found.history]
+    assert reasons.count("last look") == 1 and reasons.index("last look") == looks[0]
+    assert len(set(looks)) == 2  # the second time there is nothing left
+    assert np.max(np.abs(found.x - toy.TRUTH) / toy.SIGMA) > 30.0
+    looks[:] = [-1]  # no tail any more
+    again = trainer(tmp_path)
+    assert again.run() and np.array_equal(again.x, found.x)
+    assert [record["reason"] for record in again.history] == reasons
+
+
 def test_no_point_is_asked_for_twice(trained):
     assert len({row.tobytes() for row in trained.x}) == len(trained.x)
     assert not any(entry.cached for entry in trained.asked)
