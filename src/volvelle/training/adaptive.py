@@ -203,23 +203,27 @@ class Trainer(Training[TrainingSettings]):
 
     def _next(self, number: int, warm: np.ndarray | None) -> Iteration | None:
         """What is to be solved next; None when the training is done, or its budget spent."""
-        seed = self.settings.seed + 7919 * number
         if self.iterations and self._satisfied():
-            return self._last_look(number, seed)
-        return self._propose(number, seed, warm)
+            return self._last_look(number)
+        return self._propose(number, warm)
 
-    def _last_look(self, number: int, seed: int) -> Iteration | None:
+    def _seed(self, number: int) -> int:
+        return self.settings.seed + 7919 * number
+
+    def _last_look(self, number: int) -> Iteration | None:
         """Doubtful samples of the emulator's own posterior, far beyond what was solved as well.
 
         The chains would find them, but take longer; ``walkers`` are what was looked at.
         """
-        looks = [self._explore(1.0, seed + i, LARGEST_REACH) for i in range(LOOKS)]
+        seeds = range(self._seed(number), self._seed(number) + LOOKS)
+        looks = [self._explore(1.0, seed, LARGEST_REACH) for seed in seeds]
         samples = np.concatenate(looks)
         doubtful = self.doubtful(samples)
         return None if doubtful is None else Iteration(number, 1.0, doubtful, samples, LAST_LOOK)
 
-    def _propose(self, number: int, seed: int, warm: np.ndarray | None) -> Iteration | None:
+    def _propose(self, number: int, warm: np.ndarray | None) -> Iteration | None:
         problem, settings = self.exact.problem, self.settings
+        seed = self._seed(number)
         if number == 0:
             if warm is not None and self._suffices(warm):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
