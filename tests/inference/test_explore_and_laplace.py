@@ -1,14 +1,17 @@
 """The ensemble and the Laplace approximation on Gaussians, where the answers are exact."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from targets import COVARIANCE, MEAN, gaussian
+from jaxtyping import Array
+from targets import COVARIANCE, MEAN, GaussianIn, gaussian
 
-from volvelle.inference import InferenceError, explore, laplace
+from volvelle.inference import InferenceError, Posterior, explore, laplace, make_prior
 
 SIGMA = np.sqrt(np.diag(COVARIANCE))
 WALKERS = 400
+TAIL = 0.005  # five times what may have decayed
 COVARIANCE_ERROR = 0.25  # of 400 walkers: sqrt(2/400) = 0.07 each, nine elements
 
 
@@ -44,6 +47,42 @@ def test_ensemble_stays_in_the_priors():
     assert np.all(inside)
     # at so high a temperature what is left is the flat prior
     assert np.std((walkers - MEAN) / SIGMA) == pytest.approx(np.sqrt(1.0 / 12.0), rel=0.15)
+
+
+class Decay(eqx.Module):
+    """Of an amount a that decays at the rate 10^g what has decayed, and all there was before."""
+
+    def __call__(self, x: Array) -> dict[str, Array]:
+        a, g, c, *others = x
+        return {"x": jnp.stack([a * -jnp.expm1(-(10.0 ** (g - 2.0))), c + a, *others])}
+
+
+def test_ensemble_finds_a_tail_at_an_edge():
+    """Slow decays, at the edge of a wide prior, allow large amounts: by quadrature how many.
+
+    Over the whole range of the priors the coordinates bend so much that a hundred walkers in nine
+    parameters find less than half of the tail.
+    """
+    others, walkers = 6, 96
+    ends = [(0.0, 0.35), (1.0, 3.7), (0.0, 0.25)] + [(-50.0, 50.0)] * others
+    sigma = np.array([0.001, 0.0005] + [1.0] * others)
+    mean = jnp.array([0.0, 0.12] + [0.0] * others)
+    like = GaussianIn(mean, jnp.asarray(np.diag(sigma**-2.0)))
+    priors = tuple(make_prior({"min": low, "max": high}) for low, high in ends)
+    posterior = Posterior(tuple("agcdefhij"), priors, (like,), Decay(), len(priors))
+    a, g = (np.linspace(*end, 4001)[1:] for end in ends[:2])
+    decayed = a[:, None] * -np.expm1(-(10.0 ** (g - 2.0)))
+    density = np.exp(-0.5 * (decayed / sigma[0]) ** 2).sum(axis=1)
+    expected = density[a > TAIL].sum() / density.sum()
+    centre = np.array([0.001, 2.3, 0.119] + [0.0] * others)
+    width = np.array([0.0003, 0.4, 0.0005] + [1.0] * others)
+    found = []
+    for seed in range(4):
+        start = centre + width * np.random.default_rng(seed).normal(size=(walkers, len(ends)))
+        start[:, :2] = np.maximum(start[:, :2], [1e-5, 1.01])
+        last, _ = explore(posterior, start, temperature=1.0, steps=300, seed=seed, reach=1.0)
+        found.append(np.mean(last[:, 0] > TAIL))
+    assert np.mean(found) == pytest.approx(expected, rel=0.35)
 
 
 def test_laplace_is_exact_for_a_gaussian():
