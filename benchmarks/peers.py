@@ -33,7 +33,9 @@ import jax.numpy as jnp
 import numpy as np
 from emulator_call import LMAX, ROUNDS, SPECTRA, seconds
 
-from volvelle.boltzmann import Request, get_solver, local_rms
+from volvelle import Configuration
+from volvelle.boltzmann import Request, local_rms
+from volvelle.cli.setup import make_solver
 from volvelle.cosmology import Cosmology
 from volvelle.emulator import load_emulator
 
@@ -101,10 +103,8 @@ class Truth:
     @classmethod
     def of(cls, run: Path) -> Truth:
         """From the samples in the run's folder."""
-        emulator, record = load_emulator(run / "emulator")
-        solver = get_solver(record["solver"]["solver"])
-        if solver.identity() != record["solver"]:
-            sys.exit(f"{run} was solved with other settings than {solver.name}'s defaults here")
+        emulator, _ = load_emulator(run / "emulator")
+        solver = make_solver(Configuration.load(run / "config.yaml", files=False))
         samples = np.loadtxt(run / "chains" / "emulator.1.txt")
         rows = samples[:: max(1, len(samples) // POINTS), 2:][:POINTS]
         points, spectra, times = [], [], []
