@@ -33,7 +33,7 @@ validate: $(DEVELOPING) ## comparisons with independent codes and published numb
 	if [ -n "$$missed" ]; then echo "bounds missed, or stopped:$$missed"; exit 1; fi
 
 bench: $(DEVELOPING) ## timings against peers and bounds
-	@for script in $(filter-out %_worker.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for script in $(filter-out %_worker.py benchmarks/cosmopower.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean: ## remove the environment and caches (runs/ and the ledger stay)
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .ruff_cache
