@@ -28,6 +28,7 @@ from volvelle.training.design import (
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
 from volvelle.training.problem import posterior_batch
+from volvelle.training.settling import PATIENCE, movement, stalled
 from volvelle.training.weights import (
     effective_number,
     robust_scatter,
@@ -56,9 +57,6 @@ DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
 MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
 SEEN = 2000  # samples that are looked at
 ADAPTIVE = "adaptive"
-PATIENCE = 6  # iterations of which one has to bring something
-IMPROVEMENT = 0.9  # of the best left-out scatter before them
-STILL = 0.5  # [sigma] more than this from one iteration to the next is movement
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
 
@@ -149,7 +147,8 @@ class Trainer(Training[TrainingSettings]):
             if not known:
                 save_iteration(self.folder, iteration)
             self._advance(iteration)
-            if not self._satisfied() and self._stalled():
+            adaptive = [each for each in self.iterations if each.reason == ADAPTIVE]
+            if not self._satisfied() and stalled(adaptive, self.log_like):
                 self.ending = (
                     f"{PATIENCE} iterations in a row did not improve the left-out scatter of "
                     f"ln L, {self.scatter:.2g} (wanted {self.settings.scatter_target:.2g})"
@@ -252,7 +251,7 @@ class Trainer(Training[TrainingSettings]):
         reach, self.reach = self.reach, self._next_reach(old, before)
         self.say(f"fitting the emulator to {len(self.x)} solutions")
         self._fit()
-        self.moved = self._movement(old, iteration)
+        self.moved = movement(self.exact.problem, old, self.emulator, iteration)
         self.say(
             f"left-out scatter of ln L {self.scatter:.2g} (wanted "
             f"{self.settings.scatter_target:.2g}), means moved by {self.moved:.2g} sigma (wanted "
@@ -346,26 +345,6 @@ class Trainer(Training[TrainingSettings]):
         weights = weights_at(self.log_like[before:], temperature / max(temperature - 1.0, 1e-9))
         return weighted_std(error, weights) if np.all(np.isfinite(error)) else None
 
-    def _movement(self, old: Emulator | None, iteration: Iteration) -> float:
-        """Largest shift of a mean from the previous emulator's posterior to this one's [sigma]."""
-        if old is None or self.emulator is None or len(iteration.walkers) < 10:
-            return float("inf")
-        problem = self.exact.problem
-        new_like = posterior_batch(problem.posterior(self.emulator), iteration.walkers)
-        old_like = posterior_batch(problem.posterior(old), iteration.walkers)
-        power = 1.0 - 1.0 / iteration.temperature
-        finite = np.isfinite(new_like) & np.isfinite(old_like)
-        if finite.sum() < 10:
-            return float("inf")
-        walkers = iteration.walkers[finite]
-        base = power * old_like[finite]
-        tilt = base + new_like[finite] - old_like[finite]
-        w_old, w_new = (np.exp(v - v.max()) for v in (base, tilt))
-        mean_old = np.average(walkers, axis=0, weights=w_old)
-        mean_new = np.average(walkers, axis=0, weights=w_new)
-        spread = np.sqrt(np.average((walkers - mean_new) ** 2, axis=0, weights=w_new))
-        return float(np.max(np.abs(mean_new - mean_old) / np.where(spread > 0, spread, np.inf)))
-
     def _satisfied(self) -> bool:
         if len(self.iterations) == 1 and self.iterations[0].reason == WARM:
             return self.scatter <= WARM_SCATTER  # the certificate decides whether more is needed
@@ -379,29 +358,3 @@ class Trainer(Training[TrainingSettings]):
     def _settled(self) -> float:
         """Movement of the means from one iteration to the next that counts as none [sigma]."""
         return 0.5 * self.settings.accuracy
-
-    def _stalled(self) -> bool:
-        """Whether solutions where the posterior is bring nothing more: noise, or a kink in it.
-
-        For some iterations the means have hardly moved, the temperature has not fallen, the
-        left-out scatter is not better than it was, and no solution is much likelier than before.
-        """
-        known = [each for each in self.iterations if each.reason == ADAPTIVE]
-        before, recent = known[:-PATIENCE], known[-PATIENCE:]
-        if not before:
-            return False
-
-        def least(iterations: list[Iteration]) -> tuple[float, float]:
-            scatters = (each.record["left_out_log_likelihood_scatter"] for each in iterations)
-            temperature = min(each.temperature for each in iterations)
-            return temperature, min(value or float("inf") for value in scatters)
-
-        solved = before[-1].record["training_set"]
-        gained = np.max(self.log_like) - np.max(self.log_like[:solved])
-        if gained > len(self.exact.problem.names):  # on its way to a posterior far away
-            return False
-        moved = [each.record["posterior_shift_sigma"] for each in recent]
-        if any(shift is None or shift > STILL for shift in moved):
-            return False
-        (hot, old), (cold, new) = least(before), least(recent)
-        return cold >= hot and new > IMPROVEMENT * old
