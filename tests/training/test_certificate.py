@@ -1,5 +1,7 @@
 """The certificate catches an emulator that is wrong, corrects it, and passes one that is right."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -218,3 +220,14 @@ def test_smooth_weights_carry_the_shift_to_the_whole_chain(exact, emulator):
     off = (mean - toy.TRUTH) / toy.SIGMA
     assert abs(off[4]) < 0.1, "0.3 before"
     assert np.all(np.abs(off) < 0.15)
+
+
+def test_a_width_beyond_its_limit_is_said(exact, emulator):
+    """The means may all be right."""
+    _, found = certificate_of(exact, emulator, 0.0)
+    name, shift = next(iter(found.parameters.items()))
+    assert "width" not in found.words()
+    wider = replace(shift, width_ratio=1.1, width_ratio_error=0.01)
+    refused = replace(found, parameters={**found.parameters, name: wider})
+    assert not refused.passed
+    assert f"width of {name} by a factor of 1.100 +- 0.010; the limit is 5%" in refused.words()

@@ -86,9 +86,24 @@ class Certificate:
         return (
             f"{verdict}: {self.n} fresh exact solutions in the emulator's place {moves} +- "
             f"{shift.mean_shift_error:.3f} sigma{f' ({worst})' if self.passed else ''}; the limit "
-            f"is {self.limit:g} sigma with two errors included. "
+            f"is {self.limit:g} sigma with two errors included. {self._widths()}"
             f"The logarithms of their weights scatter by {self.log_weight_std:.3f}; "
             f"{100 * self.ess_fraction:.1f}% of the points remain effective."
+        )
+
+    def _widths(self) -> str:
+        """A sentence on the width that changes most, where one is beyond its limit."""
+        far = {
+            name: abs(p.width_ratio - 1.0) + 2.0 * p.width_ratio_error
+            for name, p in self.parameters.items()
+        }
+        name = max(far, key=far.__getitem__)
+        if far[name] <= WIDTH_LIMIT:
+            return ""
+        ratio, error = self.parameters[name].width_ratio, self.parameters[name].width_ratio_error
+        return (
+            f"They change the width of {name} by a factor of {ratio:.3f} +- {error:.3f}; the limit "
+            f"is {WIDTH_LIMIT:.0%} with two errors included. "
         )
 
     def summary(self) -> dict[str, Any]:
