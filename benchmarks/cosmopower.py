@@ -1,9 +1,7 @@
 """cosmopower_jax's published networks as a theory: named parameters in, spectra by our names out.
 
 Compared with CLASS spectrum by spectrum, they are those of massless neutrinos and linear lensing:
-against that they are right to half a percent in TT, TE and EE and to a percent in the potential;
-against 0.06 eV, whose peaks lie elsewhere, to 3 percent of the local rms, and against halofit's
-potential to 30.
+``peers.py`` gives their error against these settings and against those of a run.
 """
 
 from __future__ import annotations

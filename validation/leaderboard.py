@@ -260,7 +260,7 @@ def page(
         "deviation) and at the best fit.",
         table(head, rows),
         "cosmopower_jax's networks were trained by their authors for massless neutrinos and linear "
-        "lensing (see benchmarks/cosmopower.py); their shift is mostly that difference.",
+        "lensing (see benchmarks/cosmopower.py); their shift holds that difference too.",
         *missing,
         f"![largest shift against exact solutions]({stem}.png)",
     ]
