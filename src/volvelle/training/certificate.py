@@ -8,7 +8,7 @@ These points are fresh: they took no part in the training or in the decision to 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class Certificate:
     """The verdict of exact solutions on an emulator's posterior.
 
     ``points`` [n, d] with their ``log_weights`` [n] (what the smooth part leaves of them is itself
-    smoothed where its tail is heavy) and the exact derived parameters; ``pareto_k``: of the raw
-    weights' tail; ``entries`` are the ledger's, failures included.
+    smoothed where its tail is heavy); ``pareto_k``: of the raw weights' tail; ``entries`` are the
+    ledger's, failures included.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,6 @@ class Certificate:
     points: np.ndarray
     log_weights: np.ndarray
     raw_log_weights: np.ndarray
-    derived_exact: dict[str, np.ndarray]
     parameters: dict[str, ParameterShift]
     pareto_k: float
     entries: tuple[LedgerEntry, ...]
@@ -128,6 +127,43 @@ class Certificate:
         }
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """Points of a chain with what exact solutions and the emulator say there.
+
+    ``x`` [n, d]; ln L [n] of both; the quantities that are certified [n, p], as emulated and exact.
+    """
+
+    x: np.ndarray
+    log_exact: np.ndarray
+    log_emulated: np.ndarray
+    emulated: np.ndarray
+    exact: np.ndarray
+
+    def joined(self, more: Evaluated) -> Evaluated:
+        """With further points behind these."""
+        names = (f.name for f in fields(self))
+        return Evaluated(*(np.concatenate([getattr(self, n), getattr(more, n)]) for n in names))
+
+
+@dataclass(frozen=True)
+class ChainSample:
+    """What a certificate needs of a chain: equally weighted samples of it.
+
+    ``order`` [m, d]: nearly independent samples in the order in which they are to be solved;
+    ``x`` [s, d] with ``quantities`` [s, p] as emulated: many, which carry the smooth part of the
+    weights; ``sigma`` [p]: the unit of the shifts.
+    """
+
+    names: tuple[str, ...]
+    quantity_names: tuple[str, ...]
+    order: np.ndarray
+    x: np.ndarray
+    quantities: np.ndarray
+    sigma: np.ndarray
+    whitening: Whitening
+
+
 def certify(
     exact: Exact,
     posterior: Posterior,
@@ -153,11 +189,8 @@ def certify(
     Raises:
         TrainingError: more than a fifth of the solutions fail.
     """
-    order = fresh_points(chains, avoid, seed)
     problem = exact.problem
     emulator: Any = posterior.theory
-    whitening = Whitening.of(chains.flat)
-
     outputs = tuple(name for name in derived if name not in problem.defined_names)
 
     def quantities(x: np.ndarray, scalars: dict[str, np.ndarray]) -> np.ndarray:
@@ -167,46 +200,93 @@ def certify(
     def emulated(x: np.ndarray) -> np.ndarray:
         return quantities(x, emulator.batch(x[:, : problem.n_emulated], outputs))
 
-    sample = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
-    sampled = whitening(sample), emulated(sample)
-    sigma = np.concatenate(
-        [chains.flat.std(axis=0), sampled[1][:, len(problem.names) :].std(axis=0)]
+    def evaluate(x: np.ndarray, entries: Sequence[LedgerEntry]) -> Evaluated:
+        theories = [exact.theory(entry) for entry in entries]
+        pairs = zip(x, theories, strict=True)
+        log_exact = np.array([problem.log_likelihood(row, theory) for row, theory in pairs])
+        scalars = {name: np.array([float(t[name]) for t in theories]) for name in outputs}
+        log_emulated = posterior_batch(posterior, x)
+        both = emulated(x), quantities(x, scalars)
+        return Evaluated(x, log_exact, log_emulated, *both)
+
+    x = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
+    carrying = emulated(x)
+    sigma = np.concatenate([chains.flat.std(axis=0), carrying[:, len(problem.names) :].std(axis=0)])
+    sample = ChainSample(
+        problem.names,
+        (*problem.names, *derived),
+        fresh_points(chains, avoid, seed),
+        x,
+        carrying,
+        sigma,
+        Whitening.of(chains.flat),
     )
-    names = (*problem.names, *derived)
-    target = points
+    return reweigh(
+        sample,
+        exact.solve,
+        evaluate,
+        limit=limit,
+        points=points,
+        max_points=max_points,
+        seed=seed,
+        say=say,
+    )
+
+
+def reweigh(
+    sample: ChainSample,
+    solve: Callable[[np.ndarray], Sequence[LedgerEntry]],
+    evaluate: Callable[[np.ndarray, Sequence[LedgerEntry]], Evaluated],
+    *,
+    limit: float,
+    points: int,
+    max_points: int,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> Certificate:
+    """Evaluate points of a chain until the errors of all shifts are small, or it is hopeless.
+
+    Args:
+        solve: points [n, d] exactly; evaluate: the points that could be solved, with their
+        solutions; the others as in `certify`.
+
+    Raises:
+        TrainingError: more than a fifth of the solutions fail.
+    """
+    order, whitening = sample.order, sample.whitening
+    carrying = whitening(sample.x), sample.quantities
+    target = min(points, len(order))
     entries: list[LedgerEntry] = []
+    found: Evaluated | None = None
     while True:
-        chosen = order[: min(target, len(order))]
-        say(f"certificate: {len(chosen)} exact solutions")
-        new = exact.solve(chosen[len(entries) :])
+        say(f"certificate: {target} exact solutions")
+        asked = order[len(entries) : target]
+        new = solve(asked)
         entries.extend(new)
         refuse_many_failures(entries)
-        good = np.array([not entry.failed for entry in entries])
-        x = chosen[good]
-        theories = [exact.theory(entry) for entry in entries if not entry.failed]
-        log_exact = np.array(
-            [problem.log_likelihood(row, t) for row, t in zip(x, theories, strict=True)]
-        )
-        raw = log_exact - posterior_batch(posterior, x)
-        z = whitening(x)
-        used, k = smoothed(z, raw), pareto_smooth(raw)[1]
-        exact_derived = {name: np.array([float(t[name]) for t in theories]) for name in outputs}
-        found = shifts(sampled, (z, emulated(x), quantities(x, exact_derived)), used, sigma, seed)
+        good = [i for i, entry in enumerate(new) if not entry.failed]
+        if good:
+            more = evaluate(asked[good], [new[i] for i in good])
+            found = more if found is None else found.joined(more)
+        assert found is not None, "at most a fifth of all points failed"
+        raw = found.log_exact - found.log_emulated
+        z = whitening(found.x)
+        used = smoothed(z, raw)
+        moved = shifts(carrying, (z, found.emulated, found.exact), used, sample.sigma, seed)
         certificate = Certificate(
-            problem.names,
+            sample.names,
             limit,
-            x,
+            found.x,
             used,
             raw,
-            exact_derived,
-            dict(zip(names, found, strict=True)),
-            k,
+            dict(zip(sample.quantity_names, moved, strict=True)),
+            pareto_smooth(raw)[1],
             tuple(entries),
         )
-        wanted = _wanted(certificate, len(chosen))
-        if wanted is None or len(chosen) >= min(max_points, len(order)):
+        wanted = _wanted(certificate, target)
+        if wanted is None or target >= min(max_points, len(order)):
             return certificate
-        target = min(max_points, max(wanted, len(chosen) + points // 4))
+        target = min(max_points, len(order), max(wanted, target + points // 4))
 
 
 def _wanted(certificate: Certificate, solved: int) -> int | None:
