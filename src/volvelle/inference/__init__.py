@@ -1,5 +1,6 @@
 """Inference: priors, posterior, samplers, diagnostics, chains on disk."""
 
+from volvelle.inference.chain_files import ChainFiles, read_chains
 from volvelle.inference.chains import save_arviz, save_getdist
 from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
 from volvelle.inference.diagnostics import (
@@ -23,6 +24,7 @@ from volvelle.inference.sampler import Chains, Info, Sampler, run_chains
 __all__ = [
     "LEVELS",
     "NUTS",
+    "ChainFiles",
     "Chains",
     "Diagnostics",
     "InferenceError",
@@ -51,6 +53,7 @@ __all__ = [
     "make_prior",
     "pareto_smooth",
     "profile",
+    "read_chains",
     "region",
     "run_chains",
     "save_arviz",
