@@ -46,6 +46,7 @@ class Request:
     spectra: angular ones, up to ``lmax``; background: ``BACKGROUND``; power: both of ``POWER``;
     functions: names of ``FUNCTIONS``, or one of ``POWER`` alone; scalars: beside the ``SCALARS``,
     which every solution holds, ``ON_REQUEST`` and derived numbers by the solver's own names.
+    ``standard`` is false for what is no universe (a black box), which has no ``SCALARS``.
     Equal wishes make equal requests. Raises RequestError for what is unknown.
     """
 
@@ -55,6 +56,7 @@ class Request:
     power: bool = False
     functions: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
+    standard: bool = True
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.spectra if name not in SPECTRA]
@@ -77,7 +79,7 @@ class Request:
             "lmax": int(self.lmax),
             "power": power,
             "functions": tuple(name for name in functions if name in self.functions),
-            "scalars": tuple(sorted(set(self.scalars) - set(SCALARS))),
+            "scalars": tuple(sorted(set(self.scalars) - set(SCALARS if self.standard else ()))),
         }
         for field, value in settle.items():
             object.__setattr__(self, field, value)
@@ -144,13 +146,15 @@ class Request:
             power=self.power or other.power,
             functions=self.functions + other.functions,
             scalars=self.scalars + other.scalars,
+            standard=self.standard or other.standard,
         )
 
     def names(self) -> tuple[str, ...]:
         """Names of all outputs that a solution holds."""
         background = BACKGROUND if self.background else ()
         power = POWER if self.power else ()
-        return self.spectra + background + power + self.functions + SCALARS + self.scalars
+        standard = SCALARS if self.standard else ()
+        return self.spectra + background + power + self.functions + standard + self.scalars
 
     def to_json(self) -> str:
         """Canonical text, the same for equal requests; what is not asked for is left out, so that
@@ -164,6 +168,8 @@ class Request:
         for name in ("functions", "scalars"):
             if getattr(self, name):
                 fields[name] = list(getattr(self, name))
+        if not self.standard:
+            fields["standard"] = False
         if self.non_linear:
             fields["revision"] = REVISION
         if self.spectra and self.lmax < SHORT:

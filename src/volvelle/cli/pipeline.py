@@ -5,34 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from safetensors.numpy import load, save
 
 from ..boltzmann import Ledger, LedgerEntry
 from ..compute import ProcessExecutor, available_cores
-from ..emulator import Emulator
-from ..inference import (
-    NUTS,
-    Chains,
-    Metropolis,
-    Posterior,
-    Sampler,
-    best_fit,
-    diagnose,
-    laplace,
-    run_chains,
-)
+from ..inference import NUTS, Metropolis, Sampler, best_fit, diagnose
 from ..learning import write_atomically
 from ..report import render_summary, write_report
-from ..training import DOUBTFUL, FAILED, Certificate, Exact, Training, certify, default_start
+from ..training import Exact, Training, default_start, rounds
 from .account import Account
-from .blocks import NutsSampler
+from .blocks import MetropolisSampler, NutsSampler
 from .configuration import Configuration
 from .designs import IterativeDesign, SpaceFillingDesign
 from .output import Result, derived_names, write_result
@@ -46,8 +33,6 @@ from .setup import (
 )
 
 METROPOLIS_THIN = 20
-BEST_STARTS = 3
-ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
 TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution and core, until the ledger knows
 TYPICAL_ITERATIONS = 3
 TYPICAL_LATER = 2.0  # of the iterative design's points, all later iterations together; paper: < 1.8
@@ -132,7 +117,6 @@ class _Run:
     exact: Exact
     trainer: Training[Any]
     simulation: list[LedgerEntry]
-    lost: list[LedgerEntry] = field(default_factory=list)  # failures of failed certificates
 
     @classmethod
     @contextmanager
@@ -167,95 +151,50 @@ class _Run:
 
     def complete(self) -> dict[str, Any]:
         """All stages; the summary, without the seconds of the report."""
-        warm = warm_points(self.configuration.emulator.warm_start, self.exact.problem)
-        with self.account.stage("fit and explore"):
-            trained = self.trainer.run(warm)
-        for number in range(ROUNDS):
-            emulator = self.trainer.emulator
-            assert emulator is not None, "training ends with an emulator"
-            posterior = self.exact.problem.posterior(emulator)
-            with self.account.stage("sampling"):
-                chains = self._sample(posterior, number)
-            last = number == ROUNDS - 1
-            doubtful = None if last else self.trainer.doubtful(chains.flat)
-            if doubtful is not None:
-                with self.account.stage("fit and explore"):
-                    self.trainer.add(doubtful, DOUBTFUL)
-                continue
-            with self.account.stage("certificate"):
-                certificate = self._certify(posterior, chains, number)
-            if certificate.passed or last or not self.trainer.takes(certificate.n):
-                break
-            self.reporter.say(certificate.words())
-            self.reporter.say("not certified yet: its solutions join the training set")
-            self.lost += [entry for entry in certificate.entries if entry.failed]
-            with self.account.stage("fit and explore"):
-                self.trainer.add(certificate.points, FAILED)
-        return self._write(emulator, posterior, chains, certificate, trained)
-
-    def _sample(self, posterior: Posterior, number: int) -> Chains:
-        path = self.configuration.output / "sampling" / f"chains_{number}.safetensors"
-        if path.exists():
-            return _load_chains(path, posterior.names)
-        posterior = posterior.softened(self.trainer.widths())
-        best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
-        mode = laplace(posterior, self.trainer.x[best], self.exact.problem.ref_scale)
-        settings = self.configuration.sampler
-        sampler: Sampler
-        if isinstance(settings, NutsSampler):
-            sampler = NUTS(warmup=settings.warmup, target_accept=settings.target_accept)
-        else:
-            sampler = Metropolis(warmup=settings.warmup, thin=METROPOLIS_THIN)
-        self.reporter.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
-        with self.reporter.bar("sampling"):
-            chains = run_chains(
-                posterior,
-                mode,
-                sampler,
-                chains=settings.chains,
-                draws=settings.draws,
-                seed=self.configuration.seed + 104729 * (number + 1),
-                progress=self.reporter.sampling,
-            )
-        _save_chains(path, chains)
-        return chains
-
-    def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
-        problem = self.exact.problem
-        return certify(
-            self.exact,
-            posterior,
-            chains,
-            derived_names(problem),
-            limit=self.configuration.emulator.accuracy,
-            points=self.configuration.certificate.points,
-            max_points=self.configuration.certificate.max_points,
-            seed=self.configuration.seed + 15485863 * (number + 1),
-            avoid=self.trainer.x,
-            say=self.reporter.say,
+        configuration, problem = self.configuration, self.exact.problem
+        warm = warm_points(configuration.emulator.warm_start, problem)
+        certificate = configuration.certificate
+        settings = rounds.Settings(
+            sampler=_sampler(configuration.sampler),
+            chains=configuration.sampler.chains,
+            draws=configuration.sampler.draws,
+            derived=derived_names(problem),
+            limit=configuration.emulator.accuracy,
+            points=certificate.points,
+            max_points=certificate.max_points,
+            seed=configuration.seed,
         )
+        job = rounds.Rounds(
+            self.trainer,
+            settings,
+            configuration.output / "sampling",
+            self.reporter.say,
+            self.reporter.sampling,
+            self._stage,
+        )
+        return self._write(job.run(warm))
 
-    def _write(
-        self,
-        emulator: Emulator,
-        posterior: Posterior,
-        chains: Chains,
-        certificate: Certificate,
-        trained: bool,
-    ) -> dict[str, Any]:
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Books a stage's time; sampling has a bar of its own."""
+        bar = self.reporter.bar(name) if name == rounds.SAMPLING else nullcontext()
+        with self.account.stage(name), bar:
+            yield
+
+    def _write(self, found: rounds.Outcome) -> dict[str, Any]:
         seed = self.configuration.seed
         # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
-        best_x = best_fit(posterior, chains.flat, priors="all", seed=seed).x[0]
+        best_x = best_fit(found.posterior, found.chains.flat, priors="all", seed=seed).x[0]
         (best,) = self.exact.solve(best_x[None])
-        entries: list[LedgerEntry] = [*self.lost, *certificate.entries, best]
+        entries: list[LedgerEntry] = [*found.lost, *found.certificate.entries, best]
         result = Result(
             configuration=self.configuration,
             problem=self.exact.problem,
-            emulator=emulator,
-            posterior=posterior,
-            chains=chains,
-            diagnostics=diagnose(chains.names, chains.samples),
-            certificate=certificate,
+            emulator=found.emulator,
+            posterior=found.posterior,
+            chains=found.chains,
+            diagnostics=diagnose(found.chains.names, found.chains.samples),
+            certificate=found.certificate,
             best_x=best_x,
             best_theory=None if best.failed else self.exact.theory(best),
             training_entries=self.trainer.asked,
@@ -264,7 +203,7 @@ class _Run:
             run=self.account.run,
             history=self.trainer.history,
             record=self.trainer.record(),
-            trained=trained,
+            trained=found.trained,
             seconds=dict(self.account.seconds),
         )
         return write_result(result)
@@ -281,25 +220,7 @@ def _timed(exact: Exact, account: Account, reporter: Reporter) -> Exact:
     return Timed(exact.problem, exact.ledger, exact.executor, exact.run, exact.progress)
 
 
-def _save_chains(path: Path, chains: Chains) -> None:
-    content = save(
-        {
-            "samples": np.ascontiguousarray(chains.samples),
-            "log_prob": np.ascontiguousarray(chains.log_prob),
-            "counts": np.array([chains.acceptance, chains.divergences, chains.evaluations]),
-        }
-    )
-    write_atomically(path, content)
-
-
-def _load_chains(path: Path, names: tuple[str, ...]) -> Chains:
-    tensors = load(path.read_bytes())
-    acceptance, divergences, evaluations = tensors["counts"]
-    return Chains(
-        names,
-        tensors["samples"],
-        tensors["log_prob"],
-        float(acceptance),
-        int(divergences),
-        int(evaluations),
-    )
+def _sampler(block: NutsSampler | MetropolisSampler) -> Sampler:
+    if isinstance(block, NutsSampler):
+        return NUTS(warmup=block.warmup, target_accept=block.target_accept)
+    return Metropolis(warmup=block.warmup, thin=METROPOLIS_THIN)

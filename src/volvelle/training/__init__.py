@@ -2,6 +2,7 @@
 
 from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
+from volvelle.training.black_box import BlackBox, black_box_problem, evaluate_all
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
 from volvelle.training.design import (
     Filter,
@@ -25,6 +26,7 @@ from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 __all__ = [
     "DOUBTFUL",
     "FAILED",
+    "BlackBox",
     "Certificate",
     "Exact",
     "ExactProfile",
@@ -44,9 +46,11 @@ __all__ = [
     "Training",
     "TrainingError",
     "TrainingSettings",
+    "black_box_problem",
     "certify",
     "check_size",
     "default_start",
+    "evaluate_all",
     "fit_emulator",
     "hypersphere",
     "initial_design",

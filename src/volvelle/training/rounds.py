@@ -1,0 +1,164 @@
+"""Sample, look for doubtful samples, certify; what fails joins the training, and once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from volvelle.boltzmann import LedgerEntry
+from volvelle.emulator import Emulator
+from volvelle.inference import Chains, Posterior, Sampler, laplace, run_chains
+from volvelle.learning import write_atomically
+from volvelle.training.adaptive import DOUBTFUL, FAILED
+from volvelle.training.base import Training
+from volvelle.training.certificate import Certificate, certify
+
+ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
+BEST_STARTS = 3
+FITTING, SAMPLING, CERTIFYING = "fit and explore", "sampling", "certificate"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a posterior is sampled and certified.
+
+    ``derived``: what is certified besides the sampled parameters; ``limit``: of |shift| + 2 errors
+    [sigma]; ``points`` and ``max_points``: exact solutions of a certificate, at first and at most.
+    """
+
+    sampler: Sampler
+    chains: int
+    draws: int
+    derived: tuple[str, ...]
+    limit: float
+    points: int
+    max_points: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last round: emulator, its posterior and samples, the verdict on them.
+
+    ``trained``: whether the training met its rule; ``lost``: failed solutions of the certificates
+    whose points joined the training.
+    """
+
+    emulator: Emulator
+    posterior: Posterior
+    chains: Chains
+    certificate: Certificate
+    trained: bool
+    lost: tuple[LedgerEntry, ...]
+
+
+@dataclass
+class Rounds:
+    """Train, sample, certify, until certified or no more can be done.
+
+    Chains are kept in ``folder`` and not drawn again. ``stage`` is entered with the name of each
+    step, for an account of its time; ``say`` and ``progress`` tell what goes on.
+    """
+
+    trainer: Training[Any]
+    settings: Settings
+    folder: Path
+    say: Callable[[str], None] = lambda text: None
+    progress: Callable[[int, int], None] | None = None
+    stage: Callable[[str], AbstractContextManager[Any]] = lambda name: nullcontext()
+    lost: list[LedgerEntry] = field(default_factory=list)
+
+    def run(self, warm: np.ndarray | None = None) -> Outcome:
+        """All rounds; ``warm`` as in ``Training.run``."""
+        with self.stage(FITTING):
+            trained = self.trainer.run(warm)
+        for number in range(ROUNDS):
+            emulator = self.trainer.emulator
+            assert emulator is not None, "training ends with an emulator"
+            posterior = self.trainer.exact.problem.posterior(emulator)
+            with self.stage(SAMPLING):
+                chains = self._sample(posterior, number)
+            last = number == ROUNDS - 1
+            doubtful = None if last else self.trainer.doubtful(chains.flat)
+            if doubtful is not None:
+                self._add(doubtful, DOUBTFUL)
+                continue
+            with self.stage(CERTIFYING):
+                certificate = self._certify(posterior, chains, number)
+            if certificate.passed or last or not self.trainer.takes(certificate.n):
+                break
+            self.say(certificate.words())
+            self.say("not certified yet: its solutions join the training set")
+            self.lost += [entry for entry in certificate.entries if entry.failed]
+            self._add(certificate.points, FAILED)
+        return Outcome(emulator, posterior, chains, certificate, trained, tuple(self.lost))
+
+    def _add(self, x: np.ndarray, reason: str) -> None:
+        with self.stage(FITTING):
+            self.trainer.add(x, reason)
+
+    def _sample(self, posterior: Posterior, number: int) -> Chains:
+        path = self.folder / f"chains_{number}.safetensors"
+        if path.exists():
+            return _load_chains(path, posterior.names)
+        posterior = posterior.softened(self.trainer.widths())
+        best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
+        problem, settings = self.trainer.exact.problem, self.settings
+        mode = laplace(posterior, self.trainer.x[best], problem.ref_scale)
+        self.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
+        chains = run_chains(
+            posterior,
+            mode,
+            settings.sampler,
+            chains=settings.chains,
+            draws=settings.draws,
+            seed=settings.seed + 104729 * (number + 1),
+            progress=self.progress,
+        )
+        _save_chains(path, chains)
+        return chains
+
+    def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
+        settings = self.settings
+        return certify(
+            self.trainer.exact,
+            posterior,
+            chains,
+            settings.derived,
+            limit=settings.limit,
+            points=settings.points,
+            max_points=settings.max_points,
+            seed=settings.seed + 15485863 * (number + 1),
+            avoid=self.trainer.x,
+            say=self.say,
+        )
+
+
+def _save_chains(path: Path, chains: Chains) -> None:
+    content = save(
+        {
+            "samples": np.ascontiguousarray(chains.samples),
+            "log_prob": np.ascontiguousarray(chains.log_prob),
+            "counts": np.array([chains.acceptance, chains.divergences, chains.evaluations]),
+        }
+    )
+    write_atomically(path, content)
+
+
+def _load_chains(path: Path, names: Sequence[str]) -> Chains:
+    tensors = load(path.read_bytes())
+    acceptance, divergences, evaluations = tensors["counts"]
+    return Chains(
+        tuple(names),
+        tensors["samples"],
+        tensors["log_prob"],
+        float(acceptance),
+        int(divergences),
+        int(evaluations),
+    )
