@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from volvelle.boltzmann import NON_LINEAR, SOLVERS
-from volvelle.cli import Configuration, ConfigurationError, SampledParameter, default_ledger
+from volvelle.boltzmann import NON_LINEAR, SOLVERS, default_ledger
+from volvelle.cli import Configuration, ConfigurationError, SampledParameter
 from volvelle.cli.blocks import CambTheory, ClassTheory, MetropolisSampler, TheoryBlock
 from volvelle.cosmology import HIERARCHIES, NATIVE
 

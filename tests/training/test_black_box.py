@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from black_boxes import BEND, NAMES, Banana
 
+from black_boxes import BEND, NAMES, Banana
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.inference import NUTS, Uniform

@@ -12,8 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .configuration import default_ledger
-
 console = Console()
 COLOURS = {"ok": "green", "missing": "yellow", "damaged": "bold red"}
 FAILED = 1
@@ -112,7 +110,7 @@ def check(
 
 
 def _open(path: Path | None, create: bool = False) -> Any:
-    from ..boltzmann import Ledger
+    from ..boltzmann import Ledger, default_ledger
 
     return Ledger(path or default_ledger(), create=create)
 
@@ -127,6 +125,8 @@ def ledger(context: typer.Context) -> None:
 @ledger_app.command("status")
 def status(ledger: LedgerPath = None) -> None:
     """Show how many solutions are stored, by solver, and what they cost."""
+    from ..boltzmann import default_ledger
+
     path = ledger or default_ledger()
     if not path.exists():
         console.print(f"{path}: no exact solution is stored yet", soft_wrap=True, highlight=False)

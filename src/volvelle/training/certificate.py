@@ -325,12 +325,16 @@ def smoothed(z: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
 
 
 def smooth_log_weights(certificate: Certificate, chains: Chains) -> np.ndarray:
-    """ln w at every sample of the chains [c, n], from a ridge fit linear in the parameters.
+    """ln w at every sample of the chains [c, n]; see ``smooth_part``."""
+    result = smooth_part(certificate, Whitening.of(chains.flat), chains.flat)
+    return result.reshape(chains.samples.shape[:2])
+
+
+def smooth_part(certificate: Certificate, whitening: Whitening, x: np.ndarray) -> np.ndarray:
+    """ln w at samples [m, d], at most 0, from a ridge fit linear in the parameters.
 
     The fit carries the certified shifts over to the whole chain, without the noise that a hundred
     separate weights would give to its contours.
     """
-    whitening = Whitening.of(chains.flat)
-    slope = slopes(whitening(certificate.points), certificate.log_weights)
-    result = whitening(chains.flat) @ slope
-    return (result - result.max()).reshape(chains.samples.shape[:2])
+    result = whitening(x) @ slopes(whitening(certificate.points), certificate.log_weights)
+    return result - result.max()

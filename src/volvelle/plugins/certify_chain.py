@@ -1,0 +1,157 @@
+"""Exact re-weighting of a chain that another program made with an emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from volvelle.boltzmann import Ledger, LedgerEntry
+from volvelle.boltzmann.solve import Progress
+from volvelle.compute import Executor
+from volvelle.inference import ChainFiles
+from volvelle.learning import write_atomically
+from volvelle.plugins.errors import ForeignError
+from volvelle.training import BlackBox, Certificate, evaluate_all
+from volvelle.training.black_box import log_likelihood_of
+from volvelle.training.certificate import ChainSample, Evaluated, reweigh, smooth_part
+from volvelle.training.reweighting import SAMPLES, Whitening
+
+CHECKED = 5  # samples at which the chain's own ln L is computed again
+REPRODUCED = 0.01  # of ln L: files hold eight digits, and a fifth of this matters to no posterior
+
+
+@dataclass(frozen=True)
+class ForeignChain:
+    """A chain with the black boxes behind it.
+
+    ``sampled`` and ``derived`` are names of the chain's columns; ``log_like`` [m]: ln L of every
+    row as the chain has it, in the sense of the black boxes; ``emulated`` made the chain, ``exact``
+    is the same with an exact solver; ``parameters`` turns sampled values, as the chain has them,
+    into the black boxes' own.
+    """
+
+    files: ChainFiles
+    sampled: tuple[str, ...]
+    derived: tuple[str, ...]
+    log_like: np.ndarray
+    emulated: BlackBox
+    exact: BlackBox
+
+    def points(self, x: np.ndarray) -> list[dict[str, float]]:
+        """Samples [n, d] by name."""
+        return [dict(zip(self.sampled, row, strict=True)) for row in x.tolist()]
+
+
+def check_reproduced(chain: ForeignChain, seed: int) -> None:
+    """Compute the chain's own ln L again at a few of its samples.
+
+    Raises ForeignError where it differs: the likelihoods, their data or the emulator are not those
+    that the chain was made with, and weights would mean nothing.
+    """
+    rows = np.unique(chain.files.spread(CHECKED, seed))
+    x = chain.files.columns(chain.sampled)[rows]
+    for point, known in zip(chain.points(x), chain.log_like[rows], strict=True):
+        again, _ = chain.emulated.evaluate(point)
+        if not abs(again - known) <= REPRODUCED:
+            place = ", ".join(f"{name} = {value:.6g}" for name, value in point.items())
+            raise ForeignError(
+                f"the chain has ln L = {known:.6g} at {place}, its model, loaded again, "
+                f"{again:.6g}; they should agree to {REPRODUCED:g}. Give the chain's own emulator, "
+                "likelihoods and data (packages_path), unchanged since"
+            )
+
+
+def certify_chain(
+    chain: ForeignChain,
+    ledger: Ledger,
+    executor: Executor,
+    *,
+    limit: float,
+    points: int,
+    max_points: int,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
+) -> tuple[Certificate, np.ndarray]:
+    """The certificate of a chain, and ln w of all its rows [m].
+
+    Args:
+        limit: of |shift| + 2 errors [sigma]; points: exact evaluations at first; max_points: at
+        most, until every shift is known to a fifth of the limit.
+
+    Raises:
+        ForeignError: see ``check_reproduced``; TrainingError: more than a fifth of the evaluations
+        fail.
+    """
+    check_reproduced(chain, seed)
+    files = chain.files
+    x, weights = files.columns(chain.sampled), files.weights
+    derived = _varying(files, chain.derived)
+    quantities = np.column_stack([x, files.columns(derived)]) if derived else x
+    mean = np.average(quantities, axis=0, weights=weights)
+    sigma = np.sqrt(np.average((quantities - mean) ** 2, axis=0, weights=weights))
+    order = files.spread(max_points, seed)
+    rows = {x[row].tobytes(): row for row in order}
+    many = files.spread(SAMPLES, seed + 1)
+    sample = ChainSample(
+        chain.sampled,
+        (*chain.sampled, *derived),
+        x[order],
+        x[many],
+        quantities[many],
+        sigma,
+        Whitening.of(x[many]),
+    )
+
+    def solve(chosen: np.ndarray) -> list[LedgerEntry]:
+        run = f"certify {files.root.name}"
+        return evaluate_all(chain.exact, chain.points(chosen), ledger, executor, run, progress)
+
+    def evaluate(solved: np.ndarray, entries: Sequence[LedgerEntry]) -> Evaluated:
+        theories = [_theory(entry) for entry in entries]
+        index = [rows[row.tobytes()] for row in solved]
+        values = [[float(theory[name]) for name in derived] for theory in theories]
+        exact = np.column_stack([solved, np.reshape(values, (len(solved), len(derived)))])
+        log_exact = np.array([log_likelihood_of(chain.exact, theory) for theory in theories])
+        return Evaluated(solved, log_exact, chain.log_like[index], quantities[index], exact)
+
+    certificate = reweigh(
+        sample,
+        solve,
+        evaluate,
+        limit=limit,
+        points=points,
+        max_points=max_points,
+        seed=seed,
+        say=say,
+    )
+    return certificate, smooth_part(certificate, sample.whitening, x)
+
+
+def _theory(entry: LedgerEntry) -> Mapping[str, Any]:
+    assert entry.theory is not None, "only solved points are evaluated"
+    return entry.theory
+
+
+def _varying(files: ChainFiles, derived: Sequence[str]) -> tuple[str, ...]:
+    """Derived parameters that have a width."""
+    return tuple(name for name in derived if np.ptp(files.column(name)) > 0.0)
+
+
+def write_certified(
+    chain: ForeignChain, certificate: Certificate, log_weights: np.ndarray, folder: Path
+) -> Path:
+    """The corrected chain in its own format, the certificate, and the exact points; their root."""
+    root = chain.files.write_reweighted(folder, log_weights)
+    summary = certificate.summary() | {"exact": chain.exact.identity()}
+    write_atomically(folder / "certificate.json", json.dumps(summary, indent=1).encode())
+    names = " ".join(("log_weight", *certificate.names))
+    table = np.column_stack([certificate.raw_log_weights, certificate.points])
+    lines = [f"# {names}", *(" ".join(f"{value:.12g}" for value in row) for row in table)]
+    write_atomically(folder / "exact_points.txt", ("\n".join(lines) + "\n").encode())
+    return root

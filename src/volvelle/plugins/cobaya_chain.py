@@ -1,0 +1,50 @@
+"""A chain that Cobaya made, its model loaded again from the ``.updated.yaml`` beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from volvelle.inference import ChainFiles
+from volvelle.inference.chain_files import UPDATED
+from volvelle.plugins.certify_chain import ForeignChain
+from volvelle.plugins.cobaya_model import CobayaModel, import_cobaya
+from volvelle.plugins.errors import ForeignError
+
+PRIOR = "minuslogprior__0"  # of the product of the one-dimensional priors
+POST = "minuslogpost"
+
+
+def cobaya_chain(
+    files: ChainFiles, theory: Mapping[str, Any], packages_path: str | None = None
+) -> ForeignChain:
+    """A chain with its model, and the same model with another ``theory`` block, the exact one.
+
+    Raises ForeignError for a chain at a temperature, or a model that cannot be made again.
+    """
+    import_cobaya()
+    from cobaya.yaml import yaml_load_file
+
+    path = files.root.with_name(files.root.name + UPDATED)
+    info = yaml_load_file(str(path))
+    _refuse_temperature(info, str(path))
+    emulated = CobayaModel.of(info, packages_path)
+    sampled = emulated.sampled
+    return ForeignChain(
+        files=files,
+        sampled=sampled,
+        derived=tuple(name for name in emulated.derived if name in files.names),
+        log_like=files.column(PRIOR) - files.rows[:, 1],
+        emulated=emulated,
+        exact=emulated.with_theory(theory),
+    )
+
+
+def _refuse_temperature(info: Mapping[str, Any], where: str) -> None:
+    for name, options in (info.get("sampler") or {}).items():
+        temperature = (options or {}).get("temperature") or 1
+        if float(temperature) != 1.0:
+            raise ForeignError(
+                f"{where}: the chain was made by {name} at temperature {temperature}; expected a "
+                "chain of the posterior itself (temperature 1)"
+            )
