@@ -82,6 +82,21 @@ def test_spread_has_the_moments_of_the_weighted_chain(tmp_path):
     assert not np.all(np.diff(chain.spread(1000, seed=3)) > 0), "in random order"
 
 
+def test_correlated_samples_count_as_fewer(tmp_path):
+    """A walk in which every step keeps 0.9 of the last has (1 - 0.9) / (1 + 0.9) of its length."""
+    rng = np.random.default_rng(4)
+    chains = []
+    for _ in range(2):
+        x = np.zeros(4000)
+        for i in range(1, len(x)):
+            x[i] = 0.9 * x[i - 1] + rng.normal()
+        chains.append(x[:, None])
+    ones = [np.ones(4000)] * 2
+    save_getdist(tmp_path / "run", ["a"], ["a"], chains, ones, ones, {})
+    found = read_chains(tmp_path / "run").independent(["a"])
+    assert found == pytest.approx(8000 * 0.1 / 1.9, rel=0.25)
+
+
 def test_a_last_line_cut_short_is_left_out(tmp_path):
     (tmp_path / "run.paramnames").write_text("a\tA\nH0\tH_0\n")
     (tmp_path / "run.1.txt").write_text(text(ROWS) + "1.0 7.0 0.")

@@ -1,4 +1,4 @@
-"""The command line: ``volvelle run | profile | report | cite | data``."""
+"""The command line: ``volvelle run | profile | certify | report | cite | data``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import VolvelleError
 from . import verbs
+from .certify_app import certify
 from .configuration import Configuration
 from .data_app import data_app
 from .profile_app import profile
@@ -56,6 +57,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle run examples/01_planck_lcdm.yaml`: from nothing to `runs/planck-lcdm/report.html`
 
 - `volvelle profile runs/planck-lcdm n_s`: the profile likelihood of one of its parameters
+
+- `volvelle certify chains/planck --with class`: exact weights for another sampler's chain
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -132,6 +135,7 @@ def _print_estimate(configuration: Configuration) -> None:
 
 
 app.command()(profile)
+app.command()(certify)
 
 
 @app.command()

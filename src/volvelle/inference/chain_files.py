@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from volvelle.inference.diagnostics import effective_sample_size
 from volvelle.inference.errors import InferenceError
 from volvelle.learning import write_atomically
 
@@ -17,6 +18,7 @@ Format = Literal["cobaya", "montepython", "getdist"]
 UPDATED = ".updated.yaml"  # Cobaya's record of a run
 LOG_PARAM = "log.param"  # MontePython's
 LEADING = 2  # columns before the parameters: weight, -ln P
+EQUAL_STEPS = 4000  # of each file, for its autocorrelation
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,18 @@ class ChainFiles:
         a row that is heavier than a step comes more than once.
         """
         rng = np.random.default_rng(seed)
-        total = np.cumsum(self.weights)
-        steps = (np.arange(n) + rng.random()) / n * total[-1]
-        return rng.permutation(np.minimum(np.searchsorted(total, steps), len(total) - 1))
+        return rng.permutation(_at_equal_steps(self.weights, n, rng.random()))
+
+    def independent(self, names: Sequence[str]) -> int:
+        """As how many independent samples the chain counts: the effective sample size of the worst
+        of these parameters."""
+        starts = np.cumsum([0, *(len(file.kept) for file in self.files)])
+        rows = [
+            start + _at_equal_steps(file.kept[:, 0], EQUAL_STEPS, 0.5)
+            for start, file in zip(starts, self.files, strict=False)
+        ]
+        series = (self.column(name)[np.array(rows)] for name in names)
+        return max(1, int(min(effective_sample_size(values) for values in series)))
 
     def write_reweighted(self, folder: Path, log_weights: np.ndarray) -> Path:
         """The same chain with its weights times exp(``log_weights`` [m]), burn-in left out.
@@ -104,6 +115,13 @@ class ChainFiles:
         for beside in _beside(self.root, self.format):
             write_atomically(folder / beside.name, beside.read_bytes())
         return root
+
+
+def _at_equal_steps(weights: np.ndarray, n: int, phase: float) -> np.ndarray:
+    """Indices of n rows at equal steps of the summed weight."""
+    total = np.cumsum(weights)
+    steps = (np.arange(n) + phase) / n * total[-1]
+    return np.minimum(np.searchsorted(total, steps), len(total) - 1)
 
 
 def read_chains(path: str | Path, burn_in: float | None = None) -> ChainFiles:

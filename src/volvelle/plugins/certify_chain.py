@@ -106,6 +106,7 @@ def certify_chain(
         quantities[many],
         sigma,
         Whitening.of(x[many]),
+        files.independent(chain.sampled),
     )
 
     def solve(chosen: np.ndarray) -> list[LedgerEntry]:

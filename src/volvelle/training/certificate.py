@@ -152,7 +152,7 @@ class ChainSample:
 
     ``order`` [m, d]: nearly independent samples in the order in which they are to be solved;
     ``x`` [s, d] with ``quantities`` [s, p] as emulated: many, which carry the smooth part of the
-    weights; ``sigma`` [p]: the unit of the shifts.
+    weights, and count as ``independent`` ones; ``sigma`` [p]: the unit of the shifts.
     """
 
     names: tuple[str, ...]
@@ -162,6 +162,7 @@ class ChainSample:
     quantities: np.ndarray
     sigma: np.ndarray
     whitening: Whitening
+    independent: int | None = None
 
 
 def certify(
@@ -272,7 +273,8 @@ def reweigh(
         raw = found.log_exact - found.log_emulated
         z = whitening(found.x)
         used = smoothed(z, raw)
-        moved = shifts(carrying, (z, found.emulated, found.exact), used, sample.sigma, seed)
+        points_of = z, found.emulated, found.exact
+        moved = shifts(carrying, points_of, used, sample.sigma, seed, sample.independent)
         certificate = Certificate(
             sample.names,
             limit,

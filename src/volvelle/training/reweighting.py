@@ -83,6 +83,7 @@ def shifts(
     log_weights: np.ndarray,
     sigma: np.ndarray,
     seed: int,
+    independent: int | None = None,
 ) -> list[ParameterShift]:
     """Shift of the mean and ratio of the width of every quantity, with bootstrap errors.
 
@@ -90,15 +91,16 @@ def shifts(
         samples: of the chains, their whitened parameters [m, d] and the quantities [m, p];
         points: some of the samples, their whitened parameters [n, d], the quantities as emulated
             [n, p] and as exact [n, p]; log_weights: of these points, exact over emulated [n];
-        sigma: unit of the shifts [p].
+        sigma: unit of the shifts [p]; independent: as how many independent samples those of the
+        chains count, where they are fewer.
 
-    The error covers the choice of the points, the fit of g and the chains' own sampling, taken to
-    be independent draws.
+    The error covers the choice of the points, the fit of g and the chains' own sampling.
     """
     z_chain, v_chain = samples
     z, emulated, exact = points
     rng = np.random.default_rng(seed)
     m, n = len(v_chain), len(log_weights)
+    drawn_samples = m if independent is None else min(m, independent)
 
     def estimate(chain: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slope = slopes(z[index], log_weights[index])
@@ -111,7 +113,9 @@ def shifts(
         return shift, width_carried / v.std(axis=0) * width_after / width_before
 
     shift, ratio = estimate(np.arange(m), np.arange(n))
-    drawn = [estimate(rng.integers(0, m, m), rng.integers(0, n, n)) for _ in range(BOOTSTRAP)]
+    drawn = [
+        estimate(rng.integers(0, m, drawn_samples), rng.integers(0, n, n)) for _ in range(BOOTSTRAP)
+    ]
     fitted = z.shape[1] + 1  # the fit follows each draw of the points, which hides some scatter
     inflation = float(np.sqrt(n / max(n - fitted, 1)))
     shift_error = inflation * np.std([s for s, _ in drawn], axis=0)

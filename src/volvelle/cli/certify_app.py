@@ -1,0 +1,88 @@
+"""``volvelle certify``: exact re-weighting of a chain that another program made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import verbs
+
+
+def certify(
+    chain: Annotated[
+        Path,
+        typer.Argument(
+            help="What the names of the chain's files begin with (chains/planck), or its folder."
+        ),
+    ],
+    with_: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="class|camb|FILE.yaml",
+            help="The exact solver, the one that the emulator was trained with; or a file with a "
+            "`theory` block of Cobaya's to take the place of the chain's own.",
+        ),
+    ],
+    points: Annotated[int, typer.Option(min=20, help="Exact solutions at first.")] = 200,
+    max_points: Annotated[
+        int, typer.Option(min=20, help="Exact solutions at most, until the shifts are known.")
+    ] = 400,
+    accuracy: Annotated[
+        float, typer.Option(min=1e-3, help="Largest |shift| + 2 errors of a mean [sigma].")
+    ] = 0.05,
+    burn_in: Annotated[
+        float | None,
+        typer.Option(help="Share of each chain left out at its start; 0.3, GetDist's files: 0."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write here instead of to CHAIN_certified.")
+    ] = None,
+    packages_path: Annotated[
+        str | None, typer.Option(help="Where Cobaya's likelihoods find their data here.")
+    ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Another ledger than the user's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Solutions at a time; all cores if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the points.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Certify a chain made with an emulator by any sampler: solve some of its points exactly.
+
+    Points of the chain, as independent as may be, are solved with the exact solver in the
+    emulator's place and the same likelihoods; their weights L_exact / L_emulator say how far every
+    mean and width moves, with errors, and correct the chain.
+
+    - `volvelle certify chains/planck --with class`: Cobaya's, made with Volvelle's theory
+
+    - `volvelle certify chains/planck --with exact.yaml`: any other emulator in Cobaya; the file's
+    `theory` block is the exact code's
+
+    The likelihoods are loaded again from Cobaya's `.updated.yaml`. A chain that comes without one
+    is refused, and so is one whose own ln L is not found again at its own samples.
+
+    Writes the corrected chain in its own format, `certificate.json`, and `exact_points.txt`.
+    Interrupted? Repeat the command: finished solutions are in the ledger.
+
+    Exit status: 0 certified; 1 not; 2 wrong input.
+    """
+    verbs.enable_float64()
+    from .certify_job import CertifyRequest, certify_chain_files
+
+    request = CertifyRequest(
+        chain=chain,
+        solver=with_,
+        points=points,
+        max_points=max_points,
+        accuracy=accuracy,
+        burn_in=burn_in,
+        output=output,
+        packages_path=packages_path,
+        ledger=ledger,
+        workers=workers,
+        seed=seed,
+    )
+    raise typer.Exit(certify_chain_files(request, progress=not quiet))

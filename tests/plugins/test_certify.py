@@ -1,0 +1,128 @@
+"""``volvelle certify``: a chain that Cobaya made with a wrong theory is found out and corrected."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cobaya.run import run
+from test_cobaya_sampler import exact_moments, info
+from typer.testing import CliRunner
+
+from volvelle.boltzmann import Ledger
+from volvelle.cli.app import app
+from volvelle.inference import read_chains
+
+BIAS = 0.15  # of a, whose posterior has a width of 0.36
+SAMPLES = 6000
+CHAIN_ERROR = 0.2  # of sigma: Cobaya's chain itself has some 400 independent samples
+SIGMAS = 3.5
+WRITTEN = 1e-5  # Cobaya writes eight digits, of which the weights keep six
+
+
+@pytest.fixture(scope="module")
+def chains(tmp_path_factory) -> dict[float, Path]:
+    """Cobaya's own mcmc, with and without a bias in the theory."""
+    folder = tmp_path_factory.mktemp("chains")
+    for bias in (0.0, BIAS):
+        mcmc = {
+            "max_samples": SAMPLES,
+            "seed": 3,
+            "Rminus1_stop": 0.0,
+            "covmat": exact_moments()[1],
+            "covmat_params": ["a", "b"],
+        }
+        run(
+            info(
+                theory={"cobaya_toys.ToyTheory": {"bias": bias}},
+                sampler={"mcmc": mcmc},
+                output=str(folder / f"bias{bias}"),
+            )
+        )
+    (folder / "exact.yaml").write_text("theory: {cobaya_toys.ToyTheory: {bias: 0.0}}\n")
+    return {0.0: folder / "bias0.0", BIAS: folder / f"bias{BIAS}"}
+
+
+def invoke(chain: Path, *options: str, ledger: Path | None = None):
+    theory = str(chain.parent / "exact.yaml")
+    where = str(ledger or chain.parent / "ledger.sqlite")
+    command = ["certify", str(chain), "--with", theory, "--ledger", where, "--workers", "1"]
+    return CliRunner().invoke(app, [*command, *options])
+
+
+def test_a_right_chain_is_certified(chains, tmp_path):
+    chain = chains[0.0]
+    output = tmp_path / "out"
+    found = invoke(chain, "--output", str(output), "--points", "50")
+    assert found.exit_code == 0, found.output
+    summary = json.loads((output / "certificate.json").read_text())
+    assert summary["passed"] and summary["n"] == 50
+    assert set(summary["parameters"]) == {"a", "b", "twice", "sum"}
+    for shift in summary["parameters"].values():
+        assert abs(shift["mean_shift_sigma"]) < 1e-6
+    before, after = read_chains(chain), read_chains(output / chain.name, burn_in=0.0)
+    np.testing.assert_allclose(after.rows, before.rows, rtol=WRITTEN, atol=WRITTEN)
+
+
+def test_a_wrong_chain_is_refused_and_corrected(chains, tmp_path):
+    chain = chains[BIAS]
+    output = tmp_path / "out"
+    ledger = tmp_path / "ledger.sqlite"
+    found = invoke(chain, "--output", str(output), ledger=ledger)
+    assert found.exit_code == 1 and "NOT certified" in found.output.replace("\n", " ")
+    shift = json.loads((output / "certificate.json").read_text())["parameters"]
+    mean, covariance = exact_moments()
+    sigma = np.sqrt(covariance[0, 0])
+    error = shift["a"]["mean_shift_error"]
+    assert shift["a"]["mean_shift_sigma"] == pytest.approx(BIAS / sigma, abs=SIGMAS * error + 0.03)
+    assert abs(shift["twice"]["mean_shift_sigma"]) < SIGMAS * shift["twice"]["mean_shift_error"]
+    corrected = read_chains(output / chain.name, burn_in=0.0)
+    for column, before, truth in zip(("a", "b"), (mean[0] - BIAS, mean[1]), mean, strict=True):
+        values = read_chains(chain).column(column)
+        old = np.average(values, weights=read_chains(chain).weights)
+        assert old == pytest.approx(before, abs=CHAIN_ERROR * sigma), "the chain is what it was"
+        new = np.average(corrected.column(column), weights=corrected.weights)
+        assert new == pytest.approx(truth, abs=CHAIN_ERROR * sigma)
+    points = np.loadtxt(output / "exact_points.txt")
+    assert points.shape[1] == 3 and len(points) >= 100
+    solved = Ledger(ledger).status().solvers[0].solutions
+    invoke(chain, "--output", str(output), ledger=ledger)
+    assert Ledger(ledger).status().solvers[0].solutions == solved, "nothing is solved twice"
+
+
+def test_another_model_is_refused(chains, tmp_path):
+    """The bias of the record changed behind the chain's back: its ln L is not found again."""
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    for path in chains[0.0].parent.glob("bias0.0.*"):
+        text = path.read_text()
+        if path.name.endswith(".updated.yaml"):
+            assert "bias: 0.0" in text
+            text = text.replace("bias: 0.0", "bias: 0.1")
+        (folder / path.name).write_text(text)
+    (folder / "exact.yaml").write_text("theory: {cobaya_toys.ToyTheory: {bias: 0.0}}\n")
+    found = invoke(folder / "bias0.0", ledger=tmp_path / "l.sqlite")
+    assert found.exit_code == 2
+    assert "its model, loaded again" in found.output.replace("\n", " ")
+
+
+def test_wrong_input(chains, tmp_path):
+    chain = chains[0.0]
+
+    def words(*command: str) -> str:
+        found = CliRunner().invoke(app, ["certify", *command, "--ledger", str(tmp_path / "l")])
+        assert found.exit_code == 2
+        return " ".join(found.output.split())
+
+    assert "is no chain" in words(str(tmp_path / "none"), "--with", str(chain))
+    assert "no such solver or file" in words(str(chain), "--with", "clas")
+    (tmp_path / "empty.yaml").write_text("likelihood: {}\n")
+    assert "no `theory:` block" in words(str(chain), "--with", str(tmp_path / "empty.yaml"))
+    (tmp_path / "bare.paramnames").write_text("a\ta\n")
+    (tmp_path / "bare.1.txt").write_text("1 2 3\n")
+    bare = words(str(tmp_path / "bare"), "--with", str(chain.parent / "exact.yaml"))
+    assert "does not say with which likelihoods" in bare
+    hot = tmp_path / "hot"
+    hot.with_name("hot.1.txt").write_text("# weight minuslogpost a minuslogprior__0\n1 2 3 4\n")
+    hot.with_name("hot.updated.yaml").write_text("sampler: {mcmc: {temperature: 2}}\n")
+    assert "temperature 2" in words(str(hot), "--with", str(chain.parent / "exact.yaml"))
