@@ -1,0 +1,198 @@
+"""A model of MontePython as a black box, from the ``log.param`` that a run leaves in its folder.
+
+MontePython: Audren et al. 2013, arXiv:1210.7183; Brinckmann & Lesgourgues 2019, arXiv:1804.07261.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from volvelle.boltzmann import SolverError
+from volvelle.inference import Prior, Uniform
+from volvelle.inference.chain_files import LOG_PARAM
+from volvelle.plugins.errors import ForeignError
+
+ROOT = re.compile(r"^\s*data\.path\['root'\]\s*=\s*(['\"])(?P<root>.*)\1\s*$", re.MULTILINE)
+VERSION = "VERSION"  # the file in MontePython's root that names its version
+WIDTH = 2.5  # half width of the training's first box, in the step that the file gives
+
+
+@dataclass(frozen=True)
+class MontePythonModel:
+    """ln L and derived parameters of a ``log.param``, whose text is ``text``.
+
+    The file is code that MontePython executes: load only what you trust. ``root`` is the folder of
+    MontePython; ``environment``: variables that are set while it loads and computes. Parameters
+    have MontePython's names and scales, as in its chains.
+    """
+
+    text: str
+    root: str
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path, root: Path | None = None) -> MontePythonModel:
+        """From the folder of a run; ``root`` where MontePython has moved since.
+
+        Raises ForeignError without a ``log.param``, or where MontePython is not on this machine.
+        """
+        path = folder / LOG_PARAM
+        if not path.exists():
+            raise ForeignError(f"{folder} has no {LOG_PARAM}; give the folder of MontePython's run")
+        text = path.read_text(errors="replace")
+        found = ROOT.search(text)
+        place = root or (Path(found["root"]) if found else None)
+        if place is None or not (place / "montepython" / "initialise.py").exists():
+            raise ForeignError(
+                f"{path} was written by a MontePython in {place}, which is not there; give the "
+                "folder that holds its montepython/ (--montepython)"
+            )
+        if found and root:
+            text = text[: found.start("root")] + str(root) + text[found.end("root") :]
+        return cls(text, str(place.resolve()))
+
+    def with_environment(self, **variables: str) -> MontePythonModel:
+        """The same, computed with these environment variables."""
+        return MontePythonModel(self.text, self.root, tuple(sorted(variables.items())))
+
+    @property
+    def name(self) -> str:
+        """For messages and results."""
+        return "montepython"
+
+    @property
+    def cites(self) -> tuple[str, ...]:
+        """MontePython's own papers."""
+        return ("montepython_2013", "montepython_2019")
+
+    def identity(self) -> dict[str, str]:
+        """Its text, MontePython's version, and what the environment changes."""
+        version = Path(self.root) / VERSION
+        return {
+            "solver": self.name,
+            "version": version.read_text().strip() if version.exists() else "unknown",
+            "model": hashlib.sha256(self.text.encode()).hexdigest(),
+            "environment": "; ".join(f"{name}={value}" for name, value in self.environment),
+        }
+
+    @property
+    def _loaded(self) -> _Loaded:
+        with _environment(self.environment):
+            return _load(self.text, self.root, self.environment)
+
+    @property
+    def sampled(self) -> tuple[str, ...]:
+        """Names of the varying parameters, in the order of the chains' columns."""
+        return tuple(self._loaded.data.get_mcmc_parameters(["varying"]))
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the derived parameters."""
+        return tuple(self._loaded.data.get_mcmc_parameters(["derived"]))
+
+    def evaluate(self, parameters: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+        """ln L and the derived parameters, as MontePython would write them into a chain.
+
+        Raises SolverError where the theory fails.
+        """
+        loaded = self._loaded
+        data = loaded.data
+        for name in self.sampled:
+            data.mcmc_parameters[name]["current"] = float(parameters[name])
+        data.update_cosmo_arguments()
+        data.need_cosmo_update = True
+        for likelihood in data.lkl.values():
+            likelihood.need_update = True
+        said = io.StringIO()
+        try:
+            with _environment(self.environment), contextlib.redirect_stderr(said):
+                value = float(loaded.compute_lkl(loaded.cosmo, data))
+        except Exception as error:  # its likelihoods are anybody's code
+            words = " ".join(str(error).split())
+            raise SolverError(f"MontePython: {type(error).__name__}: {words}") from error
+        if value <= data.boundary_loglike:
+            words = " ".join(said.getvalue().split())
+            raise SolverError(f"MontePython has no likelihood there: {words or 'no reason given'}")
+        return value, {name: float(data.mcmc_parameters[name]["current"]) for name in self.derived}
+
+    def priors(self) -> tuple[Prior, ...]:
+        """Uniform ones between the edges that the file gives.
+
+        Raises ForeignError for a parameter without an edge, or with another prior.
+        """
+        return tuple(self._prior(name) for name in self.sampled)
+
+    def _prior(self, name: str) -> Prior:
+        given = self._loaded.data.mcmc_parameters[name]["initial"]
+        low, high = given[1], given[2]
+        if low is None or high is None or len(given) > 6:
+            raise ForeignError(
+                f"{LOG_PARAM} gives {name} as {list(given)}; expected a flat prior with both "
+                "edges: [value, min, max, step, scale, role]"
+            )
+        return Uniform(float(low), float(high))
+
+    def reference(self) -> tuple[tuple[float, float], ...]:
+        """Value and half width of each sampled parameter's first box."""
+        found = (self._loaded.data.mcmc_parameters[name]["initial"] for name in self.sampled)
+        return tuple((float(each[0]), WIDTH * float(each[3])) for each in found)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """MontePython's own objects."""
+
+    cosmo: Any
+    data: Any
+    compute_lkl: Any
+
+
+@lru_cache(maxsize=4)
+def _load(text: str, root: str, environment: tuple[tuple[str, str], ...]) -> _Loaded:
+    """What MontePython makes of a log.param: its ``initialise``, in a folder of our own."""
+    folder = Path(tempfile.mkdtemp(prefix="volvelle-montepython-"))
+    said = io.StringIO()
+    place = str(Path(root) / "montepython")
+    try:
+        (folder / LOG_PARAM).write_text(text)
+        sys.path.insert(0, place)
+        with contextlib.redirect_stdout(said):
+            initialise = importlib.import_module("initialise").initialise
+            cosmo, data, _, _ = initialise(f"run -o {folder} -N 1 --silent")
+        return _Loaded(cosmo, data, importlib.import_module("sampler").compute_lkl)
+    except (Exception, SystemExit) as error:  # its own classes, and those of its likelihoods
+        words = " ".join(f"{said.getvalue()} {error}".split())
+        raise ForeignError(
+            f"MontePython in {root} cannot load the run again: {type(error).__name__}: {words}"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if place in sys.path:
+            sys.path.remove(place)
+
+
+@contextlib.contextmanager
+def _environment(variables: tuple[tuple[str, str], ...]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name, _ in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
