@@ -6,6 +6,7 @@ from .derived import local_rms
 from .errors import RequestError, SolverError, SolverNotInstalledError
 from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
+from .ledger_file import default_ledger
 from .outputs import OUTPUTS, OutputInfo, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
 from .solve import failure_summary, solve_many
@@ -34,6 +35,7 @@ __all__ = [
     "SolverError",
     "SolverNotInstalledError",
     "Theory",
+    "default_ledger",
     "failure_summary",
     "get_solver",
     "local_rms",

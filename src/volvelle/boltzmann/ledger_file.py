@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from .packing import BusyLedgerError, DamagedLedgerError, LedgerError
 
+LEDGER_VARIABLE = "VOLVELLE_LEDGER"
 APPLICATION = 0x566F6C76  # "Volv": tells a ledger from any other SQLite file
 SCHEMA = 1
 BUSY_SECONDS = 30.0  # a transaction takes milliseconds; a lock held this long is no transaction
@@ -41,6 +44,14 @@ CREATE TABLE solutions (
 );
 CREATE INDEX solutions_of_model ON solutions (model);
 """
+
+
+def default_ledger() -> Path:
+    """The ledger of exact solutions: ``VOLVELLE_LEDGER``, else a file in the user's data folder."""
+    named = os.environ.get(LEDGER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_data_path("volvelle") / "ledger.sqlite"
 
 
 @functools.cache

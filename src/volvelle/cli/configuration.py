@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import platformdirs
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
@@ -38,17 +36,15 @@ from .roles import roles
 if TYPE_CHECKING:
     from ..cosmology import Parametrisation
 
-LEDGER_VARIABLE = "VOLVELLE_LEDGER"
 NO_RESULT = {"output", "workers", "ledger"}
 """Keys that change where and how fast, not what: they do not enter the hash."""
 
 
 def default_ledger() -> Path:
-    """The ledger of exact solutions: ``VOLVELLE_LEDGER``, else a file in the user's data folder."""
-    named = os.environ.get(LEDGER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_data_path("volvelle") / "ledger.sqlite"
+    """See `volvelle.boltzmann.default_ledger`, which a start-up without solvers must not load."""
+    from .. import boltzmann
+
+    return boltzmann.default_ledger()
 
 
 def _likelihoods(given: Any) -> Any:

@@ -1,0 +1,29 @@
+"""The emulator of ``universe.py``, trained once, and its solver where a solver is looked for."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pytest
+import universe
+
+from volvelle.plugins import LearnedTheory, exact
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An emulator's folder; not to be written to."""
+    return universe.train(tmp_path_factory.mktemp("trained") / "emulator")
+
+
+@pytest.fixture(autouse=True)
+def solver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The closed form in CAMB's place, and a ledger of the test's own."""
+    monkeypatch.setattr(exact, "get_solver", lambda name, **settings: universe.ClosedForm())
+    monkeypatch.setenv("VOLVELLE_LEDGER", str(tmp_path / "ledger.sqlite"))
+
+
+@pytest.fixture
+def theory(folder: Path) -> LearnedTheory:
+    return LearnedTheory(folder)
