@@ -1,4 +1,4 @@
-"""Toy modules are found by name, in this process and in others."""
+"""The emulator of ``universe.py``, trained once, and its solver where a solver is looked for."""
 
 import os
 import sys
@@ -7,3 +7,26 @@ from pathlib import Path
 HERE = str(Path(__file__).parent)
 sys.path.insert(0, HERE)
 os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]).rstrip(":")
+
+import pytest
+import universe
+
+from volvelle.plugins import LearnedTheory, exact
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An emulator's folder; not to be written to."""
+    return universe.train(tmp_path_factory.mktemp("trained") / "emulator")
+
+
+@pytest.fixture(autouse=True)
+def solver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The closed form in CAMB's place, and a ledger of the test's own."""
+    monkeypatch.setattr(exact, "get_solver", lambda name, **settings: universe.ClosedForm())
+    monkeypatch.setenv("VOLVELLE_LEDGER", str(tmp_path / "ledger.sqlite"))
+
+
+@pytest.fixture
+def theory(folder: Path) -> LearnedTheory:
+    return LearnedTheory(folder)

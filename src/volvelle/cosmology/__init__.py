@@ -1,6 +1,7 @@
 """The universe as a frozen pytree: parameters, neutrinos, presets, conversions."""
 
 from .conversions import (
+    class_neutrinos,
     from_camb,
     from_class,
     massless_number,
@@ -48,6 +49,7 @@ __all__ = [
     "ParameterError",
     "ParameterInfo",
     "Parametrisation",
+    "class_neutrinos",
     "from_camb",
     "from_class",
     "in_order",

@@ -175,7 +175,7 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
         values["Y_he"] = float(given.pop("YHe"))
     given.pop("Omega_Lambda", None)
     given.pop("use_ppf", None)
-    values |= _neutrinos_from_class(given)
+    values |= class_neutrinos(given)
     words = [name for name, value in given.items() if isinstance(value, str)]
     if words:
         raise ConversionError(
@@ -200,7 +200,13 @@ def _pop(given: dict[str, Any], name: str) -> float | None:
     return float(given.pop(name)) if name in given else None
 
 
-def _neutrinos_from_class(given: dict[str, Any]) -> dict[str, Any]:
+def class_neutrinos(given: dict[str, Any]) -> dict[str, Any]:
+    """``m_nu``, ``N_eff`` and ``neutrino_hierarchy`` of CLASS's words, which are taken out of
+    ``given``; absent ones are CLASS's defaults.
+
+    Raises ConversionError for other temperatures, fractions of a state, or masses that fit no
+    hierarchy.
+    """
     massless = _pop(given, "N_ur")
     massless = 3.044 if massless is None else massless
     count = int(given.pop("N_ncdm", 0))

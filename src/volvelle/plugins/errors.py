@@ -1,8 +1,22 @@
-"""Errors of the plug-ins for other programs."""
+"""Errors of the plugins folder."""
 
-from __future__ import annotations
+from ..errors import VolvelleError
 
-from volvelle.errors import VolvelleError
+
+class PluginInputError(VolvelleError):
+    """An option or a parameter that a plug-in cannot use as it was given."""
+
+
+class NotLearnedError(PluginInputError):
+    """Something was asked for that the emulator was not trained for."""
+
+
+class BeyondTableError(PluginInputError):
+    """A multipole, redshift or wavenumber where nothing was learned."""
+
+
+class SolverVersionError(PluginInputError):
+    """The installed solver is not the one that made the training solutions."""
 
 
 class ForeignError(VolvelleError):

@@ -1,0 +1,132 @@
+"""The exact solver behind an emulator: the very one that made its training solutions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..boltzmann import (
+    Ledger,
+    Request,
+    Solver,
+    SolverError,
+    default_ledger,
+    get_solver,
+    restrict,
+    solve_many,
+)
+from ..compute import SerialExecutor
+from ..cosmology import CosmologyError, Parametrisation
+from .errors import PluginInputError, SolverVersionError
+
+RUN = "plug-in"
+"""Who paid for these solutions, in the ledger."""
+_IN_SETTINGS = ("interface", "curved_precision", "tensors")  # fixed by the code, not chosen
+
+
+def training_solver(record: Mapping[str, Any], log: Logger, path: str | None = None) -> Solver:
+    """The solver of the training, with its settings.
+
+    Args:
+        record: of the emulator; path: folder of the CLASS to use in the installed one's place.
+
+    Raises:
+        SolverNotInstalledError: it is not installed.
+        SolverVersionError: another version is, or Volvelle now drives it with other settings.
+    """
+    trained = record["solver"]
+    settings = json.loads(trained["settings"])
+    chosen = {name: value for name, value in settings.items() if name not in _IN_SETTINGS}
+    if path is not None:
+        if trained["solver"] != "class":
+            raise PluginInputError(
+                f"class_path is {path}, but this emulator was trained with {trained['solver']}; "
+                "drop class_path"
+            )
+        chosen["path"] = path
+    solver = get_solver(trained["solver"], **chosen)
+    found = solver.identity()
+    name = trained["solver"].upper()
+    if found["version"] != trained["version"]:
+        raise SolverVersionError(
+            f"this emulator was trained with {name} {trained['version']}, installed is {name} "
+            f"{found['version']}; install {trained['version']}, train again, or choose outside: "
+            "raise, reject or flag, which solve nothing"
+        )
+    if found["settings"] != trained["settings"]:
+        raise SolverVersionError(
+            f"this version of Volvelle gives {name} other settings ({found['settings']}) than the "
+            f"training's ({trained['settings']}); train again, or choose outside: raise, reject or "
+            "flag, which solve nothing"
+        )
+    if found.get("extension_sha256") != trained.get("extension_sha256"):
+        log.warning(
+            "%s %s is installed, as in the training, but another build of it",
+            name,
+            found["version"],
+        )
+    return solver
+
+
+@dataclass(frozen=True)
+class ExactTheory:
+    """Exact solutions in an emulator's place, each kept in the ledger."""
+
+    solver: Solver
+    request: Request
+    parametrisation: Parametrisation
+    neutrino_hierarchy: str
+    ledger: Path
+
+    @classmethod
+    def of(
+        cls, record: Mapping[str, Any], log: Logger, path: str | None, ledger: str | Path | None
+    ) -> ExactTheory:
+        """From an emulator's record; raises the errors of ``training_solver``, and
+        PluginInputError for a record that does not say which of its parameters the solver gets."""
+        definitions = record["definitions"]
+        if definitions and "dropped" not in record:
+            raise PluginInputError(
+                "this emulator's file is of an older version and does not say which of its "
+                f"parameters ({', '.join(definitions)}) the solver gets; run its training again "
+                "(the solutions are in the ledger), or choose outside: raise, reject or flag"
+            )
+        parametrisation = Parametrisation(
+            tuple(definitions.items()),
+            tuple(record.get("dropped", ())),
+            tuple(record.get("unset", {}).items()),
+            tuple(record.get("idle", {}).items()),
+        )
+        return cls(
+            training_solver(record, log, path),
+            Request.from_json(record["request"]),
+            parametrisation,
+            record["neutrino_hierarchy"],
+            Path(ledger or default_ledger()),
+        )
+
+    def with_request(self, request: Request) -> ExactTheory:
+        """The same, asked for other outputs."""
+        return replace(self, request=request)
+
+    def solve(self, values: Mapping[str, float]) -> tuple[dict[str, np.ndarray], bool]:
+        """All outputs at named parameters, and whether they were in the ledger.
+
+        Raises SolverError, with the solver's own words, where there is no solution.
+        """
+        try:
+            cosmology = self.parametrisation.cosmology(values, self.neutrino_hierarchy)
+        except CosmologyError as error:
+            raise SolverError(str(error)) from error
+        ledger, executor = Ledger(self.ledger), SerialExecutor()
+        (entry,) = solve_many(self.solver, [cosmology], self.request, ledger, executor, RUN)
+        if entry.theory is None:
+            raise SolverError(entry.failure or "the solver gave no reason")
+        theory = restrict(entry.theory, self.request)
+        return {name: np.asarray(value) for name, value in theory.items()}, entry.cached
