@@ -4,14 +4,15 @@ import os
 import sys
 from pathlib import Path
 
-HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)
-os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]).rstrip(":")
+sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 import universe
 
 from volvelle.plugins import LearnedTheory, exact
+
+HERE = str(Path(__file__).parent)
+os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]).rstrip(":")
 
 
 @pytest.fixture(scope="session")

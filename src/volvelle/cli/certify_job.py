@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from ..boltzmann import Ledger, default_ledger
+from ..boltzmann import SOLVERS, Ledger, default_ledger
 from ..compute import ProcessExecutor
 from ..inference import ChainFiles, read_chains
 from ..plugins import ForeignChain, ForeignError, certify_chain, write_certified
@@ -80,8 +80,10 @@ def _load(files: ChainFiles, request: CertifyRequest) -> ForeignChain:
     )
 
 
-def _theory(given: str) -> Mapping[str, Any]:
-    """The ``theory`` block of a file."""
+def _theory(given: str) -> str | Mapping[str, Any]:
+    """A solver's name, or the ``theory`` block of a file."""
+    if given in SOLVERS:
+        return given
     path = Path(given).expanduser()
     try:
         content = yaml.safe_load(path.read_text())

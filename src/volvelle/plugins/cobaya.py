@@ -51,8 +51,10 @@ class VolvelleTheory(BoltzmannBase):
 
     Options: ``emulator``, the folder that a run wrote; ``outside``, ``class_path``, ``ledger``,
     ``functions`` as in `LearnedTheory`; ``extra_args``, parameters that do not vary. Parameters
-    have Volvelle's names or those of CAMB and CLASS. Every mistake stops the run; a point without
-    an exact solution, or one that ``outside: reject`` rejects, has no probability and is counted.
+    have Volvelle's names or those of CAMB and CLASS. ``always_exact: true`` solves every point with
+    the training's solver: the same run without an emulator. Every mistake stops the run; a point
+    without an exact solution, or one that ``outside: reject`` rejects, has no probability and is
+    counted.
     """
 
     _is_abstract = False
@@ -61,6 +63,7 @@ class VolvelleTheory(BoltzmannBase):
     functions: Mapping[str, Any] | list[str] | None = None
     class_path: str | None = None
     ledger: str | None = None
+    always_exact: bool = False
     stop_at_error: bool = True
     extra_args: Any = empty_dict
     path: Any = None
@@ -81,7 +84,13 @@ class VolvelleTheory(BoltzmannBase):
             )
         with self._spoken():
             self.learned = LearnedTheory(
-                self.emulator, self.outside, self.functions, self.class_path, self.ledger, self.log
+                self.emulator,
+                self.outside,
+                self.functions,
+                self.class_path,
+                self.ledger,
+                self.log,
+                self.always_exact,
             )
 
     def initialize_with_params(self) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from volvelle.emulator import load_emulator
 from volvelle.inference import ChainFiles
 from volvelle.inference.chain_files import UPDATED
 from volvelle.plugins.certify_chain import ForeignChain
 from volvelle.plugins.cobaya_model import CobayaModel, import_cobaya
 from volvelle.plugins.errors import ForeignError
 
+THEORY = "volvelle.plugins.cobaya.VolvelleTheory"
 PRIOR = "minuslogprior__0"  # of the product of the one-dimensional priors
 POST = "minuslogpost"
 
 
 def cobaya_chain(
-    files: ChainFiles, theory: Mapping[str, Any], packages_path: str | None = None
+    files: ChainFiles, exact: str | Mapping[str, Any], packages_path: str | None = None
 ) -> ForeignChain:
-    """A chain with its model, and the same model with another ``theory`` block, the exact one.
+    """A chain with its model, and the same model with an exact theory.
+
+    Args:
+        exact: a solver's name, or another ``theory`` block; packages_path: of Cobaya.
 
     Raises ForeignError for a chain at a temperature, or a model that cannot be made again.
     """
@@ -29,6 +34,7 @@ def cobaya_chain(
     info = yaml_load_file(str(path))
     _refuse_temperature(info, str(path))
     emulated = CobayaModel.of(info, packages_path)
+    theory = exact_theory(info.get("theory") or {}, exact) if isinstance(exact, str) else exact
     sampled = emulated.sampled
     return ForeignChain(
         files=files,
@@ -37,6 +43,34 @@ def cobaya_chain(
         log_like=files.column(PRIOR) - files.rows[:, 1],
         emulated=emulated,
         exact=emulated.with_theory(theory),
+    )
+
+
+def exact_theory(block: Mapping[str, Any], solver: str) -> dict[str, Any]:
+    """A ``theory`` block with Volvelle's own theory in it, made to solve every point exactly.
+
+    Args:
+        solver: the exact solver that the user asks for.
+
+    Raises ForeignError without Volvelle's theory, or for another solver than the training's.
+    """
+    result = {name: dict(options or {}) for name, options in block.items()}
+    for name, options in result.items():
+        if THEORY not in (name, options.get("class")):
+            continue
+        _, record = load_emulator(options["emulator"])
+        trained = record["solver"]["solver"]
+        if trained != solver:
+            raise ForeignError(
+                f"--with {solver}: the chain's emulator was trained with {trained}, whose place "
+                f"another solver cannot take; certify --with {trained}"
+            )
+        options["always_exact"] = True
+        return result
+    raise ForeignError(
+        f"the chain was not made with Volvelle's theory (its theory is {', '.join(block) or 'none'}"
+        f"), so {solver} does not know which settings to solve with; give --with FILE.yaml, a file "
+        "with the `theory` block that is to take the emulator's place"
     )
 
 

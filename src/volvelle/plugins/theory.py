@@ -52,6 +52,7 @@ class LearnedTheory:
             ``module:function`` to import.
         class_path: folder of the CLASS that solves, where it is not the installed one.
         ledger: where exact solutions are kept; None: the user's own.
+        always_exact: solve every point, inside of the domain too, for comparisons and certificates.
         log: gets what there is to say.
 
     Raises:
@@ -69,6 +70,7 @@ class LearnedTheory:
         class_path: str | None = None,
         ledger: str | Path | None = None,
         log: logging.Logger | None = None,
+        always_exact: bool = False,
     ) -> None:
         if outside is not None and outside not in OUTSIDE:
             raise PluginInputError(f"outside is {outside!r}; expected {', '.join(OUTSIDE)}")
@@ -87,7 +89,8 @@ class LearnedTheory:
         self.counts = Counts()
         self.inputs = Inputs(self.emulator, self.record, self.scalars)
         self._last: tuple[tuple[tuple[str, float], ...], Solution] | None = None
-        self.outside = self._settle_outside(outside)
+        self.always_exact = always_exact
+        self.outside = self._settle_outside("exact" if always_exact else outside)
         solver = self.record["solver"]
         self.log.info(
             "emulator %s: trained with %s %s on %d solutions; outside of their domain: %s",
@@ -180,6 +183,8 @@ class LearnedTheory:
         if x is None:
             return self._outside(values, full, None, np.inf)
         theory, delta_chi2, distance = _predict(self.emulator, x)
+        if self.always_exact:
+            return self._exact(values, full, x, float(distance))
         if not float(distance) <= 1.0:
             return self._outside(values, full, x, float(distance))
         return self._learned(x, theory, float(distance), float(delta_chi2))
@@ -221,13 +226,19 @@ class LearnedTheory:
                 f"{words} lies {where}; choose outside: exact (solve such points), reject (no "
                 "probability) or flag (predict them all the same), or train there"
             )
+        self._say("solved exactly, %s: %s", where, words)
+        return self._exact(values, full, x, distance)
+
+    def _exact(
+        self, values: dict[str, float], full: Mapping[str, float], x: Array | None, distance: float
+    ) -> Solution:
+        """The exact solution at a point."""
         missing, sought = self.inputs.plan(values)
         inputs = {name: full[name] for name in self.emulator.parameters if name in full}
         exact = {**self.inputs.fixed, **inputs, **{name: full[name] for name in sought}}
         theory, cached = self.exact.solve(exact)
         self.counts.looked_up += cached
         self.counts.solved += not cached
-        self._say("solved exactly, %s: %s", where, words)
         if x is not None:  # an amplitude that was sought is no output of a solver
             found = dict(zip(self.emulator.parameters, np.asarray(x).tolist(), strict=True))
             inputs |= {name: found[name] for name in missing if name not in theory}
