@@ -7,6 +7,7 @@ from .errors import RequestError, SolverError, SolverNotInstalledError
 from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
 from .ledger_file import default_ledger
+from .library import load_classy
 from .outputs import OUTPUTS, OutputInfo, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
 from .solve import failure_summary, solve_many
@@ -38,6 +39,7 @@ __all__ = [
     "default_ledger",
     "failure_summary",
     "get_solver",
+    "load_classy",
     "local_rms",
     "restrict",
     "solve_many",

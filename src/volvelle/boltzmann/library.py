@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 from functools import lru_cache
@@ -51,17 +52,19 @@ _LOADED: dict[Path, ModuleType] = {}
 def load_classy(path: str | None) -> ModuleType:
     """Import ``classy``, the installed one or a build below ``path``.
 
-    A build under ``path`` is loaded beside the installed one, never instead of it, and only once
-    per process. Raises SolverNotInstalledError when there is none.
+    A module that only stands in for CLASS (it says STANDS_IN) is passed over. A build under
+    ``path`` is loaded beside the installed one, never instead of it, and only once per process.
+    Raises SolverNotInstalledError when there is none.
     """
     if path is None:
         try:
-            return importlib.import_module("classy")
+            module = importlib.import_module("classy")
         except ImportError as error:
             raise SolverNotInstalledError(
                 f"CLASS cannot be imported ({error}); install it with "
                 "`pip install 'volvelle[class]'` (needs a C compiler), or use solver camb"
             ) from error
+        return _behind(module) if getattr(module, "STANDS_IN", False) else module
     folder = Path(path).expanduser().resolve()
     places = _candidates(folder)
     if not places:
@@ -72,6 +75,21 @@ def load_classy(path: str | None) -> ModuleType:
     if places[0] not in _LOADED:
         _LOADED[places[0]] = _import_from(places[0])
     return _LOADED[places[0]]
+
+
+def _behind(stand_in: ModuleType) -> ModuleType:
+    """The CLASS that a module in its place (that of the plug-in for MontePython) hides."""
+    hidden = Path(str(stand_in.__file__)).resolve()
+    for entry in sys.path:
+        found = importlib.machinery.PathFinder.find_spec("classy", [entry or "."])
+        if found is None or found.origin is None or Path(found.origin).resolve() == hidden:
+            continue
+        origin = Path(found.origin)
+        return load_classy(str(origin.parent.parent if origin.suffix == ".py" else origin.parent))
+    raise SolverNotInstalledError(
+        f"the only classy is the stand-in {hidden}; install CLASS with `pip install "
+        "'volvelle[class]'` (needs a C compiler)"
+    )
 
 
 def _import_from(place: Path) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,31 @@ def training_solver(record: Mapping[str, Any], log: Logger, path: str | None = N
     return solver
 
 
+def parametrisation_of(record: Mapping[str, Any]) -> Parametrisation:
+    """From an emulator's parameters to the solver's inputs.
+
+    Raises PluginInputError for a record that does not say which parameters the solver gets.
+    """
+    definitions = record["definitions"]
+    if definitions and "dropped" not in record:
+        raise PluginInputError(
+            "this emulator's file is of an older version and does not say which of its "
+            f"parameters ({', '.join(definitions)}) the solver gets; run its training again "
+            "(the solutions are in the ledger), or choose outside: raise, reject or flag"
+        )
+    return Parametrisation(
+        tuple(definitions.items()),
+        tuple(record.get("dropped", ())),
+        tuple(record.get("unset", {}).items()),
+        tuple(record.get("idle", {}).items()),
+    )
+
+
+def non_linear_model(record: Mapping[str, Any]) -> str:
+    """The training's non-linear model: none, halofit or hmcode."""
+    return str(json.loads(record["solver"]["settings"])["non_linear"])
+
+
 @dataclass(frozen=True)
 class ExactTheory:
     """Exact solutions in an emulator's place, each kept in the ledger."""
@@ -88,32 +113,15 @@ class ExactTheory:
     def of(
         cls, record: Mapping[str, Any], log: Logger, path: str | None, ledger: str | Path | None
     ) -> ExactTheory:
-        """From an emulator's record; raises the errors of ``training_solver``, and
-        PluginInputError for a record that does not say which of its parameters the solver gets."""
-        definitions = record["definitions"]
-        if definitions and "dropped" not in record:
-            raise PluginInputError(
-                "this emulator's file is of an older version and does not say which of its "
-                f"parameters ({', '.join(definitions)}) the solver gets; run its training again "
-                "(the solutions are in the ledger), or choose outside: raise, reject or flag"
-            )
-        parametrisation = Parametrisation(
-            tuple(definitions.items()),
-            tuple(record.get("dropped", ())),
-            tuple(record.get("unset", {}).items()),
-            tuple(record.get("idle", {}).items()),
-        )
+        """From an emulator's record; raises the errors of ``training_solver`` and
+        ``parametrisation_of``."""
         return cls(
             training_solver(record, log, path),
             Request.from_json(record["request"]),
-            parametrisation,
+            parametrisation_of(record),
             record["neutrino_hierarchy"],
             Path(ledger or default_ledger()),
         )
-
-    def with_request(self, request: Request) -> ExactTheory:
-        """The same, asked for other outputs."""
-        return replace(self, request=request)
 
     def solve(self, values: Mapping[str, float]) -> tuple[dict[str, np.ndarray], bool]:
         """All outputs at named parameters, and whether they were in the ledger.
