@@ -43,6 +43,9 @@ def certify(
     packages_path: Annotated[
         str | None, typer.Option(help="Where Cobaya's likelihoods find their data here.")
     ] = None,
+    montepython: Annotated[
+        Path | None, typer.Option(help="MontePython's folder, if it is not where log.param says.")
+    ] = None,
     ledger: Annotated[Path | None, typer.Option(help="Another ledger than the user's.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Solutions at a time; all cores if not given.")
@@ -61,8 +64,11 @@ def certify(
     - `volvelle certify chains/planck --with exact.yaml`: any other emulator in Cobaya; the file's
     `theory` block is the exact code's
 
-    The likelihoods are loaded again from Cobaya's `.updated.yaml`. A chain that comes without one
-    is refused, and so is one whose own ln L is not found again at its own samples.
+    - `volvelle certify chains/my_run --with class`: the folder of a run of MontePython's
+
+    The likelihoods are loaded again from Cobaya's `.updated.yaml` or MontePython's `log.param`
+    (which is code: certify only chains that you trust). A chain that comes without is refused, and
+    so is one whose own ln L is not found again at its own samples.
 
     Writes the corrected chain in its own format, `certificate.json`, and `exact_points.txt`.
     Interrupted? Repeat the command: finished solutions are in the ledger.
@@ -81,6 +87,7 @@ def certify(
         burn_in=burn_in,
         output=output,
         packages_path=packages_path,
+        montepython=montepython,
         ledger=ledger,
         workers=workers,
         seed=seed,

@@ -31,6 +31,7 @@ class CertifyRequest:
     burn_in: float | None
     output: Path | None
     packages_path: str | None
+    montepython: Path | None
     ledger: Path | None
     workers: int | None
     seed: int
@@ -74,9 +75,13 @@ def _load(files: ChainFiles, request: CertifyRequest) -> ForeignChain:
         from ..plugins.cobaya_chain import cobaya_chain
 
         return cobaya_chain(files, _theory(request.solver), request.packages_path)
+    if files.format == "montepython":
+        from ..plugins.montepython_chain import montepython_chain
+
+        return montepython_chain(files, request.solver, request.montepython)
     raise ForeignError(
         f"{files.root} does not say with which likelihoods it was made ({files.format} files); "
-        "only Cobaya's chains, with their .updated.yaml, can be certified"
+        "chains can be certified with Cobaya's .updated.yaml or MontePython's log.param beside them"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from volvelle.boltzmann import Ledger, LedgerEntry
 from volvelle.boltzmann.solve import Progress
 from volvelle.compute import Executor
+from volvelle.emulator import load_emulator
 from volvelle.inference import ChainFiles
 from volvelle.learning import write_atomically
 from volvelle.plugins.errors import ForeignError
@@ -45,6 +46,16 @@ class ForeignChain:
     def points(self, x: np.ndarray) -> list[dict[str, float]]:
         """Samples [n, d] by name."""
         return [dict(zip(self.sampled, row, strict=True)) for row in x.tolist()]
+
+
+def check_solver(emulator: str | Path, solver: str) -> None:
+    """Refuse another solver than the one that an emulator was trained with."""
+    trained = load_emulator(emulator)[1]["solver"]["solver"]
+    if trained != solver:
+        raise ForeignError(
+            f"--with {solver}: the chain's emulator was trained with {trained}, whose place "
+            f"another solver cannot take; certify --with {trained}"
+        )
 
 
 def check_reproduced(chain: ForeignChain, seed: int) -> None:

@@ -8,7 +8,13 @@ PRIMORDIAL = "primordial"
 FULL = "full"
 """How far CLASS must compute for a method; ``full`` with the user's own outputs."""
 
-OWN_WORDS = ("volvelle_emulator", "volvelle_outside", "volvelle_class", "volvelle_class_path")
+OWN_WORDS = (
+    "volvelle_emulator",
+    "volvelle_outside",
+    "volvelle_class",
+    "volvelle_class_path",
+    "volvelle_always_exact",
+)
 """Inputs of the stand-in's own: see ``plugins.montepython``."""
 
 

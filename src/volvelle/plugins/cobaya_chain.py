@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from volvelle.emulator import load_emulator
 from volvelle.inference import ChainFiles
 from volvelle.inference.chain_files import UPDATED
-from volvelle.plugins.certify_chain import ForeignChain
+from volvelle.plugins.certify_chain import ForeignChain, check_solver
 from volvelle.plugins.cobaya_model import CobayaModel, import_cobaya
 from volvelle.plugins.errors import ForeignError
 
@@ -58,13 +57,7 @@ def exact_theory(block: Mapping[str, Any], solver: str) -> dict[str, Any]:
     for name, options in result.items():
         if THEORY not in (name, options.get("class")):
             continue
-        _, record = load_emulator(options["emulator"])
-        trained = record["solver"]["solver"]
-        if trained != solver:
-            raise ForeignError(
-                f"--with {solver}: the chain's emulator was trained with {trained}, whose place "
-                f"another solver cannot take; certify --with {trained}"
-            )
+        check_solver(options["emulator"], solver)
         options["always_exact"] = True
         return result
     raise ForeignError(

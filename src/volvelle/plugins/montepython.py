@@ -56,6 +56,7 @@ from .theory import LearnedTheory
 STANDS_IN = True
 """Tells whoever looks for CLASS that this module only stands in for it."""
 VARIABLE = "VOLVELLE_EMULATOR"
+ALWAYS_EXACT = "VOLVELLE_ALWAYS_EXACT"
 CLASS_USES = (None, "background", "full", "none")
 DERIVED = ("volvelle_distance", "volvelle_delta_chi2", "volvelle_exact")
 
@@ -81,7 +82,9 @@ class Class(PowerMethods):
     ``volvelle_outside`` (see ``LearnedTheory``); ``volvelle_class``: ``background`` (CLASS computes
     background and thermodynamics where they are asked for; the rest is an error), ``full`` (and
     everything that was not learned, in seconds) or ``none`` (not at all: distances are the
-    network's); ``volvelle_class_path`` (folder of a CLASS that is not the installed one).
+    network's); ``volvelle_class_path`` (folder of a CLASS that is not the installed one);
+    ``volvelle_always_exact``: ``yes`` solves every point with the training's solver (or the
+    environment's VOLVELLE_ALWAYS_EXACT): the same run without an emulator.
     """
 
     def __init__(self, default: bool = False) -> None:
@@ -173,11 +176,17 @@ class Class(PowerMethods):
             expected = ", ".join(name for name in CLASS_USES if name)
             raise CosmoSevereError(f"volvelle_class is {use!r}; expected {expected}")
         path = self._pars.get("volvelle_class_path")
-        options = (folder, self._pars.get("volvelle_outside"), use, path)
+        always = str(self._pars.get("volvelle_always_exact", os.environ.get(ALWAYS_EXACT, "no")))
+        if always not in ("yes", "no"):
+            raise CosmoSevereError(f"volvelle_always_exact is {always!r}; expected yes or no")
+        options = (folder, self._pars.get("volvelle_outside"), use, path, always)
         if self._theory is None or self._opened != options:
-            theory = LearnedTheory(folder, options[1], log=_logger())
+            open_theory = functools.partial(
+                LearnedTheory, folder, options[1], log=_logger(), always_exact=always == "yes"
+            )
+            theory = open_theory()
             if theory.record["solver"]["solver"] == "class" and path is not None:
-                theory = LearnedTheory(folder, options[1], log=_logger(), class_path=path)
+                theory = open_theory(class_path=path)
             self._behind = ClassBehind(theory, use, path)
             self._theory, self._opened = theory, options
             weakref.finalize(self, _say_account, theory, self._behind)

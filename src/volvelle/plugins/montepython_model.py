@@ -128,6 +128,11 @@ class MontePythonModel:
             raise SolverError(f"MontePython has no likelihood there: {words or 'no reason given'}")
         return value, {name: float(data.mcmc_parameters[name]["current"]) for name in self.derived}
 
+    @property
+    def cosmo_arguments(self) -> dict[str, Any]:
+        """What MontePython gives to its theory code besides the parameters."""
+        return dict(self._loaded.data.cosmo_arguments)
+
     def priors(self) -> tuple[Prior, ...]:
         """Uniform ones between the edges that the file gives.
 

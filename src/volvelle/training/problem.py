@@ -216,7 +216,7 @@ class Exact:
     ledger: Ledger
     executor: Executor
     run: str
-    progress: Callable[..., None] | None = None
+    progress: Callable[..., object] | None = None
 
     def solve(self, x: np.ndarray) -> list[LedgerEntry]:
         """Ledger entries of points [n, d], in order; failures are entries too."""
