@@ -1,4 +1,4 @@
-"""The command line: ``volvelle run | profile | certify | report | cite | data``."""
+"""The command line: ``volvelle run | profile | learn | certify | report | cite | data``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from . import verbs
 from .certify_app import certify
 from .configuration import Configuration
 from .data_app import data_app
+from .learn_app import learn
 from .profile_app import profile
 
 BAD_INPUT = 2
@@ -136,6 +137,7 @@ def _print_estimate(configuration: Configuration) -> None:
 
 app.command()(profile)
 app.command()(certify)
+app.command()(learn)
 
 
 @app.command()

@@ -63,7 +63,7 @@ def certify_chain_files(request: CertifyRequest, *, progress: bool = True) -> in
         )
     root = write_certified(chain, certificate, log_weights, folder)
     if progress:
-        console.print(_table(certificate))
+        console.print(certificate_table(certificate))
         console.print(certificate.words(), highlight=False)
         console.print(f"corrected chain: {root}; certificate: {folder / 'certificate.json'}")
     return 0 if certificate.passed else 1
@@ -103,7 +103,8 @@ def _theory(given: str) -> str | Mapping[str, Any]:
     return theory
 
 
-def _table(certificate: Certificate) -> Table:
+def certificate_table(certificate: Certificate) -> Table:
+    """Shifts and widths, a line for every parameter."""
     table = Table("parameter", "shift of the mean [sigma]", "width, exact / emulator")
     for name, shift in certificate.parameters.items():
         table.add_row(

@@ -68,7 +68,7 @@ class CobayaModel:
         return cls(yaml_dump(kept))
 
     @classmethod
-    def load(cls, path: Path) -> CobayaModel:
+    def load(cls, path: Path, packages_path: str | None = None) -> CobayaModel:
         """From an input file, or the ``.updated.yaml`` of a run."""
         import_cobaya()
         from cobaya.input import load_input
@@ -79,7 +79,7 @@ class CobayaModel:
             info: Any = load_input(str(path))
         except (LoggedError, InputSyntaxError, OSError) as error:
             raise ForeignError(f"{path} cannot be read by Cobaya: {error}") from error
-        return cls.of(info)
+        return cls.of(info, packages_path)
 
     @property
     def name(self) -> str:
