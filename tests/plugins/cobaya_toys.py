@@ -42,6 +42,16 @@ class ToyLikelihood(Likelihood):
         return -0.5 * (residual**2 + (b / SIGMA_B) ** 2)
 
 
+class Sigma8Likelihood(Likelihood):
+    """sigma8 = 0.81 +- 0.005, from any theory that gives it."""
+
+    def get_requirements(self) -> dict[str, Any]:
+        return {"sigma8": None}
+
+    def logp(self, **params: Any) -> float:
+        return -0.5 * ((self.provider.get_param("sigma8") - 0.81) / 0.005) ** 2
+
+
 class Broken(ToyTheory):
     """Fails everywhere."""
 

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import universe
 from cobaya.run import run
 from test_cobaya_sampler import exact_moments, info
 from typer.testing import CliRunner
 
 from volvelle.boltzmann import Ledger
 from volvelle.cli.app import app
+from volvelle.compute import SerialExecutor
 from volvelle.inference import read_chains
+from volvelle.plugins import ForeignError, certify_chain
+from volvelle.plugins.cobaya_chain import THEORY, cobaya_chain, exact_theory
 
 BIAS = 0.15  # of a, whose posterior has a width of 0.36
 SAMPLES = 6000
@@ -126,3 +130,38 @@ def test_wrong_input(chains, tmp_path):
     hot.with_name("hot.1.txt").write_text("# weight minuslogpost a minuslogprior__0\n1 2 3 4\n")
     hot.with_name("hot.updated.yaml").write_text("sampler: {mcmc: {temperature: 2}}\n")
     assert "temperature 2" in words(str(hot), "--with", str(chain.parent / "exact.yaml"))
+
+
+def test_volvelles_own_theory_is_solved_at_every_point(folder, tmp_path):
+    """The chain's theory block, with the training's solver in the emulator's place."""
+    params = dict(zip(universe.NAMES, universe.TRUTH.tolist(), strict=True))
+    ends = {"min": 2.95, "max": 3.15}
+    params |= {"ln10A_s": {"prior": ends, "ref": 3.045, "proposal": 0.01}, "sigma8": None}
+    run(
+        {
+            "theory": {THEORY: {"emulator": str(folder), "outside": "raise"}},
+            "likelihood": {"cobaya_toys.Sigma8Likelihood": None},
+            "params": params,
+            "sampler": {"mcmc": {"max_samples": 300, "seed": 1, "Rminus1_stop": 0.0}},
+            "output": str(tmp_path / "chain"),
+            "debug": 40,
+        }
+    )
+    chain = cobaya_chain(read_chains(tmp_path / "chain"), "camb")
+    certificate, _ = certify_chain(
+        chain,
+        Ledger(tmp_path / "ledger.sqlite"),
+        SerialExecutor(),
+        limit=0.05,
+        points=30,
+        max_points=30,
+        seed=1,
+    )
+    assert chain.sampled == ("ln10A_s",) and chain.derived == ("sigma8",)
+    assert 0.0 < certificate.log_weight_std < 0.05, "another number, and nearly the same"
+    exact = chain.exact.model.theory[THEORY].learned
+    assert exact.counts.predicted == exact.counts.solved + exact.counts.looked_up > 0
+    with pytest.raises(ForeignError, match="trained with camb"):
+        cobaya_chain(read_chains(tmp_path / "chain"), "class")
+    with pytest.raises(ForeignError, match="not made with Volvelle's theory"):
+        exact_theory({"classy": None}, "class")
