@@ -212,7 +212,8 @@ def quick(ledger: Path | None) -> tuple[list[str], list[Check]]:
     per = [s / files.weights.sum() for s, files in ((our_seconds, ours), (their_seconds, theirs))]
     words = (
         f"Full chains to R - 1 = 0.01: {our_seconds:.0f} s with the emulator, "
-        f"{their_seconds:.0f} s with Cobaya's own CLASS; per kept step {1e3 * per[0]:.2f} and {1e3 * per[1]:.1f} ms, a "
+        f"{their_seconds:.0f} s with Cobaya's own CLASS; per kept step {1e3 * per[0]:.2f} and "
+        f"{1e3 * per[1]:.1f} ms, a "
         f"ratio of {per[1] / per[0]:.0f}. The emulator's training took "
         f"{summary['exact_calls']['training']} exact solutions."
     )
