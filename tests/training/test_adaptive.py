@@ -16,7 +16,7 @@ import volvelle
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.learning import NetworkSettings
-from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings
+from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings, adaptive
 from volvelle.training.problem import posterior_batch
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def test_reaches_its_accuracy_with_few_calls_and_stops(trained):
 
 
 def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
-    """Two in a hundred samples beyond what was solved; one in two hundred does not matter."""
+    """Two in a hundred samples beyond what was solved, or a few very far out."""
     rng = np.random.default_rng(7)
     samples = rng.multivariate_normal(toy.TRUTH, toy.covariance(), 1000)
     assert trained.doubtful(samples) is None
@@ -78,9 +78,20 @@ def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
     assert 0 < len(wanted) <= trained.batch
     assert {row.tobytes() for row in wanted} <= {row.tobytes() for row in far[:20]}
     few = samples.copy()
-    few[:3] = far[:3]
-    assert trained.doubtful(few) is None
+    few[:3] = far[:3]  # a share that moves no mean, and nearly all of the variance
+    assert {row.tobytes() for row in trained.doubtful(few)} == {row.tobytes() for row in few[:3]}
     assert trained.doubtful(np.repeat(far[:20], 50, axis=0)) is None  # no tail: all of it
+
+
+def test_one_doubtful_sample_in_thousands_matters_where_it_is_far_out(trained, monkeypatch):
+    """At 8 sigma it is 1.6% of a variance, at 12 sigma 3.6%."""
+    monkeypatch.setattr(adaptive, "DOUBT", 0.1)  # the toy is learned well beyond its posterior
+    rng = np.random.default_rng(7)
+    samples = rng.multivariate_normal(toy.TRUTH, toy.covariance(), 4000)
+    for sigmas, wanted in ((8.0, False), (12.0, True)):
+        samples[0] = toy.TRUTH + sigmas * toy.SIGMA
+        assert trained.emulator.expected(samples[:1])[0] > adaptive.DOUBT
+        assert (trained.doubtful(samples) is not None) == wanted
 
 
 def test_the_emulators_own_posterior_is_looked_at_before_the_training_ends(tmp_path, monkeypatch):

@@ -54,8 +54,9 @@ DOUBTFUL = "doubtful samples"
 LAST_LOOK = "last look"
 LOOKS = 4  # ensembles of WALKERS that look for doubtful samples before the chains do
 DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
+DOUBTED_VARIANCE = 0.02  # of a variance; a width would change by half of it
 MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
-SEEN = 2000  # samples that are looked at
+SEEN = 4000  # samples that are looked at
 ADAPTIVE = "adaptive"
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
@@ -164,22 +165,26 @@ class Trainer(Training[TrainingSettings]):
         """A batch of those at which the emulator itself expects an error that the data would see.
 
         They matter when their share, which could move a mean by a few times as many sigma, exceeds
-        a tenth of the accuracy. The left-out errors of the training do not show them: they are
-        where no solution is. An emulator that doubts itself at most samples has no such tail: it is
-        poor everywhere, and the certificate says how poor.
+        a tenth of the accuracy, or when they make up more than ``DOUBTED_VARIANCE`` of a variance:
+        a few samples far out in a long tail decide over its width. The left-out errors of the
+        training do not show them: they are where no solution is. An emulator that doubts itself at
+        most samples has no such tail: it is poor everywhere, and the certificate says how poor.
         """
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
         seen = samples[:: max(1, len(samples) // SEEN)]
         expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
-        doubted = seen[~(expected <= DOUBT)]
-        share = len(doubted) / len(seen)
-        if not 0.1 * self.settings.accuracy < share <= MOST_DOUBTED:
+        far = ~(expected <= DOUBT)
+        doubted, share = seen[far], float(np.mean(far))
+        z = (seen - seen.mean(axis=0)) / seen.std(axis=0)
+        variance = float(np.max(np.mean(np.where(far[:, None], z**2, 0.0), axis=0)))
+        matters = share > 0.1 * self.settings.accuracy or variance > DOUBTED_VARIANCE
+        if not matters or share > MOST_DOUBTED:
             return None
         self.say(
-            f"the emulator doubts itself at {share:.1%} of the samples "
-            f"(expected Delta chi2 above {DOUBT:g}): some are solved before the certificate"
+            f"the emulator doubts itself at {share:.1%} of the samples (expected Delta chi2 above "
+            f"{DOUBT:g}), {variance:.1%} of a variance: some are solved before the certificate"
         )
         return doubted[self._choose(doubted, min(self.batch, len(doubted)))]
 
