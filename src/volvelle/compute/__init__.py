@@ -1,12 +1,21 @@
-"""Where work runs: in this process or on local cores."""
+"""Where work runs: in this process, on local cores, on a Dask cluster."""
 
-from .errors import ExecutorError, PluginError, PrecisionError
-from .executor import Executor, Outcome, SerialExecutor
+from .cluster import DaskExecutor, Tls
+from .errors import (
+    ExecutorError,
+    PluginError,
+    PrecisionError,
+    UnfitWorkerError,
+    UnsendableError,
+)
+from .executor import CRASHES, Executor, Outcome, SerialExecutor, call
 from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 
 __all__ = [
+    "CRASHES",
+    "DaskExecutor",
     "Executor",
     "ExecutorError",
     "Outcome",
@@ -14,7 +23,11 @@ __all__ = [
     "PrecisionError",
     "ProcessExecutor",
     "SerialExecutor",
+    "Tls",
+    "UnfitWorkerError",
+    "UnsendableError",
     "available_cores",
+    "call",
     "load_named",
     "load_plugin",
     "require_float64",
