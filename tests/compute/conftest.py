@@ -9,8 +9,6 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # pytest's importlib mode leaves it out
 
-import dask_cluster
-
 
 @pytest.fixture
 def tasks(monkeypatch):
@@ -21,13 +19,17 @@ def tasks(monkeypatch):
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory):
     """A scheduler and two workers, which the tests of a module share."""
+    from dask_cluster import dask_cluster
+
     folder = tmp_path_factory.mktemp("dask")
-    with dask_cluster.dask_cluster(folder, HERE, workers=2) as cluster:
+    with dask_cluster(folder, HERE, workers=2) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler without workers, of one test alone."""
-    with dask_cluster.dask_cluster(tmp_path, HERE) as made:
+    from dask_cluster import dask_cluster
+
+    with dask_cluster(tmp_path, HERE) as made:
         yield made

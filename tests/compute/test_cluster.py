@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from dask_cluster import kill, wait_until
 
+from dask_cluster import kill, wait_until
 from volvelle.compute import DaskExecutor, ExecutorError, Tls, UnsendableError, connection
 from volvelle.compute.cluster_worker import differences
 from volvelle.compute.plugin import load_plugin
@@ -174,11 +174,11 @@ def test_a_worker_of_another_volvelle_is_refused(cluster, tasks, tmp_path):
 
 
 def test_no_worker_is_fit(dask, tasks):
-    with DaskExecutor(dask.address, say=lambda _: None) as executor:
-        with pytest.raises(
-            ExecutorError, match=r"no worker of .* is fit .*not at anywhere.*same p"
-        ):
-            list(executor.map(tasks.unfit, ["anywhere"] * 9))
+    with (
+        DaskExecutor(dask.address, say=lambda _: None) as executor,
+        pytest.raises(ExecutorError, match=r"no worker of .* is fit .*not at anywhere.*same p"),
+    ):
+        list(executor.map(tasks.unfit, ["anywhere"] * 9))
 
 
 def test_differences_in_words():
@@ -194,7 +194,7 @@ def test_no_scheduler(monkeypatch):
         ExecutorError, match=r"no Dask scheduler answers at .*tcp://127\.0\.0\.1:9 "
     ):
         DaskExecutor("tcp://127.0.0.1:9")
-    with pytest.raises(ExecutorError, match="no Dask scheduler answers at .*carrier-pigeon"):
+    with pytest.raises(ExecutorError, match=r"no Dask scheduler answers at .*carrier-pigeon"):
         DaskExecutor("carrier-pigeon://127.0.0.1:9")
 
 

@@ -87,9 +87,10 @@ class Connection:
         if self.client.status != "running":
             raise LostError
         try:
-            self._threads = dict(self.client.nthreads(callback_timeout=ANSWER_SECONDS))
+            threads: Any = self.client.nthreads(callback_timeout=ANSWER_SECONDS)
         except OSError as error:
             raise LostError from error
+        self._threads = dict(threads)
         self._refused = {at: why for at, why in self._refused.items() if at in self._threads}
 
     def wait_for_workers(self) -> None:
