@@ -12,6 +12,7 @@ from .executor import CRASHES, Executor, Outcome, SerialExecutor, call
 from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
+from .slurm import SlurmJobs, slurm_executor
 
 __all__ = [
     "CRASHES",
@@ -23,6 +24,7 @@ __all__ = [
     "PrecisionError",
     "ProcessExecutor",
     "SerialExecutor",
+    "SlurmJobs",
     "Tls",
     "UnfitWorkerError",
     "UnsendableError",
@@ -31,4 +33,5 @@ __all__ = [
     "load_named",
     "load_plugin",
     "require_float64",
+    "slurm_executor",
 ]

@@ -40,7 +40,8 @@ class DaskExecutor:
         cluster: a Dask cluster object, which is not closed here;
         waiting: how long to wait while there is no worker at all [s]; None for ever;
         tls: certificates, for an address that begins with ``tls://``;
-        say: told in one line what happens: dashboard, workers refused or lost, waiting.
+        say: told in one line what happens: dashboard, workers refused or lost, waiting;
+        upkeep: called about once a second while tasks are with the workers or none is there.
 
     Whoever can talk to the scheduler can run code as its user: see docs/clusters.md.
     Raises ExecutorError for impossible settings, a missing package or no scheduler; later if no
@@ -58,6 +59,7 @@ class DaskExecutor:
         waiting: float | None = RECONNECT_SECONDS,
         tls: Tls | None = None,
         say: Say = print,
+        upkeep: Callable[[], None] = lambda: None,
     ) -> None:
         if (address is None) == (cluster is None):
             raise ExecutorError(
@@ -70,9 +72,11 @@ class DaskExecutor:
             if value is not None and not value > 0:
                 raise ExecutorError(f"{name} = {value!r}: give a time in seconds above 0")
         connect = _connector(cluster if address is None else address, tls)
-        where = f"Dask scheduler {address or cluster.scheduler_address}"
+        self.address: str = address or cluster.scheduler_address
         self._time_limit, self._retries, self._say = time_limit, retries, say
-        self._connection = Connection(connect, where, reconnect, waiting, say)
+        self._connection = Connection(
+            connect, f"Dask scheduler {self.address}", reconnect, waiting, say, upkeep
+        )
         self._mapping = False
 
     @property

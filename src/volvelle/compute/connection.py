@@ -33,7 +33,8 @@ class Connection:
 
     connect: makes a client, or raises OSError, within a time [s]; where: the scheduler in words;
     patience: how long to look for a scheduler that was lost [s]; waiting: how long to wait for a
-    worker while there is none [s], None for ever; say: told what happens.
+    worker while there is none [s], None for ever; say: told what happens; upkeep: called at every
+    look, to keep workers coming.
 
     Raises ExecutorError if the scheduler cannot be reached in the first place.
     """
@@ -45,9 +46,11 @@ class Connection:
         patience: float,
         waiting: float | None,
         say: Say,
+        upkeep: Callable[[], None] = lambda: None,
     ) -> None:
         self._connect, self._where = connect, where
         self._patience, self._waiting, self._say = patience, waiting, say
+        self._upkeep = upkeep
         self._threads: dict[str, int] = {}
         self._refused: dict[str, str] = {}
         try:
@@ -84,6 +87,7 @@ class Connection:
 
     def look(self) -> None:
         """Bring the roster up to date; raises LostError."""
+        self._upkeep()
         if self.client.status != "running":
             raise LostError
         try:
@@ -103,7 +107,8 @@ class Connection:
             self.look()
             if self.fit:
                 if said:
-                    self._say(f"{self._where}: {len(self.fit)} workers are there, going on")
+                    count = len(self.fit)
+                    self._say(f"{self._where}: {count} worker{'s' * (count > 1)} there, going on")
                 return
             if self._threads:
                 reasons = "; ".join(f"{at}: {why}" for at, why in self._refused.items())
