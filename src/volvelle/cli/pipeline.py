@@ -15,11 +15,12 @@ from rich.console import Console
 from safetensors.numpy import load, save
 
 from ..boltzmann import Ledger, LedgerEntry
-from ..compute import ProcessExecutor, available_cores
+from ..compute import UnsendableError
 from ..emulator import Emulator
 from ..inference import (
     NUTS,
     Chains,
+    Laplace,
     Metropolis,
     Posterior,
     Sampler,
@@ -27,12 +28,14 @@ from ..inference import (
     diagnose,
     laplace,
     run_chains,
+    run_chains_on,
 )
 from ..learning import write_atomically
 from ..report import render_summary, write_report
 from ..training import DOUBTFUL, FAILED, Certificate, Exact, Training, certify, default_start
 from .account import Account
 from .blocks import NutsSampler
+from .computing import expected_workers, job_script, make_executor
 from .configuration import Configuration
 from .designs import IterativeDesign, SpaceFillingDesign
 from .output import Result, derived_names, write_result
@@ -96,16 +99,22 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
         for count in Ledger(configuration.ledger).status().solvers:
             if count.solver == solver.name and count.solutions:
                 seconds = count.seconds / count.solutions
-    workers = configuration.workers or available_cores()
-    return {
+    workers = expected_workers(configuration.compute)
+    minutes = (training + certificate) * seconds / 60.0
+    found = {
         "exact_calls_training": training,
         "exact_calls_certificate": certificate,
         "seconds_per_call": seconds,
-        "workers": workers,
-        "minutes": (training + certificate) * seconds / workers / 60.0 + 2.0,
-        "memory_GiB": MAIN_MEMORY + WORKER_MEMORY * workers,
+        "compute": configuration.compute.name,
         "ledger": str(configuration.ledger),
     }
+    if workers is None:
+        return {**found, "workers": "as the scheduler has", "minutes_on_one_worker": minutes + 2.0}
+    found |= {"workers": workers, "minutes": minutes / workers + 2.0}
+    script = job_script(configuration.compute)
+    if script is None:
+        return {**found, "memory_GiB": MAIN_MEMORY + WORKER_MEMORY * workers}
+    return {**found, "memory_per_core_GiB": WORKER_MEMORY, "job_script": script}
 
 
 def _typical_training(configuration: Configuration, n: int) -> int:
@@ -144,7 +153,7 @@ class _Run:
         write_atomically(folder / "config.yaml", configuration.expanded_text.encode())
         ledger = Ledger(configuration.ledger)
         solver = make_solver(configuration)
-        with ProcessExecutor(configuration.workers) as executor:
+        with make_executor(configuration.compute, reporter.say) as executor:
             with account.stage("set-up"):
                 likelihoods, simulation = make_likelihoods(
                     configuration, solver, ledger, executor, account.run
@@ -207,18 +216,28 @@ class _Run:
         else:
             sampler = Metropolis(warmup=settings.warmup, thin=METROPOLIS_THIN)
         self.reporter.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
-        with self.reporter.bar("sampling"):
-            chains = run_chains(
-                posterior,
-                mode,
-                sampler,
-                chains=settings.chains,
-                draws=settings.draws,
-                seed=self.configuration.seed + 104729 * (number + 1),
-                progress=self.reporter.sampling,
-            )
+        seed = self.configuration.seed + 104729 * (number + 1)
+        size: dict[str, int] = {"chains": settings.chains, "draws": settings.draws, "seed": seed}
+        chains = self._sample_elsewhere(posterior, mode, sampler, size)
+        if chains is None:
+            with self.reporter.bar("sampling"):
+                progress = self.reporter.sampling
+                chains = run_chains(posterior, mode, sampler, **size, progress=progress)
         _save_chains(path, chains)
         return chains
+
+    def _sample_elsewhere(
+        self, posterior: Posterior, mode: Laplace, sampler: Sampler, size: dict[str, int]
+    ) -> Chains | None:
+        """The chains, if there are other machines to run them; None if they must run here."""
+        if not self.exact.executor.remote:
+            return None
+        try:
+            with self.reporter.bar("sampling, on the cluster"):
+                return run_chains_on(self.exact.executor, posterior, mode, sampler, **size)
+        except UnsendableError as error:
+            self.reporter.say(f"sampling on this machine: {error}")
+            return None
 
     def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
         problem = self.exact.problem

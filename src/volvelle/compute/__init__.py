@@ -13,6 +13,7 @@ from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 from .slurm import SlurmJobs, slurm_executor
+from .travel import dumps
 
 __all__ = [
     "CRASHES",
@@ -30,6 +31,7 @@ __all__ = [
     "UnsendableError",
     "available_cores",
     "call",
+    "dumps",
     "load_named",
     "load_plugin",
     "require_float64",

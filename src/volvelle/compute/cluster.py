@@ -118,8 +118,8 @@ class DaskExecutor:
         """Yield (index, outcome) as tasks finish; closing the iterator ends the tasks in flight."""
         if self._mapping:
             raise ExecutorError("this executor is busy with another map: finish or close that one")
-        limit = self._time_limit if limited else None
-        rolling = Rolling(self._connection, dumps(function), limit, self._retries, self._say)
+        limits = self._time_limit, limited
+        rolling = Rolling(self._connection, dumps(function), *limits, self._retries, self._say)
         self._mapping = True
         try:
             yield from rolling.run(enumerate(tasks))

@@ -35,6 +35,12 @@ class _Child(ProcessExecutor):
             worker.process.kill()
 
 
+class _FreeChild(_Child):
+    """A child that has all cores, as the client's own process has: XLA then rounds alike."""
+
+    one_thread = False
+
+
 def surroundings() -> dict[str, str]:
     """What must be alike here and there for a task to be understood."""
     return {
@@ -51,16 +57,22 @@ def differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
 
 
 def run_task(
-    name: str, wanted: Mapping[str, str], function: bytes, task: bytes, limit: float | None
+    name: str,
+    wanted: Mapping[str, str],
+    function: bytes,
+    task: bytes,
+    limit: float | None,
+    limited: bool,
 ) -> Outcome[bytes]:
     """Outcome of a pickled function of a pickled task, its value pickled.
 
-    `name` is the task's own, for `stop`; `wanted` the client's `surroundings`; `limit` [s].
+    `name` is the task's own, for `stop`; `wanted` the client's `surroundings`; `limit` [s] and
+    `limited` as in `Executor.map`.
     """
     here = surroundings()
     if here != dict(wanted):
         return Outcome(error=f"UnfitWorkerError: {differences(here, wanted)}", unfit=True)
-    child = _child(limit)
+    child = _child(_Child if limited else _FreeChild, limit if limited else None)
     _busy[name] = child
     try:
         ((_, outcome),) = child.map(unpack_and_call, [(function, task)])
@@ -69,13 +81,14 @@ def run_task(
         del _busy[name]
 
 
-def _child(limit: float | None) -> _Child:
-    """This thread's child; another limit takes another one."""
-    if getattr(_own, "child", None) is None or _own.limit != limit:
-        if getattr(_own, "child", None) is not None:
-            _own.child.close()
-        _own.child, _own.limit = _Child(1, limit), limit
-    return _own.child
+def _child(kind: type[_Child], limit: float | None) -> _Child:
+    """This thread's child; another kind or limit takes another one."""
+    wanted, known = (kind, limit), getattr(_own, "known", None)
+    if known is None or known[:2] != wanted:
+        if known is not None:
+            known[2].close()
+        known = _own.known = (*wanted, kind(1, limit))
+    return known[2]
 
 
 def stop(names: list[str]) -> None:

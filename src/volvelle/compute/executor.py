@@ -63,7 +63,8 @@ class Executor(Protocol):
     ) -> Generator[tuple[int, Outcome[Value]], None, None]:
         """Yield (index of the task, outcome) as they finish; closing ends what is in flight.
 
-        `limited`: whether the executor's time limit, if it has one, holds for these tasks.
+        `limited`: False for a long calculation that is no exact solution: the executor's time
+        limit, if it has one, does not hold, and on another machine the task has all cores.
         """
         ...
 
@@ -91,7 +92,7 @@ def failed(exception: BaseException, seconds: float = 0.0) -> Outcome:
 
 
 def call(executor: Executor, function: Callable[[Task], Value], task: Task) -> Value:
-    """`function(task)`, run by an executor without its time limit.
+    """`function(task)`, run by an executor without its limits.
 
     Raises ExecutorError, with the words of what went wrong, if the task did not return.
     """

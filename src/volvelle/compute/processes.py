@@ -60,7 +60,7 @@ class _Worker:
     or a script without guard.
     """
 
-    def __init__(self, bound: bool) -> None:
+    def __init__(self, bound: bool, one_thread: bool) -> None:
         self.connection, theirs = Pipe(duplex=True)
         self.job: _Job | None = None
         self.ready = False
@@ -71,7 +71,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=_environment() if one_thread else None,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C reaches the parent only, which ends its workers
             )
@@ -141,6 +141,8 @@ class ProcessExecutor:
 
     thread_stays = False
     """True in a subclass whose every `map` runs in a thread that lives as long as its process."""
+    one_thread = True
+    """False in a subclass whose tasks may use all cores."""
 
     def __init__(self, workers: int | None = None, time_limit: float | None = None) -> None:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
@@ -255,7 +257,7 @@ class ProcessExecutor:
                 worker.kill()
         # PR_SET_PDEATHSIG means the death of the starting thread: asked for if that one stays.
         main = threading.current_thread() is threading.main_thread()
-        worker = _Worker(bound=main or self.thread_stays)
+        worker = _Worker(main or self.thread_stays, self.one_thread)
         worker.job = replace(job, sent=None)
         self._workers.append(worker)
 

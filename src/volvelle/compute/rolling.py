@@ -41,15 +41,22 @@ class _Job:
 class Rolling:
     """Tasks of one `map`.
 
-    function: pickled; limit: of one task [s]; retries: how often a task is run again whose worker
-    died.
+    function: pickled; limit: of one task [s]; limited: as in `Executor.map`; retries: how often a
+    task is run again whose worker died.
     """
 
     def __init__(
-        self, connection: Connection, function: bytes, limit: float | None, retries: int, say: Say
+        self,
+        connection: Connection,
+        function: bytes,
+        limit: float | None,
+        limited: bool,
+        retries: int,
+        say: Say,
     ) -> None:
         self._connection, self._function = connection, function
-        self._limit, self._retries, self._say = limit, retries, say
+        self._limits = (limit, limited)
+        self._retries, self._say = retries, say
         self._wake = threading.Event()
         self._flying: dict[str, _Job] = {}  # in the order in which they were sent
         self._waiting: deque[_Job] = deque()
@@ -116,7 +123,7 @@ class Rolling:
                     self._connection.look()
                     return
             job.future = self._connection.submit(
-                worker, job.name, job.name, surroundings(), self._function, task, self._limit
+                worker, job.name, job.name, surroundings(), self._function, task, *self._limits
             )
             job.future.add_done_callback(lambda _: self._wake.set())
             self._flying[job.name] = job

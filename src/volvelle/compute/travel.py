@@ -34,7 +34,7 @@ def dumps(thing: Any) -> bytes:
         Pickler(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(thing)
     except Exception as error:  # pickling runs the thing's own code, which may raise anything
         raise UnsendableError(
-            f"{type(thing).__name__} cannot be sent to another machine "
+            "what the task is made of cannot be sent to another machine "
             f"({type(error).__name__}: {' '.join(str(error).split())}): build it of module-level "
             "functions and classes, numbers and arrays"
         ) from error
