@@ -24,6 +24,7 @@ _HOME = {
     "Solver": "boltzmann",
     "get_solver": "boltzmann",
     "solve_many": "boltzmann",
+    "DaskExecutor": "compute",
     "ProcessExecutor": "compute",
     "SerialExecutor": "compute",
     "LIKELIHOODS": "likelihood",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .boltzmann import solve_many as solve_many
     from .cli import Configuration as Configuration
     from .cli import run as run
+    from .compute import DaskExecutor as DaskExecutor
     from .compute import ProcessExecutor as ProcessExecutor
     from .compute import SerialExecutor as SerialExecutor
     from .cosmology import PARAMETERS as PARAMETERS

@@ -12,6 +12,7 @@ import yaml
 from volvelle.boltzmann import NON_LINEAR, SOLVERS, default_ledger
 from volvelle.cli import Configuration, ConfigurationError, SampledParameter
 from volvelle.cli.blocks import CambTheory, ClassTheory, MetropolisSampler, TheoryBlock
+from volvelle.cli.compute_block import ComputeBlock, Local
 from volvelle.cosmology import HIERARCHIES, NATIVE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -57,7 +58,8 @@ def test_every_block_reaches_the_configuration(write) -> None:
     assert (found.r_hat, found.ess_min) == (1.02, 300)
     assert (found.emulator.kind, found.emulator.initial, found.emulator.width) == ("network", 20, 2)
     assert found.ledger == Path("~/ledger.sqlite").expanduser()
-    assert (found.workers, found.seed, found.output) == (3, 7, Path("elsewhere"))
+    assert found.compute == ComputeBlock(local=Local(workers=3))
+    assert (found.seed, found.output) == (7, Path("elsewhere"))
 
 
 def test_the_configuration_makes_what_it_names(write) -> None:

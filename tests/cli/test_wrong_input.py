@@ -21,6 +21,37 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"seed": "1"}, "seed: expected a whole number, got '1'"),
     ({"workers": 0}, "workers: expected a number of at least 1, got 0"),
     ({"workers": "all"}, "workers: expected a whole number, got 'all'"),
+    # compute
+    (
+        {"workers": 2, "compute": {"local": {}}},
+        "workers: cannot stand beside compute; write compute: {local: {workers: N}}",
+    ),
+    ({"compute": {}}, "compute: expected exactly one of in_process, local, dask and slurm, got no"),
+    ({"compute": {"local": {}, "dask": {"address": "tcp://a:1"}}}, "slurm, got dask and local"),
+    ({"compute": {"cloud": {}}}, "compute.cloud: unknown key; known are dask, in_process, local, "),
+    ({"compute": {"local": {"worker": 2}}}, "compute.local.worker: unknown key; did you mean wor"),
+    ({"compute": {"local": {"time_limit": 0}}}, "compute.local.time_limit: expected a number abov"),
+    ({"compute": {"dask": {}}}, "compute.dask.address: missing; add this key"),
+    (
+        {"compute": {"dask": {"address": "host:8786"}}},
+        "compute.dask: the address is host:8786; expected tcp://host:port, or tls://host:port",
+    ),
+    (
+        {"compute": {"dask": {"address": "tls://host:8786"}}},
+        "compute.dask: tls: {ca, cert, key} and an address that begins with tls:// go together",
+    ),
+    (
+        {"compute": {"dask": {"address": "tcp://a:1", "retries": -1}}},
+        "retries: expected a number o",
+    ),
+    (
+        {"compute": {"slurm": {"cores": 4, "memory": "8 GB"}}},
+        "compute.slurm.walltime: missing; add",
+    ),
+    (
+        {"compute": {"slurm": {"cores": 4, "memory": "8 GB", "walltime": 60}}},
+        "compute.slurm.walltime: expected text, got 60",
+    ),
     ({"simulate_if_missing": "maybe"}, "simulate_if_missing: expected true or false, got 'maybe'"),
     # theory
     ({"theory": REMOVE}, "theory: missing; add this key"),

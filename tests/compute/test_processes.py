@@ -1,6 +1,5 @@
 """Worker processes: crashes, limits, endings, and every kind of parent."""
 
-import importlib
 import os
 import signal
 import subprocess
@@ -19,12 +18,6 @@ HERE = Path(__file__).parent
 SOURCE = Path(volvelle.__file__).parents[1]
 ONE_CORE = 1.3  # processor time per wall-clock time of one busy thread, with idle helpers' wake-ups
 PATIENCE = 10.0  # [s] how long a loaded machine may take to do what takes milliseconds
-
-
-@pytest.fixture
-def tasks(monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
-    return importlib.import_module("worker_tasks")
 
 
 def alive(pid: int) -> bool:
@@ -90,13 +83,6 @@ def test_idle_worker_that_died_is_replaced(tasks):
         assert dict(executor.map(tasks.unless_crash, [0]))[0].value != first
 
 
-def test_time_limit_ends_the_task_that_hangs(tasks):
-    with ProcessExecutor(2, time_limit=1.0) as executor:
-        outcomes = dict(executor.map(tasks.sleep, [0.01, 50.0, 0.02]))
-    assert outcomes[1].timed_out and "past its limit of 1 s" in outcomes[1].error
-    assert outcomes[0].ok and outcomes[2].ok
-
-
 def test_closing_the_iterator_ends_what_is_in_flight(tasks, tmp_path):
     with ProcessExecutor(2) as executor:
         outcomes = executor.map(tasks.announce_and_sleep, [str(tmp_path / "pid"), None])
@@ -104,15 +90,6 @@ def test_closing_the_iterator_ends_what_is_in_flight(tasks, tmp_path):
         pid = pid_in(tmp_path / "pid")
         outcomes.close()
         assert wait_until(lambda: not alive(pid))
-
-
-def test_two_maps_at_once_are_refused(tasks):
-    with ProcessExecutor(1) as executor:
-        first = executor.map(tasks.square, [1.0, 2.0])
-        next(first)
-        with pytest.raises(ExecutorError, match="busy with another map"):
-            next(executor.map(tasks.square, [1.0]))
-        assert [outcome.value for _, outcome in first] == [4.0]
 
 
 def test_what_cannot_travel_is_said(tasks):

@@ -1,9 +1,12 @@
 """Tasks for the executor tests, in a module of their own because worker processes import them."""
 
 import os
+import pickle
 import signal
 import time
 from pathlib import Path
+
+from volvelle.compute import UnfitWorkerError
 
 
 def square(number: float) -> float:
@@ -61,3 +64,42 @@ def vanish(code: int) -> None:
 def chatter(_: object) -> None:
     os.write(1, b"from C\n")
     print("from Python")
+
+
+def unfit(place: str) -> None:
+    raise UnfitWorkerError(f"not at {place}")
+
+
+def note(folder: str, what: object) -> None:
+    """One file per call, so that calls can be counted."""
+    (Path(folder) / f"{what}-{time.monotonic_ns()}-{os.getpid()}").touch()
+
+
+def count_and_sleep(task: tuple[str, int, float]) -> int:
+    folder, number, seconds = task
+    note(folder, number)
+    time.sleep(seconds)
+    return number
+
+
+def die_from_outside(folder: str) -> None:
+    note(folder, "died")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_parent(folder: str) -> None:
+    note(folder, "killed")
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def parent_and_sleep(task: tuple[str, float]) -> int:
+    """Says who the Dask worker is, then sleeps."""
+    path, seconds = task
+    Path(path).write_text(str(os.getppid()))
+    time.sleep(seconds)
+    return os.getppid()
+
+
+def unpickle(data: bytes) -> bool:
+    return pickle.loads(data) is not None

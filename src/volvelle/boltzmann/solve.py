@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..compute import Executor, Outcome
+from ..compute import CRASHES, Executor, Outcome, UnfitWorkerError
 from .errors import SolverError, SolverNotInstalledError
 from .ledger import Ledger, LedgerEntry
 from .packing import as_float64, model_key, not_finite
@@ -20,10 +20,6 @@ from .request import Request, restrict
 
 Progress = Callable[[int, int, int, int, float | None], object]
 """Called as `progress(done, total, failed, cached, seconds_left)`, the last None while unknown."""
-
-CRASHES = frozenset({"SIGSEGV", "SIGABRT", "SIGFPE", "SIGBUS", "SIGILL"})
-"""Signals that a solver brings on itself; others (SIGKILL, SIGTERM) come from outside and say
-nothing about the model."""
 
 
 class _Solver(Protocol):
@@ -69,7 +65,8 @@ def solve_many(
     What the ledger knows, failures included, is not solved again; the rest is solved by `executor`
     and stored under `run` the moment it is finished. Closing, interrupting or killing the program
     loses only what is in flight. An entry that repeats an earlier one of the list counts as cached.
-    Failures come back as entries; `failure_summary` counts them. Raises LedgerError, and
+    Failures come back as entries; `failure_summary` counts them. A solver of another identity,
+    version or settings, than the one here solves nothing. Raises LedgerError, ExecutorError, and
     SolverNotInstalledError if the solver's library is missing.
     """
     identity = solver.identity()
@@ -97,7 +94,7 @@ def solve_many(
     meter.report()
     tasks = [model.cosmology for model in missing]
     # Closed explicitly: after an interrupt the tasks in flight must end before this returns.
-    with closing(executor.map(partial(_solve, solver, request), tasks)) as outcomes:
+    with closing(executor.map(partial(_solve, solver, request, identity), tasks)) as outcomes:
         for index, outcome in outcomes:
             entry = _record(ledger, identity, missing[index], request, outcome, run)
             settle(missing[index], entry)
@@ -113,8 +110,11 @@ def failure_summary(entries: Iterable[LedgerEntry]) -> tuple[int, str]:
     return messages.total(), messages.most_common(1)[0][0]
 
 
-def _solve(solver: _Solver, request: Request, cosmology: _Cosmology) -> _Answer:
+def _solve(
+    solver: _Solver, request: Request, identity: Mapping[str, str], cosmology: _Cosmology
+) -> _Answer:
     """The worker's task; errors that are not the model's own are left to the executor."""
+    _require(solver, identity)
     try:
         theory = solver.solve(cosmology, request)
     except SolverNotInstalledError as error:
@@ -128,6 +128,18 @@ def _solve(solver: _Solver, request: Request, cosmology: _Cosmology) -> _Answer:
     return _Answer(theory=arrays)
 
 
+def _require(solver: _Solver, identity: Mapping[str, str]) -> None:
+    """Raise UnfitWorkerError unless the solver, where this runs, is the one that was asked for."""
+    try:
+        here = solver.identity()
+    except SolverNotInstalledError as error:
+        raise UnfitWorkerError(f"no {solver.name} there: {error}") from error
+    names = [name for name in {**identity, **here} if here.get(name) != identity.get(name)]
+    if names:
+        pairs = (f"{name} {here.get(name)}, expected {identity.get(name)}" for name in names)
+        raise UnfitWorkerError(f"another {solver.name} there: {'; '.join(pairs)}")
+
+
 def _record(
     ledger: Ledger,
     identity: Mapping[str, str],
@@ -137,6 +149,11 @@ def _record(
     run: str,
 ) -> LedgerEntry:
     """Store what became of a model and return it."""
+    if outcome.unfit:  # where there is no other place to solve it
+        raise UnfitWorkerError(
+            f"the solver changed since this program looked at it ({outcome.error}); repeat the "
+            "command: what is finished is kept"
+        )
     answer = outcome.value
     crashed = outcome.signal in CRASHES
     if answer is None and not crashed:

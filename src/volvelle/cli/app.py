@@ -128,11 +128,15 @@ def _print_estimate(configuration: Configuration) -> None:
     if configuration.missing_data:
         rows["SIMULATED"] = ", ".join(configuration.missing_data)
     rows.update(verbs.estimate(configuration))
+    script = rows.pop("job_script", None)
     table = Table(title=f"{configuration.source}: nothing is computed", show_header=False)
     for name, value in rows.items():
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), escape(text))
     console.print(table)
+    if script is not None:
+        console.print("script of each SLURM job, as sbatch would get it:")
+        console.print(script, highlight=False, markup=False, soft_wrap=True)
 
 
 app.command()(profile)

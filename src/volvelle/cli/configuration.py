@@ -25,6 +25,7 @@ from .blocks import (
     TheoryBlock,
     empty,
 )
+from .compute_block import ComputeBlock, Local
 from .designs import ADAPTIVE
 from .document import Document
 from .emulator_block import EmulatorBlock
@@ -36,7 +37,7 @@ from .roles import roles
 if TYPE_CHECKING:
     from ..cosmology import Parametrisation
 
-NO_RESULT = {"output", "workers", "ledger"}
+NO_RESULT = {"output", "workers", "compute", "ledger"}
 """Keys that change where and how fast, not what: they do not enter the hash."""
 
 
@@ -66,6 +67,7 @@ class File(Block):
     certificate: Annotated[CertificateBlock, BeforeValidator(empty)] = CertificateBlock()
     ledger: FilePath | None = None
     workers: Count | None = None
+    compute: ComputeBlock | None = None
     simulate_if_missing: bool = False
 
 
@@ -101,8 +103,8 @@ class Configuration:
     divergent: float
     certificate: CertificateBlock
     ledger: Path
-    workers: int | None
-    """Processes that solve at a time; all cores if None."""
+    compute: ComputeBlock
+    """Where exact solutions and chains are computed."""
 
     @classmethod
     def load(
@@ -170,7 +172,7 @@ class Configuration:
             divergent=file.sampler.divergent,
             certificate=file.certificate,
             ledger=file.ledger or default_ledger(),
-            workers=file.workers,
+            compute=_compute(document, file),
         )
 
     @property
@@ -188,6 +190,17 @@ class Configuration:
     def sampler_name(self) -> Literal["nuts", "metropolis"]:
         """The name of the sampler's block."""
         return "nuts" if isinstance(self.sampler, NutsSampler) else "metropolis"
+
+
+def _compute(document: Document, file: File) -> ComputeBlock:
+    """The place, of which ``workers`` is the shorthand for local processes."""
+    if file.compute is None:
+        return ComputeBlock(local=Local(workers=file.workers))
+    if file.workers is not None:
+        raise document.error(
+            ("workers",), "cannot stand beside compute; write compute: {local: {workers: N}}"
+        )
+    return file.compute
 
 
 def _solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger, LedgerEntry
-from ..compute import ProcessExecutor, available_cores
 from ..inference import NUTS, Metropolis, Sampler, best_fit, diagnose
 from ..learning import write_atomically
 from ..report import render_summary, write_report
 from ..training import Exact, Training, default_start, rounds
 from .account import Account
 from .blocks import MetropolisSampler, NutsSampler
+from .computing import expected_workers, job_script, make_executor
 from .configuration import Configuration
 from .designs import IterativeDesign, SpaceFillingDesign
 from .output import Result, derived_names, write_result
@@ -81,16 +81,22 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
         for count in Ledger(configuration.ledger).status().solvers:
             if count.solver == solver.name and count.solutions:
                 seconds = count.seconds / count.solutions
-    workers = configuration.workers or available_cores()
-    return {
+    workers = expected_workers(configuration.compute)
+    minutes = (training + certificate) * seconds / 60.0
+    found = {
         "exact_calls_training": training,
         "exact_calls_certificate": certificate,
         "seconds_per_call": seconds,
-        "workers": workers,
-        "minutes": (training + certificate) * seconds / workers / 60.0 + 2.0,
-        "memory_GiB": MAIN_MEMORY + WORKER_MEMORY * workers,
+        "compute": configuration.compute.name,
         "ledger": str(configuration.ledger),
     }
+    if workers is None:
+        return {**found, "workers": "as the scheduler has", "minutes_on_one_worker": minutes + 2.0}
+    found |= {"workers": workers, "minutes": minutes / workers + 2.0}
+    script = job_script(configuration.compute)
+    if script is None:
+        return {**found, "memory_GiB": MAIN_MEMORY + WORKER_MEMORY * workers}
+    return {**found, "memory_per_core_GiB": WORKER_MEMORY, "job_script": script}
 
 
 def _typical_training(configuration: Configuration, n: int) -> int:
@@ -128,7 +134,7 @@ class _Run:
         write_atomically(folder / "config.yaml", configuration.expanded_text.encode())
         ledger = Ledger(configuration.ledger)
         solver = make_solver(configuration)
-        with ProcessExecutor(configuration.workers) as executor:
+        with make_executor(configuration.compute, reporter.say) as executor:
             with account.stage("set-up"):
                 likelihoods, simulation = make_likelihoods(
                     configuration, solver, ledger, executor, account.run

@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger
-from ..compute import ProcessExecutor
 from ..emulator import Emulator, load_emulator
 from ..inference import LEVELS, Optima, PriorTerms, best_fit, make_prior
 from ..learning import write_atomically
@@ -28,6 +27,7 @@ from ..report import (
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
+from .computing import make_executor
 from .configuration import Configuration
 from .errors import ProfileError
 from .profile_names import check_names
@@ -118,7 +118,7 @@ def _compute(
         configuration.emulator.kind,
         network_settings(configuration),
     )
-    with ProcessExecutor(configuration.workers) as executor:
+    with make_executor(configuration.compute, reporter.say) as executor:
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, run)
         problem = make_problem(configuration, solver, likelihoods)
         _check_emulator(request, problem, emulator)

@@ -1,12 +1,23 @@
-"""Where work runs: in this process or on local cores."""
+"""Where work runs: in this process, on local cores, on a Dask cluster."""
 
-from .errors import ExecutorError, PluginError, PrecisionError
-from .executor import Executor, Outcome, SerialExecutor
+from .cluster import DaskExecutor, Tls
+from .errors import (
+    ExecutorError,
+    PluginError,
+    PrecisionError,
+    UnfitWorkerError,
+    UnsendableError,
+)
+from .executor import CRASHES, Executor, Outcome, SerialExecutor, call
 from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
+from .slurm import SlurmJobs, slurm_executor
+from .travel import dumps
 
 __all__ = [
+    "CRASHES",
+    "DaskExecutor",
     "Executor",
     "ExecutorError",
     "Outcome",
@@ -14,8 +25,15 @@ __all__ = [
     "PrecisionError",
     "ProcessExecutor",
     "SerialExecutor",
+    "SlurmJobs",
+    "Tls",
+    "UnfitWorkerError",
+    "UnsendableError",
     "available_cores",
+    "call",
+    "dumps",
     "load_named",
     "load_plugin",
     "require_float64",
+    "slurm_executor",
 ]

@@ -8,8 +8,14 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from .errors import ExecutorError, UnfitWorkerError
+
 Task = TypeVar("Task")
 Value = TypeVar("Value")
+
+CRASHES = frozenset({"SIGSEGV", "SIGABRT", "SIGFPE", "SIGBUS", "SIGILL"})
+"""Signals that a task brings on itself; others (SIGKILL, SIGTERM) come from outside and say
+nothing about the task."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +23,8 @@ class Outcome(Generic[Value]):
     """What became of one task: a value, or the words of what went wrong.
 
     `error` is "Class: message" and `traceback` its full text; `signal` names the signal that
-    killed the worker (`SIGSEGV`), `timed_out` says that the time limit did; `seconds` [s] is the
-    task's own wall-clock time.
+    killed the worker (`SIGSEGV`), `timed_out` says that the time limit did, `unfit` that the place
+    was wrong for the task; `seconds` [s] is the task's own wall-clock time.
     """
 
     value: Value | None = None
@@ -26,6 +32,7 @@ class Outcome(Generic[Value]):
     traceback: str | None = None
     signal: str | None = None
     timed_out: bool = False
+    unfit: bool = False
     seconds: float = 0.0
 
     @property
@@ -42,10 +49,23 @@ class Executor(Protocol):
         """Number of tasks that run at the same time."""
         ...
 
+    @property
+    def remote(self) -> bool:
+        """True if tasks run on other machines: long calculations are sent there as well."""
+        ...
+
     def map(
-        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+        self,
+        function: Callable[[Task], Value],
+        tasks: Iterable[Task],
+        *,
+        limited: bool = True,
     ) -> Generator[tuple[int, Outcome[Value]], None, None]:
-        """Yield (index of the task, outcome) as they finish; closing ends what is in flight."""
+        """Yield (index of the task, outcome) as they finish; closing ends what is in flight.
+
+        `limited`: False for a long calculation that is no exact solution: the executor's time
+        limit, if it has one, does not hold, and on another machine the task has all cores.
+        """
         ...
 
 
@@ -66,8 +86,20 @@ def failed(exception: BaseException, seconds: float = 0.0) -> Outcome:
     return Outcome(
         error=f"{name}: {message}" if message else name,
         traceback="".join(traceback.format_exception(exception)),
+        unfit=isinstance(exception, UnfitWorkerError),
         seconds=seconds,
     )
+
+
+def call(executor: Executor, function: Callable[[Task], Value], task: Task) -> Value:
+    """`function(task)`, run by an executor without its limits.
+
+    Raises ExecutorError, with the words of what went wrong, if the task did not return.
+    """
+    ((_, outcome),) = executor.map(function, [task], limited=False)
+    if not outcome.ok:
+        raise ExecutorError(f"{outcome.error}\n{outcome.traceback or ''}".strip())
+    return outcome.value  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -79,9 +111,18 @@ class SerialExecutor:
         """Always one."""
         return 1
 
+    @property
+    def remote(self) -> bool:
+        """False."""
+        return False
+
     def map(
-        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+        self,
+        function: Callable[[Task], Value],
+        tasks: Iterable[Task],
+        *,
+        limited: bool = True,
     ) -> Generator[tuple[int, Outcome[Value]], None, None]:
-        """Yield (index, outcome) in the order of the tasks."""
+        """Yield (index, outcome) in the order of the tasks; there is no time limit."""
         for index, task in enumerate(tasks):
             yield index, attempt(function, task)

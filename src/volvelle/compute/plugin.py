@@ -17,6 +17,9 @@ from typing import Any
 
 from .errors import PluginError
 
+FILE_MODULE = "volvelle_external_"
+"""Begins the names of the modules that are made of files."""
+
 
 def load_plugin(python: Any, what: str) -> Any:
     """The object that a user named.
@@ -92,7 +95,7 @@ def _module(place: str) -> ModuleType:
         if not path.is_file():
             raise PluginError(f"there is no file {path}")
         # two files of one name in two folders are two modules
-        name = f"volvelle_external_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise PluginError(f"{path} is no Python file")

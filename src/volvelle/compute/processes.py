@@ -16,7 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from typing import Any
 
-from .errors import ExecutorError
+from .errors import ExecutorError, UnsendableError
 from .executor import Outcome, Task, Value, failed
 from .worker import READY, inside_worker, serve
 
@@ -60,12 +60,10 @@ class _Worker:
     or a script without guard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bound: bool, one_thread: bool) -> None:
         self.connection, theirs = Pipe(duplex=True)
         self.job: _Job | None = None
         self.ready = False
-        # PR_SET_PDEATHSIG means the death of the starting thread: asked for in the main one only.
-        bound = threading.current_thread() is threading.main_thread()
         arguments = (theirs.fileno(), os.getpid(), _main_location(), bound)
         code = f"import sys; sys.path[:] = {sys.path!r}; "
         code += f"from {serve.__module__} import serve; serve(*{arguments!r})"
@@ -73,7 +71,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=_environment() if one_thread else None,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C reaches the parent only, which ends its workers
             )
@@ -141,6 +139,11 @@ class ProcessExecutor:
     Raises ExecutorError for impossible settings, inside a worker, or if workers cannot be started.
     """
 
+    thread_stays = False
+    """True in a subclass whose every `map` runs in a thread that lives as long as its process."""
+    one_thread = True
+    """False in a subclass whose tasks may use all cores."""
+
     def __init__(self, workers: int | None = None, time_limit: float | None = None) -> None:
         if workers is not None and (not isinstance(workers, int) or workers < 1):
             raise ExecutorError(
@@ -161,7 +164,7 @@ class ProcessExecutor:
                 "use SerialExecutor here"
             )
         self._limit = workers or available_cores()
-        self._time_limit = time_limit
+        self._time_limit = self._limit_now = time_limit
         self._workers: list[_Worker] = []
         self._mapping = False
         self._finalizer = weakref.finalize(self, _shut_down, self._workers, os.getpid())
@@ -170,6 +173,11 @@ class ProcessExecutor:
     def workers(self) -> int:
         """Number of tasks that run at the same time."""
         return self._limit
+
+    @property
+    def remote(self) -> bool:
+        """False: the cores are this machine's."""
+        return False
 
     def __enter__(self) -> ProcessExecutor:
         return self
@@ -182,7 +190,11 @@ class ProcessExecutor:
         _shut_down(self._workers, os.getpid())
 
     def map(
-        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+        self,
+        function: Callable[[Task], Value],
+        tasks: Iterable[Task],
+        *,
+        limited: bool = True,
     ) -> Generator[tuple[int, Outcome[Value]], None, None]:
         """Yield (index, outcome) as tasks finish; closing the iterator ends the tasks in flight."""
         if self._mapping:
@@ -190,11 +202,12 @@ class ProcessExecutor:
         try:
             function_bytes = pickle.dumps(function)
         except Exception as error:  # pickling runs the function's own code
-            raise ExecutorError(
+            raise UnsendableError(
                 f"{function!r} cannot be sent to a worker ({type(error).__name__}: {error}): "
                 "use a function at the top of a module"
             ) from error
         self._mapping = True
+        self._limit_now = self._time_limit if limited else None
         try:
             yield from self._run(function_bytes, enumerate(tasks))
         finally:
@@ -242,16 +255,18 @@ class ProcessExecutor:
             except OSError:  # it died while idle, which is no task's fault
                 self._workers.remove(worker)
                 worker.kill()
-        worker = _Worker()
+        # PR_SET_PDEATHSIG means the death of the starting thread: asked for if that one stays.
+        main = threading.current_thread() is threading.main_thread()
+        worker = _Worker(main or self.thread_stays, self.one_thread)
         worker.job = replace(job, sent=None)
         self._workers.append(worker)
 
     def _patience(self, busy: list[_Worker]) -> float:
-        if self._time_limit is None:
+        if self._limit_now is None:
             return POLL_SECONDS
         sent = [worker.job.sent for worker in busy if worker.job and worker.job.sent is not None]
         first = min(sent, default=time.monotonic())
-        return min(POLL_SECONDS, max(0.0, first + self._time_limit - time.monotonic()))
+        return min(POLL_SECONDS, max(0.0, first + self._limit_now - time.monotonic()))
 
     def _attend(self, worker: _Worker, heard: bool) -> tuple[int, Outcome[Any]] | None:
         """Take the answer of a worker, find it dead, or find it late."""
@@ -272,10 +287,10 @@ class ProcessExecutor:
                 return self._bury(worker, job, elapsed)
         if worker.process.poll() is not None:
             return self._bury(worker, job, elapsed)
-        if self._time_limit is not None and elapsed > self._time_limit:
+        if self._limit_now is not None and elapsed > self._limit_now:
             self._workers.remove(worker)
             worker.kill()
-            error = f"TimeoutError: the task ran past its limit of {self._time_limit:g} s"
+            error = f"TimeoutError: the task ran past its limit of {self._limit_now:g} s"
             return job.index, Outcome(error=error, timed_out=True, seconds=elapsed)
         return None
 

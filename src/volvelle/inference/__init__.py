@@ -9,6 +9,7 @@ from volvelle.inference.diagnostics import (
     effective_sample_size,
     split_r_hat,
 )
+from volvelle.inference.elsewhere import run_chains_on
 from volvelle.inference.ensemble import explore
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.laplace import Laplace, laplace
@@ -56,6 +57,7 @@ __all__ = [
     "read_chains",
     "region",
     "run_chains",
+    "run_chains_on",
     "save_arviz",
     "save_getdist",
     "split_r_hat",

@@ -12,8 +12,17 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from volvelle.boltzmann import LedgerEntry
+from volvelle.compute import UnsendableError
 from volvelle.emulator import Emulator
-from volvelle.inference import Chains, Posterior, Sampler, laplace, run_chains
+from volvelle.inference import (
+    Chains,
+    Laplace,
+    Posterior,
+    Sampler,
+    laplace,
+    run_chains,
+    run_chains_on,
+)
 from volvelle.learning import write_atomically
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.base import Training
@@ -112,17 +121,28 @@ class Rounds:
         problem, settings = self.trainer.exact.problem, self.settings
         mode = laplace(posterior, self.trainer.x[best], problem.ref_scale)
         self.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
-        chains = run_chains(
-            posterior,
-            mode,
-            settings.sampler,
-            chains=settings.chains,
-            draws=settings.draws,
-            seed=settings.seed + 104729 * (number + 1),
-            progress=self.progress,
-        )
+        seed = settings.seed + 104729 * (number + 1)
+        size: dict[str, int] = {"chains": settings.chains, "draws": settings.draws, "seed": seed}
+        chains = self._sample_elsewhere(posterior, mode, size)
+        if chains is None:
+            sampler, progress = settings.sampler, self.progress
+            chains = run_chains(posterior, mode, sampler, **size, progress=progress)
         _save_chains(path, chains)
         return chains
+
+    def _sample_elsewhere(
+        self, posterior: Posterior, mode: Laplace, size: dict[str, int]
+    ) -> Chains | None:
+        """The chains, if there are other machines to run them; None if they must run here."""
+        executor = self.trainer.exact.executor
+        if not executor.remote:
+            return None
+        self.say("on the cluster")
+        try:
+            return run_chains_on(executor, posterior, mode, self.settings.sampler, **size)
+        except UnsendableError as error:
+            self.say(f"sampling on this machine: {error}")
+            return None
 
     def _certify(self, posterior: Posterior, chains: Chains, number: int) -> Certificate:
         settings = self.settings

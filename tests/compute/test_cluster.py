@@ -1,0 +1,255 @@
+"""A Dask cluster that loses workers and its scheduler, hangs, or has the wrong workers."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dask_cluster import kill, wait_until
+from volvelle.compute import DaskExecutor, ExecutorError, Tls, UnsendableError, connection
+from volvelle.compute.cluster_worker import differences
+from volvelle.compute.plugin import load_plugin
+from volvelle.compute.travel import dumps
+
+OLD_VOLVELLE = "import volvelle\nvolvelle.__version__ = '0.0.9'\n"
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def workers_of(address: str, number: int) -> list[str]:
+    """Names of the workers, once there are as many."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(number, timeout=60)
+        return sorted(client.nthreads())
+
+
+def shim(folder: Path, name: str, content: str) -> Path:
+    """A folder with one module that comes first on a worker's path."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(content)
+    return folder
+
+
+def calls(folder: Path) -> list[str]:
+    return sorted(path.name.split("-")[0] for path in folder.iterdir())
+
+
+def test_the_dashboard_is_printed_once(dask, tasks, capsys):
+    with DaskExecutor(dask.address) as executor:
+        list(executor.map(tasks.square, [1.0]))
+        list(executor.map(tasks.square, [1.0]))
+        dashboard = executor.dashboard
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "dashboard" in line] == [
+        f"Dask scheduler {dask.address}: dashboard {dashboard}"
+    ]
+    assert dashboard.startswith("http://127.0.0.1:") and dashboard.endswith("/status")
+
+
+def test_a_worker_killed_at_work_costs_nothing_but_its_task(cluster, tasks, tmp_path):
+    first, second = cluster.worker(), cluster.worker()
+    workers_of(cluster.address, 2)
+    log, said = tmp_path / "calls", []
+    log.mkdir()
+    with DaskExecutor(cluster.address, say=said.append) as executor:
+        outcomes = {}
+        work = [(str(log), n, 0.4) for n in range(10)]
+        for index, outcome in executor.map(tasks.count_and_sleep, work):
+            outcomes[index] = outcome
+            if len(outcomes) == 2:
+                kill(first)
+    assert {index: outcome.value for index, outcome in outcomes.items()} == {
+        n: n for n in range(10)
+    }
+    assert any("is gone; its tasks are done elsewhere" in line for line in said)
+    # one task ran at the time of the kill, or lay finished at the dead worker
+    assert len(calls(log)) <= 12 and set(calls(log)) == {str(n) for n in range(10)}
+    assert second.poll() is None
+
+
+def test_children_die_with_their_worker(cluster, tasks, tmp_path):
+    worker, path = cluster.worker(), tmp_path / "pid"
+    with DaskExecutor(cluster.address, waiting=1.0, say=lambda _: None) as executor:
+        workers_of(cluster.address, 1)
+        running = executor.map(tasks.announce_and_sleep, [None, str(path), None])
+        next(running)
+        wait_until(lambda: path.exists() and path.read_text())
+        kill(worker)
+        wait_until(lambda: not alive(int(path.read_text())))
+        with pytest.raises(ExecutorError, match=r"had no worker for 1 s.*what is finished is kept"):
+            list(running)
+
+
+def test_closing_the_iterator_ends_what_is_in_flight(dask, tasks, tmp_path):
+    path = tmp_path / "pid"
+    with DaskExecutor(dask.address) as executor:
+        running = executor.map(tasks.announce_and_sleep, [str(path), None])
+        assert next(running)[0] == 1
+        pid = int(path.read_text())
+        assert alive(pid)
+        running.close()
+        wait_until(lambda: not alive(pid))
+        assert dict(executor.map(tasks.square, [3.0]))[0].value == 9.0
+
+
+def test_a_child_killed_from_outside_is_tried_again_and_then_given_up(dask, tasks, tmp_path):
+    said = []
+    with DaskExecutor(dask.address, retries=2, say=said.append) as executor:
+        (outcome,) = dict(executor.map(tasks.die_from_outside, [str(tmp_path)])).values()
+    assert outcome.signal == "SIGKILL" and "killed by SIGKILL" in outcome.error
+    assert calls(tmp_path) == ["died"] * 3
+    assert sum("a task was killed by SIGKILL" in line for line in said) == 2
+
+
+def test_a_task_that_kills_every_worker_is_given_up(cluster, tasks, tmp_path):
+    for _ in range(3):
+        cluster.worker()
+    workers_of(cluster.address, 3)
+    with DaskExecutor(cluster.address, retries=1, say=lambda _: None) as executor:
+        outcomes = dict(executor.map(tasks.kill_parent, [str(tmp_path)]))
+        assert outcomes[0].error == "WorkerDied: 2 Dask workers died while they ran this task"
+        assert dict(executor.map(tasks.square, [2.0]))[0].value == 4.0
+    assert len([name for name in calls(tmp_path) if name == "killed"]) == 2
+
+
+def test_the_scheduler_lost_and_started_again(cluster, tasks, tmp_path):
+    scheduler = cluster.running[0]
+    cluster.worker()
+    log, said = tmp_path / "calls", []
+    log.mkdir()
+    outcomes = {}
+    with DaskExecutor(cluster.address, say=said.append) as executor:
+        work = [(str(log), n, 0.3) for n in range(8)]
+        for index, outcome in executor.map(tasks.count_and_sleep, work):
+            assert index not in outcomes
+            outcomes[index] = outcome
+            if len(outcomes) == 3:
+                finished = set(outcomes)
+                kill(scheduler)
+                cluster.running[1].wait(60)  # a worker leaves when its scheduler is gone
+                before = len(calls(log))
+                cluster.scheduler()
+                cluster.worker()
+    assert {outcome.value for outcome in outcomes.values()} == set(range(8))
+    assert any(line.endswith("lost, trying to find it again for 60 s") for line in said)
+    assert any(line.endswith("found again") for line in said)
+    assert any(line.endswith("waiting for workers") for line in said)
+    done = calls(log)
+    assert all(done.count(str(index)) == 1 for index in finished)
+    assert len(done) - before == 8 - len(finished)
+
+
+def test_a_scheduler_that_stays_away_ends_the_map(cluster, tasks):
+    cluster.worker()
+    with DaskExecutor(cluster.address, reconnect=1.0, say=lambda _: None) as executor:
+        outcomes = executor.map(tasks.sleep, [0.1] * 50)
+        next(outcomes)
+        kill(cluster.running[0])
+        with pytest.raises(ExecutorError, match=r"has been away for 1 s; .*what is finished is"):
+            list(outcomes)
+
+
+def test_a_worker_of_another_volvelle_is_refused(cluster, tasks, tmp_path):
+    cluster.worker(shim=shim(tmp_path / "old", "sitecustomize.py", OLD_VOLVELLE))
+    cluster.worker(shim=shim(tmp_path / "none", "volvelle/__init__.py", ""))
+    wrong = workers_of(cluster.address, 2)
+    cluster.worker()
+    (right,) = set(workers_of(cluster.address, 3)) - set(wrong)
+    said = []
+    with DaskExecutor(cluster.address, say=said.append) as executor:
+        task = (str(tmp_path / "pid"), 0.05)
+        outcomes = dict(executor.map(tasks.parent_and_sleep, [task] * 8))
+        assert executor.workers == 1
+    assert {outcome.value for outcome in outcomes.values()} == {cluster.running[3].pid}
+    refused = [line for line in said if "is refused, its results are not used" in line]
+    assert len(refused) == 2 and all(any(at in line for at in wrong) for line in refused)
+    assert not any(right in line for line in refused)
+    assert any("volvelle 0.0.9 there, " in line for line in refused)
+    assert any("No module named 'volvelle.compute'" in line for line in refused)
+
+
+def test_no_worker_is_fit(dask, tasks):
+    with (
+        DaskExecutor(dask.address, say=lambda _: None) as executor,
+        pytest.raises(ExecutorError, match=r"no worker of .* is fit .*not at anywhere.*same p"),
+    ):
+        list(executor.map(tasks.unfit, ["anywhere"] * 9))
+
+
+def test_differences_in_words():
+    assert (
+        differences({"a": "1"}, {"a": "2", "b": "3"})
+        == "a 1 there, 2 here; b nothing there, 3 here"
+    )
+
+
+def test_no_scheduler(monkeypatch):
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    with pytest.raises(
+        ExecutorError, match=r"no Dask scheduler answers at .*tcp://127\.0\.0\.1:9 "
+    ):
+        DaskExecutor("tcp://127.0.0.1:9")
+    with pytest.raises(ExecutorError, match=r"no Dask scheduler answers at .*carrier-pigeon"):
+        DaskExecutor("carrier-pigeon://127.0.0.1:9")
+
+
+def test_dask_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ExecutorError, match=r"Dask is missing .*pip install 'volvelle\[cluster\]'"):
+        DaskExecutor("tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"retries": -1}, {"retries": 1.5}, {"time_limit": 0.0}, {"reconnect": -1.0}]
+)
+def test_impossible_settings(settings):
+    address = {"address": "tcp://127.0.0.1:9"} if settings else {}
+    with pytest.raises(ExecutorError, match="give a"):
+        DaskExecutor(**address, **settings)
+
+
+def test_certificates_that_are_not_there(tmp_path):
+    files = Tls(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
+    with pytest.raises(ExecutorError, match=r"certificate file ca = .*ca\.pem"):
+        DaskExecutor("tls://127.0.0.1:9", tls=files)
+
+
+def test_what_a_script_defines_travels_along(dask):
+    def double(number):
+        return 2 * number
+
+    with DaskExecutor(dask.address) as executor:
+        assert dict(executor.map(double, [4]))[0].value == 8
+
+
+def test_large_tasks_go_to_their_worker_directly(dask, tasks):
+    with DaskExecutor(dask.address) as executor:
+        (outcome,) = dict(executor.map(len, [bytes(20_000_000)])).values()
+    assert outcome.value == 20_000_000
+
+
+def test_what_cannot_travel_is_said(dask, tasks):
+    with DaskExecutor(dask.address) as executor:
+        with pytest.raises(UnsendableError, match=r"cannot be sent to another machine \(TypeError"):
+            next(executor.map((i for i in ()).send, [1]))
+        sent = dict(executor.map(tasks.square, [(i for i in ()), 2.0]))
+        assert "cannot be sent" in sent[0].error and sent[1].value == 4.0
+        returned = dict(executor.map(tasks.lambda_of, [0]))[0]
+        assert "lambda" in returned.error
+
+
+def test_a_file_that_was_named_is_loaded_there_and_must_be_the_same(dask, tasks, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def triple(x):\n    return 3 * x\n")
+    triple = load_plugin(f"{file}:triple", "function")
+    with DaskExecutor(dask.address) as executor:
+        assert dict(executor.map(triple, [2]))[0].value == 6
+        packed = dumps(triple)
+        file.write_text("def triple(x):\n    return 4 * x\n")
+        (outcome,) = dict(executor.map(tasks.unpickle, [packed])).values()
+    assert "mine.py differs between two machines" in outcome.error
