@@ -45,10 +45,10 @@ class DaskCluster:
         self.running.append(process)
         return process
 
-    def scheduler(self) -> subprocess.Popen:
+    def scheduler(self, *options: str) -> subprocess.Popen:
         """Start the scheduler and return when it listens."""
         place = ("--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", ":0")
-        process = self.start("dask_scheduler", *place)
+        process = self.start("dask_scheduler", *place, *options)
         wait_until(self._listens)
         return process
 

@@ -1,6 +1,9 @@
 """A Dask cluster that loses workers and its scheduler, hangs, or has the wrong workers."""
 
+import shutil
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,16 +76,23 @@ def test_a_worker_killed_at_work_costs_nothing_but_its_task(cluster, tasks, tmp_
 
 
 def test_children_die_with_their_worker(cluster, tasks, tmp_path):
-    worker, path = cluster.worker(), tmp_path / "pid"
-    with DaskExecutor(cluster.address, waiting=1.0, say=lambda _: None) as executor:
-        workers_of(cluster.address, 1)
-        running = executor.map(tasks.announce_and_sleep, [None, str(path), None])
-        next(running)
-        wait_until(lambda: path.exists() and path.read_text())
-        kill(worker)
-        wait_until(lambda: not alive(int(path.read_text())))
-        with pytest.raises(ExecutorError, match=r"had no worker for 1 s.*what is finished is kept"):
-            list(running)
+    worker, path, caught = cluster.worker(), tmp_path / "pid", []
+    workers_of(cluster.address, 1)
+
+    def work():
+        with DaskExecutor(cluster.address, waiting=1.0, say=lambda _: None) as executor:
+            try:
+                list(executor.map(tasks.announce_and_sleep, [str(path)]))
+            except ExecutorError as error:
+                caught.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_until(lambda: path.exists() and path.read_text())
+    kill(worker)
+    wait_until(lambda: not alive(int(path.read_text())))
+    thread.join(60)
+    assert "had no worker for 1 s" in caught[0] and "what is finished is kept" in caught[0]
 
 
 def test_closing_the_iterator_ends_what_is_in_flight(dask, tasks, tmp_path):
@@ -95,6 +105,16 @@ def test_closing_the_iterator_ends_what_is_in_flight(dask, tasks, tmp_path):
         running.close()
         wait_until(lambda: not alive(pid))
         assert dict(executor.map(tasks.square, [3.0]))[0].value == 9.0
+
+
+def test_a_task_does_not_wait_behind_a_long_one_while_a_worker_is_idle(cluster, tasks):
+    cluster.worker()
+    with DaskExecutor(cluster.address, say=lambda _: None) as executor:
+        wait_until(lambda: executor.workers == 1 and workers_of(cluster.address, 1))
+        running = executor.map(tasks.sleep, [300.0, 0.01, 0.02])
+        threading.Timer(1.0, cluster.worker).start()
+        assert [next(running)[0] for _ in range(2)] == [1, 2]
+        running.close()
 
 
 def test_a_child_killed_from_outside_is_tried_again_and_then_given_up(dask, tasks, tmp_path):
@@ -217,6 +237,22 @@ def test_certificates_that_are_not_there(tmp_path):
     files = Tls(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
     with pytest.raises(ExecutorError, match=r"certificate file ca = .*ca\.pem"):
         DaskExecutor("tls://127.0.0.1:9", tls=files)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+def test_certificates(cluster, tasks, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=volvelle", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    files = ("--tls-ca-file", str(certificate), "--tls-cert", str(certificate))
+    kill(cluster.running[0])
+    cluster.address = cluster.address.replace("tcp://", "tls://")
+    cluster.scheduler("--protocol", "tls", *files, "--tls-key", str(key))
+    cluster.worker(*files, "--tls-key", str(key))
+    tls = Tls(certificate, certificate, key)
+    with DaskExecutor(cluster.address, tls=tls, say=lambda _: None) as executor:
+        assert dict(executor.map(tasks.square, [3.0]))[0].value == 9.0
 
 
 def test_what_a_script_defines_travels_along(dask):

@@ -21,7 +21,7 @@ from .travel import dumps
 LOOK_SECONDS = 1.0  # between two looks at who is there
 SHORT_SECONDS, MIDDLING_SECONDS = 0.5, 5.0
 # Of a task: shorter ones are sent ahead, two per thread or one, so that the way costs no time;
-# longer ones are not, so that none waits behind another while some worker is idle.
+# longer ones, and the first, are not, so that none waits behind another while a worker is idle.
 LARGE = 1 << 20  # [bytes] sent to its worker directly, past the scheduler
 
 
@@ -101,7 +101,7 @@ class Rolling:
         if not self._connection.fit:
             self._connection.wait_for_workers()
         load = Counter(job.worker for job in self._flying.values())
-        mean = self._seconds / self._finished if self._finished else SHORT_SECONDS
+        mean = self._seconds / self._finished if self._finished else MIDDLING_SECONDS
         ahead = 2 if mean < SHORT_SECONDS else 1 if mean < MIDDLING_SECONDS else 0
         shares = {at: load[at] / n for at, n in self._connection.fit.items()}
         at = min(shares, key=lambda at: shares[at])
