@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from volvelle.emulator.features import Whitening
+from volvelle.learning.checking import Validated, require
 from volvelle.learning.storage import storable
 
 MARGIN = 1.05  # of the outermost training solutions' radius
 
 
 @storable
-class Domain(eqx.Module):
+class Domain(Validated):
     """An ellipsoid around the training solutions, in whitened features, cut by their box.
 
     ``distance`` is 1 on its surface; above 1 the emulator extrapolates.
@@ -37,6 +37,11 @@ class Domain(eqx.Module):
     def inside(self, physical: Float[Array, " d"]) -> Bool[Array, ""]:
         """Whether the point lies in the domain."""
         return self.distance(physical) <= 1.0
+
+    def validate(self) -> None:
+        require(self.whitening.centre.shape == self.lower.shape, "whitening and box differ in size")
+        inside = float(self.radius) > 0.0 and bool(jnp.all(self.lower < self.upper))
+        require(inside, "it has no inside")
 
 
 def domain_of(physical: np.ndarray, whitening: Whitening) -> Domain:
