@@ -35,8 +35,9 @@ FORBIDDEN = {
 STRANGE: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 10**6, 10**12, 2**63, -(2**63), 10**400, 0.5, -0.0,
     1e-300, 1e308, "", "x", "Block", "Emulator", "Polynomial", "tensor", "../../etc/passwd",
-    "\ud800", "\0", "9**9**9**9", "__import__('os')", [], {}, [[]], [0], {"value": None}, {"tensor": "x"},
-    {"tuple": []}, {"class": "UserNetwork", "fields": {}}, {"function": "os:system"},
+    "\ud800", "\0", "9**9**9**9", "__import__('os')", [], {}, [[]], [0], {"value": None},
+    {"tensor": "x"}, {"tuple": []}, {"class": "UserNetwork", "fields": {}},
+    {"function": "os:system"},
 )  # fmt: skip
 
 

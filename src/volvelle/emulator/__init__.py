@@ -4,6 +4,7 @@ from volvelle.emulator.accuracy import error_percentiles
 from volvelle.emulator.build import BuildReport, build_emulator
 from volvelle.emulator.emulator import Emulator, Prediction, load_emulator
 from volvelle.emulator.errors import EmulatorError, OutsideDomainError
+from volvelle.emulator.export import export_emulator
 from volvelle.emulator.noise import combined_noise
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "build_emulator",
     "combined_noise",
     "error_percentiles",
+    "export_emulator",
     "load_emulator",
 ]
