@@ -6,10 +6,12 @@ module of its own because ``validation/fuzz.py`` opens many more than the tests 
 
 from __future__ import annotations
 
+import codecs
 import copy
 import json
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from volvelle.errors import VolvelleError
 from volvelle.learning import Polynomial
 from volvelle.learning.storage import sign
 
+for codec in ("cp437", "raw_unicode_escape", "unicode_escape", "ascii", "latin1"):
+    codecs.lookup(codec)  # of archives and old pickles: loaded late they would look like an import
 PATIENCE = 10.0  # [s] after which a mutant counts as hanging; the longest takes a tenth of a second
 FORBIDDEN = {
     "exec", "import", "os.exec", "os.fork", "os.posix_spawn", "os.remove", "os.rename", "os.rmdir",
@@ -144,6 +148,18 @@ def _change_header(rng: np.random.Generator, weights: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + weights[8 + length :]
 
 
+def foreign_mutant(rng: np.random.Generator, content: bytes) -> bytes:
+    """A foreign file with a few bytes changed, or a piece of itself in another place."""
+    for _ in range(int(rng.choice([1, 1, 2, 5]))):
+        if len(content) < 2 or rng.random() < 0.7:
+            content = _change_bytes(rng, content or b"x")
+            continue
+        start, end = sorted(int(n) for n in rng.integers(len(content), size=2))
+        at = int(rng.integers(len(content)))
+        content = content[:at] + content[start : min(end, start + 200)] + content[at:]
+    return content
+
+
 def mutant(
     rng: np.random.Generator, text: bytes, weights: bytes, signed: bool
 ) -> tuple[str, bytes]:
@@ -213,12 +229,14 @@ class Watch:
     def _ring(self, *_: Any) -> None:
         raise HangError
 
-    def open(self, folder: Path) -> Emulator | None:
+    def open(
+        self, path: Path, reader: Callable[[Path], tuple[Emulator, Any]] = load_emulator
+    ) -> Emulator | None:
         """The emulator, or None if it was refused in the documented way."""
         self.watching = True
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         try:
-            emulator, record = load_emulator(folder)
+            emulator, record = reader(path)
             self._check(emulator, record)
         except VolvelleError:
             self.refused += 1

@@ -24,6 +24,7 @@ from volvelle.emulator.block import AMPLITUDE_POWER, Block, Output
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.features import MASS_SCALE, Whitening
+from volvelle.emulator.foreign import ForeignNetwork
 from volvelle.emulator.nodes import Joined, Standardised
 from volvelle.emulator.reionisation import STEPPED
 from volvelle.emulator.scaling import Logarithm
@@ -182,7 +183,9 @@ def _regressor(writer: _Writer, regressor: Regressor, d: int) -> Steps:
             regressor.weights,
         )
         return [step, writer.step("affine", np.eye(m), np.zeros(m))]
-    if isinstance(regressor, Network) and isinstance(regressor.perceptron, Perceptron):
+    if isinstance(regressor, (Network, ForeignNetwork)) and isinstance(
+        regressor.perceptron, Perceptron
+    ):
         inverse = 1.0 / np.asarray(regressor.scale)
         standardise = np.diag(inverse), -np.asarray(regressor.centre) * inverse
         return [writer.step("affine", *standardise), *_layers(writer, regressor.perceptron)]
