@@ -86,7 +86,7 @@ def _disturbed(rng: np.random.Generator, value: Any) -> Any:
     if isinstance(value, bool) or rng.random() < 0.4:
         return copy.deepcopy(STRANGE[rng.integers(len(STRANGE))])
     if isinstance(value, int):
-        return int(value + rng.integers(-3, 4)) * int(rng.choice([1, 1, -1, 1000]))
+        return (value + int(rng.integers(-3, 4))) * int(rng.choice([1, 1, -1, 1000]))
     if isinstance(value, float):
         return value * float(rng.choice([-1.0, 0.0, 1e300, 1.0 + rng.normal()]))
     if isinstance(value, str):
@@ -134,7 +134,11 @@ def _change_header(rng: np.random.Generator, weights: bytes) -> bytes:
     header = json.loads(weights[8 : 8 + length])
     for _ in range(int(rng.integers(1, 3))):
         entry = header[sorted(header)[rng.integers(len(header))]]
-        how = rng.integers(4) if isinstance(entry, dict) and "shape" in entry else 3
+        how = (
+            rng.integers(4)
+            if isinstance(entry, dict) and isinstance(entry.get("shape"), list)
+            else 3
+        )
         if how == 0:
             entry["shape"] = entry["shape"][::-1] + [1] * int(rng.integers(2))
         elif how == 1:
@@ -263,3 +267,9 @@ class Watch:
             self.wrong.append(f"types {theory}")
         if not isinstance(record, dict):
             self.wrong.append(f"record {record!r:.100}")
+
+
+def unchanged(folder: Path, text: bytes, weights: bytes) -> bool:
+    """Whether what was opened says what the original says, in whatever layout."""
+    content = json.loads((folder / "model.json").read_text())
+    return content == json.loads(text) and (folder / content["weights"]).read_bytes() == weights

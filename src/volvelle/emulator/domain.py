@@ -44,6 +44,32 @@ class Domain(Validated):
         require(inside, "it has no inside")
 
 
+@storable
+class Box(Validated):
+    """A box in the parameters themselves; ``distance`` is 1 on its surface."""
+
+    lower: Float[Array, " d"]
+    upper: Float[Array, " d"]
+
+    def distance(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """Distance of the parameters from the centre in units of the boundary."""
+        middle, half = 0.5 * (self.upper + self.lower), 0.5 * (self.upper - self.lower)
+        sides = jnp.abs(x - middle) / half
+        return sides[jnp.argmax(sides)]
+
+    def validate(self) -> None:
+        require(bool(jnp.all(self.lower < self.upper)), "it has no inside")
+
+
+EDGE = 1e-9  # of a box's half width: its ends, rounded, are inside
+
+
+def box_of(lower: np.ndarray, upper: np.ndarray) -> Box:
+    """The box between two ends [d], both of them inside."""
+    margin = EDGE * (upper - lower)
+    return Box(jnp.asarray(lower - margin), jnp.asarray(upper + margin))
+
+
 def domain_of(physical: np.ndarray, whitening: Whitening) -> Domain:
     """The domain of training points given in un-whitened features [n, d]."""
     z = (physical - np.asarray(whitening.centre)) @ np.asarray(whitening.matrix).T

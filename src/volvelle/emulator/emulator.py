@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from volvelle.compute import require_float64
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.block import Block, scalings
-from volvelle.emulator.domain import Domain
+from volvelle.emulator.domain import Box, Domain
 from volvelle.emulator.errors import EmulatorError, OutsideDomainError
 from volvelle.emulator.features import Features
 from volvelle.learning import StorageError, load_model, save_model, storable
@@ -51,7 +51,7 @@ class Emulator(Validated):
     features: Features
     amplitude: Amplitude
     blocks: tuple[Block, ...]
-    domain: Domain
+    domain: Domain | Box
     parameters: tuple[str, ...] = eqx.field(static=True)
     fixed: tuple[tuple[str, float], ...] = eqx.field(static=True)
 
@@ -73,6 +73,8 @@ class Emulator(Validated):
 
     def distance(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Distance from the centre of the domain in units of its boundary."""
+        if isinstance(self.domain, Box):
+            return self.domain.distance(x)
         return self.domain.distance(self.features.physical(x))
 
     def validate(self) -> None:

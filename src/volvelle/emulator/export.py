@@ -21,6 +21,7 @@ from volvelle.boltzmann import OUTPUTS
 from volvelle.emulator.amplitude import A_S_PIVOT, Amplitude
 from volvelle.emulator.basis import Basis
 from volvelle.emulator.block import AMPLITUDE_POWER, Block, Output
+from volvelle.emulator.domain import Box, Domain
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.features import MASS_SCALE, Whitening
@@ -95,6 +96,9 @@ def export_emulator(
     domain = emulator.domain
     lower, upper = np.asarray(domain.lower), np.asarray(domain.upper)
     width, middle = upper - lower, 0.5 * (upper + lower)
+    around: Steps = []
+    if isinstance(domain, Domain):
+        around = [_whiten(writer, domain.whitening, 1.0 / float(domain.radius))]
     physical = emulator.features.physical
     replaced = []
     if physical.angular_scale is not None:
@@ -118,7 +122,8 @@ def export_emulator(
         "masses": list(physical.masses),
         "mass_scale": MASS_SCALE,
         "parts": parts,
-        "ellipsoid": [_whiten(writer, domain.whitening, 1.0 / float(domain.radius))],
+        "box_of": "parameters" if isinstance(domain, Box) else "physical",
+        "ellipsoid": around,
         "box": [writer.step("affine", np.diag(2.0 / width), -2.0 * middle / width)],
         "grids": {
             name: [writer.name(grid) for grid in OUTPUTS[name].grids]

@@ -20,7 +20,7 @@ from volvelle.boltzmann import OUTPUTS, OutputInfo
 from volvelle.emulator.amplitude import A_S_PIVOT, Amplitude
 from volvelle.emulator.basis import Basis, PrincipalComponents
 from volvelle.emulator.block import Block, Output
-from volvelle.emulator.domain import Domain
+from volvelle.emulator.domain import box_of
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.features import Features, Physical, Whitening
@@ -33,7 +33,6 @@ UNITS = {"muK^2": 1.0, "K^2": 1e12, "T_CMB^2": 2.7255e6**2, "1": 1.0}
 """Of spectra, in ours."""
 QUANTITIES = {"C_l": 0, "D_l": 1, "D_l_phi": 2}
 """Power of l (l + 1) in it; over 2 pi where there is one."""
-EDGE = 1e-9  # of a range's half width: its ends, rounded, are inside
 SCALINGS = ("none", "exp(ln10A_s - 3)")
 """By which a network's values are multiplied; the second: as the published Capse networks."""
 
@@ -137,22 +136,15 @@ def import_network(foreign: Foreign, said: Statement) -> tuple[Emulator, dict[st
         )
     scaled = said.scaling != "none"
     amplitude = Amplitude(("ln10A_s",) if scaled else (), names if scaled else (), (), ())
-    middle, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    unit = Whitening(jnp.asarray(middle), jnp.asarray(np.diag(1.0 / half)))
     k, m = basis.shape[1], basis.shape[0]
     output = Output(said.output, shape, transform, zeros)
     if output.size != k:
         raise EmulatorError(f"{said.output} of shape {shape} and {k} values do not fit")
     whitening = Whitening(jnp.zeros(len(names)), jnp.eye(len(names)))
     block = Block((output,), basis, foreign.network, jnp.asarray(1.0), jnp.ones(m), False)
-    lower, upper = lower - EDGE * half, upper + EDGE * half
-    # the ellipsoid through the box's corners, so that the box alone decides
-    domain = Domain(
-        unit, jnp.asarray((1.0 + 2.0 * EDGE) * len(names) ** 0.5), *map(jnp.asarray, (lower, upper))
-    )
     fixed = tuple(sorted((name, float(value)) for name, value in said.fixed.items()))
     features = Features(Physical(None, ()), whitening)
-    emulator = Emulator(features, amplitude, (block,), domain, names, fixed)
+    emulator = Emulator(features, amplitude, (block,), box_of(lower, upper), names, fixed)
     record = {
         "solver": None,
         "parameters": list(names),

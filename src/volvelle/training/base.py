@@ -18,6 +18,7 @@ from volvelle.training.errors import TrainingError
 from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration
 from volvelle.training.problem import Exact, refuse_many_failures
+from volvelle.training.provenance import parametrisation_record
 from volvelle.training.weights import (
     effective_number,
     tempered_weights,
@@ -238,6 +239,7 @@ class Training(ABC, Generic[Settings]):
             "parameters": list(problem.theory_names),
             "fixed": dict(problem.fixed),
             "definitions": dict(problem.parametrisation.definitions),
+            "parametrisation": parametrisation_record(problem.parametrisation),
             "points": self.x[:, : problem.n_theory].tolist(),
             "surrogates": self.report.surrogates,
             "interpolation": self.report.interpolation,
