@@ -1,4 +1,4 @@
-"""The command line: ``volvelle run | profile | report | cite | data``."""
+"""The command line: ``volvelle run | profile | emulate | emulator | report | cite | data``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from ..errors import VolvelleError
 from . import verbs
 from .configuration import Configuration
 from .data_app import data_app
+from .emulate_app import emulate
+from .emulator_app import emulator_app
 from .profile_app import profile
 
 BAD_INPUT = 2
@@ -64,6 +66,7 @@ input; 130 interrupted (repeat the command and it goes on).
 """,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(emulator_app, name="emulator")
 
 
 def _version(asked: bool) -> None:
@@ -132,6 +135,7 @@ def _print_estimate(configuration: Configuration) -> None:
 
 
 app.command()(profile)
+app.command()(emulate)
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
+from volvelle.training.boxed import BoxSettings, BoxTraining
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
+from volvelle.training.check import CheckResult, check_request, compare, domain_points
 from volvelle.training.design import (
     Filter,
     check_size,
@@ -19,13 +21,17 @@ from volvelle.training.fit import fit_emulator
 from volvelle.training.halting import Halt
 from volvelle.training.iterative import Iterative, IterativeSettings, IterativeStage
 from volvelle.training.problem import Exact, Problem, request_of
+from volvelle.training.provenance import Provenance
 from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
     "DOUBTFUL",
     "FAILED",
+    "BoxSettings",
+    "BoxTraining",
     "Certificate",
+    "CheckResult",
     "Exact",
     "ExactProfile",
     "Filter",
@@ -37,6 +43,7 @@ __all__ = [
     "Problem",
     "ProfileSettings",
     "Profiler",
+    "Provenance",
     "SpaceFilling",
     "SpaceFillingSettings",
     "SurrogateSettings",
@@ -45,8 +52,11 @@ __all__ = [
     "TrainingError",
     "TrainingSettings",
     "certify",
+    "check_request",
     "check_size",
+    "compare",
     "default_start",
+    "domain_points",
     "fit_emulator",
     "hypersphere",
     "initial_design",

@@ -11,7 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from volvelle.boltzmann import OUTPUTS, LedgerEntry, Request, restrict
-from volvelle.emulator import Box, Emulator, also_needed, error_unit, largest_error
+from volvelle.emulator import (
+    Box,
+    Emulator,
+    also_needed,
+    error_scale,
+    error_unit,
+    largest_error,
+)
 from volvelle.emulator.block import Block, scalings, stack
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Exact
@@ -19,6 +26,7 @@ from volvelle.training.problem import Exact
 PERCENTILES = (50.0, 68.0, 95.0, 100.0)
 TRIES = 200  # batches of candidates before the domain counts as empty
 BATCH = 4096
+BLIND = 1e-9  # relative: what coefficients move by less, rounding moves as well
 WIDEN = 1.2  # of the training points' largest distance: the ellipsoid that candidates fill
 
 
@@ -135,8 +143,15 @@ def compare(
     exact: Exact,
     x: np.ndarray,
     say: Callable[[str], None] = lambda text: None,
+    chi2: bool = True,
+    limits: Mapping[str, float] | None = None,
 ) -> CheckResult:
     """Solve points [n, d] exactly and measure the emulator there.
+
+    Args:
+        chi2: whether by Delta chi2 too; limits: of the error of each output, if these are the
+            noise that the emulator was built with; else Delta chi2 is found by the coefficients
+            that the exact solutions have, to a factor of a few.
 
     Raises:
         TrainingError: no solution succeeds.
@@ -149,14 +164,16 @@ def compare(
     points = x[good]
     request = exact.problem.request
     theories = [restrict(entries[i].theory or {}, request) for i in good]
-    return measure(emulator, points, theories, entries)
+    return _measure(emulator, points, theories, entries, chi2, limits)
 
 
-def measure(
+def _measure(
     emulator: Emulator,
     points: np.ndarray,
     theories: Sequence[Mapping[str, Any]],
     entries: Sequence[LedgerEntry],
+    chi2: bool,
+    limits: Mapping[str, float] | None,
 ) -> CheckResult:
     """The emulator's errors at points [n, d] with their exact solutions."""
     names = emulator.outputs
@@ -166,11 +183,17 @@ def measure(
         name: np.array([largest_error(name, predicted[name][i], t) for i, t in enumerate(cut)])
         for name in names
     }
-    known = [block for block in emulator.blocks if block.in_data]
+    known = [block for block in emulator.blocks if block.in_data and chi2]
     expected = emulator.expected(points) if known else np.empty(0)
     found = np.zeros(len(points)) if known else np.empty(0)
     for block in known:
-        found += _found(emulator, block, points, cut)
+        if limits is None:
+            found += _found(emulator, block, points, cut)
+            continue
+        for name in (output.name for output in block.outputs):
+            found += [
+                _sum(predicted[name][i], name, theory, limits[name]) for i, theory in enumerate(cut)
+            ]
     return CheckResult(points, errors, expected, found, tuple(entries))
 
 
@@ -178,6 +201,13 @@ def _cut(theory: Mapping[str, Any], predicted: Mapping[str, np.ndarray]) -> dict
     """Spectra as long as the emulator's."""
     lmax = max((v.shape[1] for n, v in predicted.items() if _spectrum(n)), default=0)
     return {n: np.asarray(v)[:lmax] if _spectrum(n) else np.asarray(v) for n, v in theory.items()}
+
+
+def _sum(predicted: np.ndarray, name: str, exact: Mapping[str, np.ndarray], limit: float) -> float:
+    """Sum over all elements of (error / limit)^2; an element without scale has none."""
+    scale = limit * error_scale(name, exact)
+    error = np.asarray(predicted) - exact[name]
+    return float(np.sum((error / np.where(scale > 0.0, scale, np.inf)) ** 2))
 
 
 def _spectrum(name: str) -> bool:
@@ -194,13 +224,14 @@ def _found(
     ln = [scalings(emulator.amplitude, jnp.asarray(row)) for row in x]
     y = stack(block.outputs, theories, [(float(a), float(b)) for a, b in ln])
     s = np.asarray(jax.vmap(lambda row: block.regressor(emulator.features(row)))(jnp.asarray(x)))
-    decode = jax.jit(block.basis.decode)
-    slope = jax.jit(jax.jacfwd(block.basis.decode))
+    basis = block.basis
+    decode = jax.jit(lambda row: basis.decode(row))
+    slope = jax.jit(jax.jacfwd(lambda row: basis.decode(row)))
     chi2 = np.empty(len(x))
     for i, row in enumerate(s):
         jacobian = np.asarray(slope(jnp.asarray(row)))
         scale = np.linalg.norm(jacobian, axis=1)
-        scale = np.where(scale > 0.0, scale, 1.0)
+        scale = np.maximum(scale, BLIND * np.maximum(np.abs(y[i]), 1e-300))
         residual = (y[i] - np.asarray(decode(jnp.asarray(row)))) / scale
         off, *_ = np.linalg.lstsq(jacobian / scale[:, None], residual, rcond=None)
         chi2[i] = float(np.sum(np.asarray(block.weight) * off**2))

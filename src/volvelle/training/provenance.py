@@ -21,6 +21,8 @@ from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
 IDENTITY = ("solver", "version", "extension_sha256", "settings")
+HANDED_ON = ("non_linear", "lens_potential_accuracy", "lens_margin", "precision", "extra")
+"""Settings that a record may set; not the folder of a library, which is code."""
 OUR_OWN = ("interface", "curved_precision", "tensors")
 """Entries of a solver's settings that no user sets: they are compared, not handed on."""
 
@@ -89,11 +91,14 @@ class Provenance:
         kept = [p for p in earlier if p.ndim == 2 and p.shape[1] == len(self.parameters)]
         return np.concatenate([self.points, *kept])
 
-    def solver_settings(self) -> tuple[str, dict[str, Any]]:
+    def solver_settings(self, trusted: bool = False) -> tuple[str, dict[str, Any]]:
         """Name and keyword arguments of the solver of the training, for ``get_solver``.
 
+        Numbers only, unless the file is ``trusted``: a text may be a file's name or, in CLASS, a
+        command of the shell. Which library is loaded no record decides.
+
         Raises:
-            TrainingError: there was none, or its settings cannot be read.
+            TrainingError: there was none, or its settings cannot be read or are not handed on.
         """
         if self.solver is None:
             raise TrainingError(
@@ -102,12 +107,23 @@ class Provenance:
             )
         try:
             settings = json.loads(self.solver["settings"])
-            return self.solver["solver"], {k: v for k, v in settings.items() if k not in OUR_OWN}
-        except (ValueError, AttributeError) as error:
+            given = {k: v for k, v in settings.items() if k not in OUR_OWN}
+            refused = [k for k in given if k not in HANDED_ON]
+            for key in ("precision", "extra"):
+                values = dict(given.get(key, {}))
+                refused += [k for k, v in values.items() if not (trusted or _is_number(v))]
+        except (ValueError, AttributeError, TypeError) as error:
             raise TrainingError(
                 f"the settings of the emulator's solver cannot be read ({error}); name a solver to "
                 "compare it with (--other-solver class or camb)"
             ) from error
+        if refused:
+            raise TrainingError(
+                f"the emulator's record sets {', '.join(refused)[:200]} of its solver to what is "
+                "no number, and text may name files and commands; look at the settings with "
+                "`volvelle emulator show`, and check with --trust-settings if they are harmless"
+            )
+        return self.solver["solver"], given
 
     def differences(self, solver: Solver) -> list[str]:
         """How a solver differs from that of the training, in words; empty for the same."""
@@ -167,6 +183,10 @@ def _parametrisation(definitions: Mapping[str, str], ways: Mapping[str, Any]) ->
 def parametrisation_record(found: Parametrisation) -> dict[str, Any]:
     """What a record says of it beside the definitions."""
     return {"dropped": list(found.dropped), "unset": list(found.unset), "idle": list(found.idle)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (bool, int, float))
 
 
 def _settings(there: str | None, here: str | None) -> list[str]:
