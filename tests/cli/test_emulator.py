@@ -394,7 +394,8 @@ def test_export(box: Path, tmp_path: Path):
 IMPORT = [
     "--output", "lensed_tt", "--unit", "T_CMB^2", "--values", "log10", "--fixed", "m_nu=0.06",
     "--rename", "ln10^{10}A_s=ln10A_s",
-    *(w for n, (a, b) in foreign_files.RANGES.items() for w in ("--range", f"{n}={float(a)!r}:{float(b)!r}")),
+    *(word for name, (low, high) in foreign_files.RANGES.items()
+      for word in ("--range", f"{name}={float(low)!r}:{float(high)!r}")),
 ]  # fmt: skip
 
 
@@ -433,7 +434,7 @@ def test_check_of_an_imported_network(tmp_path: Path, monkeypatch: pytest.Monkey
     ("words", "message"),
     [
         (["--fixed", "m_nu"], "--fixed m_nu: expected NAME=VALUE"),
-        (["--fixed", "m_nu=heavy"], "--fixed: 'heavy' is no number"),
+        (["--fixed", "N_eff=heavy"], "--fixed: 'heavy' is no number"),
         (["--range", "q=1"], "--range q=1: expected NAME=LOW:HIGH"),
         (["--range", "q=a:b"], "--range: 'a' is no number"),
         (["--rename", "a=b", "--rename", "a=c"], "each name once"),

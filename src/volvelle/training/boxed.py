@@ -80,8 +80,9 @@ class BoxTraining:
     """The design at work; every choice of points is in ``folder`` before it is solved.
 
     The box is that of the problem's priors; ``outputs`` are learned (all of the request's if none
-    is named, and the angular scale besides where the expansion rate is sampled). ``ending``: why the accuracy was not reached, empty
-    where it was; ``certificate``: by solutions that nothing else has seen.
+    is named, and the angular scale besides where the expansion rate is sampled). ``ending``: why
+    the accuracy was not reached, empty where it was; ``certificate``: by solutions that nothing
+    else has seen.
     """
 
     exact: Exact
