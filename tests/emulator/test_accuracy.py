@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from volvelle.emulator import EmulatorError, error_percentiles
+from volvelle.emulator import (
+    EmulatorError,
+    also_needed,
+    error_percentiles,
+    error_unit,
+    largest_error,
+)
 from volvelle.emulator.accuracy import HALF_WINDOW
 
 LMAX = 700
@@ -58,3 +64,34 @@ def test_the_amplitude_of_a_model_is_no_error():
 def test_refusals(change: dict, words: str):
     with pytest.raises(EmulatorError, match=words):
         error_percentiles(**{"predicted": spectra(3), "exact": spectra(3), **change})
+
+
+def test_errors_in_cosmic_variance():
+    """One multipole off by a part of its own scatter; TE by that which T and E give it."""
+    ell = np.arange(6)
+    tt, ee = 100.0 / (ell + 1.0), 4.0 / (ell + 1.0)
+    te = np.array([0.0, 0.0, 5.0, 0.0, -3.0, 2.0])
+    exact = {"lensed_tt": tt, "lensed_ee": ee, "lensed_te": te, "phiphi": tt}
+    off = tt * (1.0 + 0.1 * (ell == 4))
+    assert largest_error("lensed_tt", off, exact) == pytest.approx(0.1 / np.sqrt(2.0 / 9.0))
+    assert largest_error("phiphi", off, exact) == pytest.approx(0.1 / np.sqrt(2.0 / 9.0))
+    moved = te + 0.2 * (ell == 3)
+    sigma = np.sqrt(tt[3] * ee[3] / 7.0)
+    assert largest_error("lensed_te", moved, exact) == pytest.approx(0.2 / sigma)
+    assert also_needed(["lensed_te", "lensed_tt"]) == ("lensed_ee",)
+    assert also_needed(["sigma8", "mine_te"]) == ()
+
+
+def test_relative_errors_and_zeros():
+    exact = {"transverse_comoving_distance": np.array([0.0, 10.0, 20.0]), "sigma8": np.array(0.8)}
+    found = largest_error("transverse_comoving_distance", np.array([0.0, 10.1, 20.0]), exact)
+    assert found == pytest.approx(0.01)
+    assert largest_error("sigma8", np.array(0.88), exact) == pytest.approx(0.1)
+    assert error_unit("sigma8") == "relative" and error_unit("lensed_bb") == "cosmic variance"
+    wrong = largest_error("transverse_comoving_distance", np.array([1.0, 10.0, 20.0]), exact)
+    assert wrong == np.inf, "a zero that is none"
+    assert largest_error("sigma8", np.array(np.nan), exact) == np.inf
+    with pytest.raises(EmulatorError, match=r"has shape \(1,\), its exact one \(\)"):
+        largest_error("sigma8", np.ones(1), exact)
+    visibility = {"visibility": np.array([1.0, 1e-30])}
+    assert largest_error("visibility", np.array([1.0, 1e-3]), visibility) == pytest.approx(0.1)

@@ -13,6 +13,7 @@ import pytest
 from scipy.special import erf
 
 import volvelle.learning.fit as fit_module
+from stored_files import forge
 from volvelle.learning import (
     ACTIVATIONS,
     LearningError,
@@ -89,7 +90,7 @@ def test_code_named_in_a_file_is_not_run(tmp_path: Path):
         "class": "UserActivation",
         "fields": {"function": {"function": f"{trap}:f", "values": [0.0] * 9}},
     }
-    (tmp_path / "model.json").write_text(json.dumps(content))
+    forge(tmp_path, lambda original: original.update(content))
     with pytest.raises(StorageError, match="never imported"):
         load_model(tmp_path)
 

@@ -9,11 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..learning import write_atomically
-from .configuration import Configuration
 from .errors import ConfigurationError
+
+
+class Accountable(Protocol):
+    """A configuration: what is computed, from which file, to where."""
+
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def hash(self) -> str: ...
+
+    @property
+    def output(self) -> Path: ...
 
 
 @dataclass
@@ -26,7 +38,7 @@ class Account:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, configuration: Configuration) -> Account:
+    def open(cls, configuration: Accountable) -> Account:
         """The account of the output folder, begun if there is none.
 
         Raises ConfigurationError when the folder belongs to another configuration.

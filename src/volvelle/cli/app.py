@@ -1,4 +1,4 @@
-"""The command line: ``volvelle run | profile | learn | certify | report | cite | data``."""
+"""The command line: one verb for each thing to do; see `volvelle --help`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from . import verbs
 from .certify_app import certify
 from .configuration import Configuration
 from .data_app import data_app
+from .emulate_app import emulate
+from .emulator_app import emulator_app
 from .learn_app import learn
 from .profile_app import profile
 
@@ -68,6 +70,7 @@ input; 130 interrupted (repeat the command and it goes on).
 """,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(emulator_app, name="emulator")
 
 
 def _version(asked: bool) -> None:
@@ -142,6 +145,7 @@ def _print_estimate(configuration: Configuration) -> None:
 app.command()(profile)
 app.command()(certify)
 app.command()(learn)
+app.command()(emulate)
 
 
 @app.command()

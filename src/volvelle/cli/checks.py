@@ -236,13 +236,14 @@ def outputs(
     hierarchy: str,
     solver: Solver | None,
     names: Sequence[str],
+    block: tuple[str, ...] = ("emulator", "outputs"),
 ) -> None:
     """What the emulator is to learn besides: our names, and the solver's own, which it knows best.
 
-    Without a solver only our own names are checked.
+    Without a solver only our own names are checked. ``block``: where the names stand in the file.
     """
     for position, name in enumerate(names):
-        key = ("emulator", "outputs", position)
+        key = (*block, position)
         _deliverable(document, key, found, hierarchy, solver, [name])
 
 

@@ -6,12 +6,14 @@ therefore given in units of a root mean square of the exact spectrum itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from volvelle.boltzmann import OUTPUTS
 from volvelle.emulator.errors import EmulatorError
+from volvelle.emulator.noise import VISIBLE, cosmic_variance
 
 PERCENTILES = (68.0, 95.0)
 UNITS = ("spectrum", "local")
@@ -57,3 +59,53 @@ def error_percentiles(
         raise EmulatorError("an exact spectrum is zero or not a number; leave it out")
     error = np.abs(factor * (predicted - exact)) / np.sqrt(mean)
     return np.percentile(error, percentiles, axis=0)
+
+
+COSMIC_VARIANCE = "cosmic variance"
+RELATIVE = "relative"
+
+
+def error_unit(name: str) -> str:
+    """In what ``largest_error`` measures an output: ``COSMIC_VARIANCE`` for spectra in l of the
+    CMB and its lensing potential, else ``RELATIVE``."""
+    spectrum = name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
+    return COSMIC_VARIANCE if spectrum else RELATIVE
+
+
+def also_needed(names: Sequence[str]) -> tuple[str, ...]:
+    """Spectra beside ``names`` that their cosmic variance takes: those of T and E for TE."""
+    pairs = [name.removesuffix("te") for name in names if name.endswith("_te") and name in OUTPUTS]
+    found = [f"{stem}{pair}" for stem in pairs for pair in ("tt", "ee")]
+    return tuple(name for name in found if name not in names)
+
+
+def error_scale(name: str, exact: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The unit of an output's error, element by element.
+
+    Full-sky sigma(C_l), or the absolute value; of the visibility, which falls to nothing, 1% of its
+    maximum is added.
+    """
+    value = np.abs(np.asarray(exact[name], dtype=float))
+    if error_unit(name) == COSMIC_VARIANCE:
+        if name == "phiphi":
+            return value * np.sqrt(2.0 / (2.0 * np.arange(len(value)) + 1.0))
+        return cosmic_variance(name, exact)
+    return value + VISIBLE * np.max(value) if name == "visibility" else value
+
+
+def largest_error(name: str, predicted: np.ndarray, exact: Mapping[str, np.ndarray]) -> float:
+    """Largest error of an output over all its elements, in the unit of ``error_unit``.
+
+    Args:
+        predicted: the output; exact: the exact solution of the same model, with ``also_needed``.
+
+    Raises:
+        EmulatorError: other shapes.
+    """
+    value = np.asarray(exact[name], dtype=float)
+    if np.shape(predicted) != value.shape:
+        raise EmulatorError(f"{name} has shape {np.shape(predicted)}, its exact one {value.shape}")
+    difference, scale = np.abs(np.asarray(predicted) - value), error_scale(name, exact)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(difference == 0.0, 0.0, difference / scale)
+    return float(np.max(np.where(np.isnan(error), np.inf, error)))

@@ -12,7 +12,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volvelle.cosmology import Definitions, needed_for, needs, resolve
+from volvelle.cosmology import Definitions, ExpressionError, needed_for, needs, parse, resolve
+from volvelle.learning.checking import Validated, require
+from volvelle.learning.errors import StorageError
 from volvelle.learning.storage import storable
 
 A_S_PIVOT = 2.1e-9
@@ -20,7 +22,7 @@ KNOWN = ("ln10A_s", "A_s", "tau_reio")
 
 
 @storable
-class Amplitude(eqx.Module):
+class Amplitude(Validated):
     """ln of the known scaling as a function of the parameters.
 
     ``terms``: which of ``KNOWN`` vary. They are among the ``parameters`` (names of x) or follow
@@ -45,6 +47,19 @@ class Amplitude(eqx.Module):
         if optical_depth and "tau_reio" in self.terms:
             value = value - 2.0 * values["tau_reio"]
         return value
+
+    def validate(self) -> None:
+        known = [*self.parameters, *(name for name, _ in self.constants)]
+        try:
+            for name, text in self.definitions:
+                lacking = [n for n in parse(text).names if n not in known]
+                require(not lacking, f"{name} is defined by {lacking[:1]}, which has no value")
+                known.append(name)
+        except ExpressionError as error:
+            raise StorageError(str(error)) from error
+        require(len(set(known)) == len(known), "a name has two values")
+        right = all(term in KNOWN and term in known for term in self.terms)
+        require(right, f"the terms {self.terms[:9]} are not among {', '.join(KNOWN)} with a value")
 
 
 def amplitude_of(

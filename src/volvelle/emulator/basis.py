@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.learning.checking import Validated
 from volvelle.learning.storage import storable
 
 
-class Basis(eqx.Module):
+class Basis(Validated):
     """A linear map from a few coefficients to a long output vector."""
 
     @abstractmethod
     def decode(self, s: Float[Array, " m"]) -> Float[Array, " k"]:
         """The output vector of the coefficients ``s``."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Numbers of coefficients and of outputs."""
 
 
 @storable
@@ -29,6 +34,10 @@ class PrincipalComponents(Basis):
 
     def decode(self, s: Float[Array, " m"]) -> Float[Array, " k"]:
         return self.mean + s @ self.components
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.components.shape[0], self.components.shape[1]
 
 
 def principal_components(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.boltzmann import OUTPUTS
+from volvelle.boltzmann import HISTORY_Z, OUTPUTS
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.basis import Basis
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.reionisation import EXTRA, STEPPED
 from volvelle.emulator.reionisation import noise as step_noise
+from volvelle.learning.checking import Validated, require
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -24,6 +26,9 @@ TINY = 1e-300
 
 AMPLITUDE_POWER = {"log": 0.0, "log_amplitude": 1.0, "log_root_amplitude": 0.5}
 """Transformations to a logarithm, with the power of A_s that is taken out."""
+MOST_SKIPPED = 10_000
+"""Known zeros of a stored output: they take no room in a file, and much in memory."""
+TRANSFORMS = ("linear", "cmb", "potential", "depth", *AMPLITUDE_POWER, *STEPPED)
 WITHOUT_STEP = {"ionisation": "log", "visibility": "linear"}
 """What takes the place of a transformation that knows the step of reionisation."""
 
@@ -53,7 +58,7 @@ def known_zeros(name: str) -> int:
 
 
 @storable
-class Output(eqx.Module):
+class Output(Validated):
     """One named output within a block: its shape, its transformation, its known zeros.
 
     The first ``skip`` elements are known zeros.
@@ -68,7 +73,18 @@ class Output(eqx.Module):
     def size(self) -> int:
         """Number of values that are learned."""
         extra = EXTRA if self.transform in STEPPED else 0
-        return int(np.prod(self.shape)) - self.skip + extra
+        return math.prod(self.shape) - self.skip + extra
+
+    def validate(self) -> None:
+        require(self.transform in TRANSFORMS, f"{self.name} has transformation {self.transform!r}")
+        elements = math.prod(self.shape)
+        require(
+            all(n > 0 for n in self.shape) and 0 <= self.skip <= min(elements, MOST_SKIPPED),
+            f"{self.name} has shape {self.shape} with {self.skip} known zeros",
+        )
+        if self.transform in STEPPED:
+            fits = elements - self.skip == len(HISTORY_Z)
+            require(fits, f"{self.name} is not on the {len(HISTORY_Z)} redshifts of its kind")
 
     def forward(self, value: np.ndarray, ln_scaling: tuple[float, float]) -> np.ndarray:
         """Values of one solution to the vector that is fitted."""
@@ -131,7 +147,7 @@ def output_of(name: str, *values: np.ndarray) -> Output:
 
 
 @storable
-class Block(eqx.Module):
+class Block(Validated):
     """x -> features -> coefficients -> vector -> named outputs, with the error in chi2."""
 
     outputs: tuple[Output, ...]
@@ -157,6 +173,14 @@ class Block(eqx.Module):
     def delta_chi2(self, z: Float[Array, " d"]) -> Float[Array, ""]:
         """Expected Delta chi2 of the prediction's error, in the noise the block was built with."""
         return self.calibration * jnp.sum(self.weight * self.regressor.variance(z))
+
+    def validate(self) -> None:
+        names = [output.name for output in self.outputs]
+        require(len(set(names)) == len(names) > 0, f"outputs {names[:9]}: expected different ones")
+        coefficients, values = self.basis.shape
+        learned = sum(output.size for output in self.outputs)
+        require(values == learned, f"its basis has {values} values for outputs of {learned}")
+        require(self.weight.shape == (coefficients,), f"{coefficients} weights are due")
 
 
 def scalings(

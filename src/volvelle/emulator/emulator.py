@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from jaxtyping import Array, Float
 from volvelle.compute import require_float64
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.block import Block, scalings
-from volvelle.emulator.domain import Domain
+from volvelle.emulator.domain import Box, Domain
 from volvelle.emulator.errors import EmulatorError, OutsideDomainError
 from volvelle.emulator.features import Features
-from volvelle.learning import load_model, save_model, storable
+from volvelle.learning import StorageError, load_model, save_model, storable
+from volvelle.learning.checking import Validated, require
 
 
 class Prediction(eqx.Module):
@@ -39,7 +41,7 @@ class Prediction(eqx.Module):
 
 
 @storable
-class Emulator(eqx.Module):
+class Emulator(Validated):
     """A surrogate of an exact solver over ``parameters``, all others fixed.
 
     ``emulator(x)`` is a pure differentiable function of the vector of parameters;
@@ -49,7 +51,7 @@ class Emulator(eqx.Module):
     features: Features
     amplitude: Amplitude
     blocks: tuple[Block, ...]
-    domain: Domain
+    domain: Domain | Box
     parameters: tuple[str, ...] = eqx.field(static=True)
     fixed: tuple[tuple[str, float], ...] = eqx.field(static=True)
 
@@ -63,14 +65,30 @@ class Emulator(eqx.Module):
         return result
 
     def delta_chi2(self, x: Float[Array, " d"]) -> Float[Array, ""]:
-        """Expected Delta chi2 of the error at ``x``, summed over the blocks that the data see."""
+        """Expected Delta chi2 of the error at ``x``, summed over the blocks that the data see; NaN
+        where there are none, and so nothing to measure it in."""
         z = self.features(x)
         terms = [block.delta_chi2(z) for block in self.blocks if block.in_data]
-        return jnp.sum(jnp.stack(terms))
+        return jnp.sum(jnp.stack(terms)) if terms else jnp.full((), jnp.nan)
 
     def distance(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         """Distance from the centre of the domain in units of its boundary."""
+        if isinstance(self.domain, Box):
+            return self.domain.distance(x)
         return self.domain.distance(self.features.physical(x))
+
+    def validate(self) -> None:
+        names, d = self.parameters, len(self.parameters)
+        every = [*names, *(name for name, _ in self.fixed)]
+        require(d > 0 and len(set(every)) == len(every), f"parameters {every[:9]}: none or twice")
+        require(self.features.whitening.centre.shape == (d,), f"features are not of {d} parameters")
+        require(self.domain.lower.shape == (d,), f"the domain is not one of {d} parameters")
+        known = self.amplitude.parameters
+        require(known in ((), names), f"the amplitude is one of {known[:9]}")
+        require(len(set(self.outputs)) == len(self.outputs) > 0, "an output stands there twice")
+        for block in self.blocks:
+            m = block.basis.shape[0]
+            require(block.regressor.maps(d, m), f"a regressor does not map {d} features to {m}")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -188,4 +206,41 @@ def load_emulator(
     model, record = load_model(Path(folder), functions)
     if not isinstance(model, Emulator):
         raise EmulatorError(f"{folder} holds a {type(model).__name__}, not an emulator")
+    leaves, structure = jax.tree.flatten(model)
+    try:
+        _try_out(structure, tuple((leaf.shape, leaf.dtype.name) for leaf in leaves))
+    except StorageError as error:
+        raise StorageError(f"{folder}: {error}") from error
     return model, record
+
+
+@lru_cache(maxsize=32)
+def _try_out(structure: Any, arrays: tuple[tuple[tuple[int, ...], str], ...]) -> None:
+    """Raise StorageError unless an emulator of this structure gives what it declares.
+
+    Nothing is computed: shapes and types are followed through.
+    """
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.dtype(kind)) for shape, kind in arrays]
+    model = jax.tree.unflatten(structure, shapes)
+    wanted = {output.name: output.shape for block in model.blocks for output in block.outputs}
+    wanted |= {"the error": (), "the distance": ()}
+
+    def everything(emulator: Emulator, x: Array) -> dict[str, Array]:
+        numbers = {"the error": emulator.delta_chi2(x), "the distance": emulator.distance(x)}
+        return {**emulator(x), **numbers}
+
+    try:
+        x = jax.ShapeDtypeStruct((len(model.parameters),), jnp.dtype(float))
+        found = jax.eval_shape(everything, model, x)
+    except Exception as error:  # whatever a stored structure brings JAX to say
+        words = " ".join(str(error).split())[:200]
+        raise StorageError(
+            f"the stored emulator cannot be evaluated ({type(error).__name__}: {words}); train "
+            "again or ask its author"
+        ) from error
+    for name, shape in wanted.items():
+        if found[name].shape != shape or not jnp.issubdtype(found[name].dtype, jnp.floating):
+            raise StorageError(
+                f"the stored emulator gives {found[name]} for {name}, not real numbers of shape "
+                f"{shape}; train again or ask its author"
+            )

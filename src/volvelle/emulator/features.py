@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import PARAMETERS, Definitions, needs
+from volvelle.learning.checking import Validated, require
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -71,7 +72,7 @@ def whiten(x: np.ndarray, weights: np.ndarray | None = None) -> Whitening:
 
 
 @storable
-class AngularScale(eqx.Module):
+class AngularScale(Validated):
     """theta_* as a function of the sampled parameters, in place of the one at ``index``."""
 
     inputs: Whitening
@@ -83,6 +84,11 @@ class AngularScale(eqx.Module):
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
         theta = self.offset + self.scale * self.regressor(self.inputs(x))[0]
         return x.at[self.index].set(theta)
+
+    def validate(self) -> None:
+        d = self.inputs.centre.shape[0]
+        require(0 <= self.index < d, f"index {self.index} is none of {d} parameters")
+        require(self.regressor.maps(d, 1), f"its regressor does not map {d} parameters to one")
 
 
 @storable
@@ -105,7 +111,7 @@ class Physical(eqx.Module):
 
 
 @storable
-class Features(eqx.Module):
+class Features(Validated):
     """Parameters to features: changes of single variables, then a whitening."""
 
     physical: Physical
@@ -117,3 +123,11 @@ class Features(eqx.Module):
     def batch(self, x: np.ndarray) -> np.ndarray:
         """Features of each row of ``x`` [n, d]."""
         return np.asarray(jax.vmap(self)(jnp.asarray(x)))
+
+    def validate(self) -> None:
+        d, angular = self.whitening.centre.shape[0], self.physical.angular_scale
+        fits = angular is None or angular.inputs.centre.shape[0] == d
+        require(fits, f"the angular scale is not of {d} parameters")
+        masses = self.physical.masses
+        right = all(0 <= i < d for i in masses) and len(set(masses)) == len(masses)
+        require(right, f"the masses {masses[:9]} are not among {d} parameters, each once")

@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 from volvelle.emulator.basis import Basis, principal_components
 from volvelle.emulator.block import Output
 from volvelle.emulator.scaling import FACTOR, affine, check_scaling, logarithms, without_spread
+from volvelle.learning.checking import require
 from volvelle.learning.storage import storable
 
 # CLASS's l_logstep and l_linstep. Measured at the best fit of Planck's plik-lite, the spline
@@ -41,6 +42,14 @@ class Nodes(Basis):
         values = (self.offset + self.scale * s).reshape(self.copies, -1)
         return (values @ self.spline).reshape(-1)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.offset.shape[0], self.copies * self.spline.shape[1]
+
+    def validate(self) -> None:
+        fits = self.copies > 0 and self.offset.size == self.copies * self.spline.shape[0]
+        require(fits, f"{self.offset.size} values for {self.copies} spectra at the same nodes")
+
 
 @storable
 class Standardised(Basis):
@@ -52,6 +61,13 @@ class Standardised(Basis):
 
     def decode(self, s: Float[Array, " m"]) -> Float[Array, " k"]:
         return self.basis.decode(self.offset + self.scale * s)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.basis.shape
+
+    def validate(self) -> None:
+        require(self.offset.shape == (self.basis.shape[0],), "a scale for each coefficient is due")
 
 
 @storable
@@ -65,6 +81,14 @@ class Joined(Basis):
         ends = [int(end) for end in np.cumsum((0, *self.sizes))]
         parts = zip(self.bases, ends[:-1], ends[1:], strict=True)
         return jnp.concatenate([basis.decode(s[start:end]) for basis, start, end in parts])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return sum(self.sizes), sum(basis.shape[1] for basis in self.bases)
+
+    def validate(self) -> None:
+        found = tuple(basis.shape[0] for basis in self.bases)
+        require(self.sizes == found != (), f"sizes {self.sizes} for bases of {found} coefficients")
 
 
 def class_nodes(

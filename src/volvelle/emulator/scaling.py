@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from volvelle.emulator.basis import Basis
 from volvelle.emulator.errors import EmulatorError
+from volvelle.learning.checking import require
 from volvelle.learning.storage import storable
 
 SCALINGS = ("standardise", "min_max", "log", "double_log", "constant")
@@ -41,6 +42,13 @@ class Logarithm(Basis):
 
     def decode(self, s: Float[Array, " m"]) -> Float[Array, " k"]:
         return self.basis.decode(jnp.exp(s) - self.shift)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.basis.shape
+
+    def validate(self) -> None:
+        require(self.shift.shape == (self.basis.shape[0],), "a shift for each coefficient is due")
 
 
 def check_scaling(scaling: str) -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from volvelle.emulator.basis import Basis, PrincipalComponents
 from volvelle.emulator.block import Output
+from volvelle.learning.checking import require
 from volvelle.learning.storage import storable
 
 STEPS = (40, 20, 10)  # in l between knots, CLASS's default first
@@ -69,6 +70,18 @@ class SplinedComponents(Basis):
         values = (overlapping @ jnp.asarray(_pieces(self.step).T, s.dtype)).reshape(self.copies, -1)
         spectra = jnp.concatenate([low, values[:, : self.size - self.dense]], axis=1)
         return self.mean + spectra.reshape(-1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.components.shape[0], self.mean.shape[0]
+
+    def validate(self) -> None:
+        copies, size, dense, step = self.copies, self.size, self.dense, self.step
+        sound = copies > 0 and 0 <= dense < size and 0 < step <= size
+        require(sound, f"{copies} spectra of {size} with {dense} dense and steps of {step}")
+        coefficients = copies * (dense + -(-(size - dense) // step) + 3)
+        fits = (self.mean.size, self.components.shape[1]) == (copies * size, coefficients)
+        require(fits, f"{copies} spectra of {size} need {coefficients} coefficients")
 
 
 def splined(

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.compute import PluginError, load_named
+from volvelle.learning.checking import Validated, require
 from volvelle.learning.errors import LearningError
 from volvelle.learning.storage import storable
 from volvelle.learning.user_function import PROBE, UserFunction
@@ -36,8 +37,12 @@ GROUP = "volvelle.activations"
 """Of the entry points by which packages add others."""
 
 
-class Activation(eqx.Module):
+class Activation(Validated):
     """What a node does to its input."""
+
+    def suits(self, width: int) -> bool:
+        """Whether it is for a layer of so many nodes."""
+        return True
 
     @abstractmethod
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
@@ -58,6 +63,9 @@ class AlsingActivation(Activation):
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
         return (self.gamma + jax.nn.sigmoid(self.beta * x) * (1.0 - self.gamma)) * x
 
+    def suits(self, width: int) -> bool:
+        return self.beta.shape == (width,)
+
 
 @storable
 class FixedActivation(Activation):
@@ -66,12 +74,14 @@ class FixedActivation(Activation):
     name: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        if self.name not in FIXED:  # a model of another version
-            raise LearningError(
-                f"the model's activation {self.name!r} is none of {', '.join(FIXED)}; read it with "
-                "the version that wrote it"
-            )
         return FIXED[self.name](x)
+
+    def validate(self) -> None:
+        require(
+            self.name in FIXED,
+            f"the model's activation {self.name!r} is none of {', '.join(FIXED)}; read it with "
+            "the version that wrote it",
+        )
 
 
 @storable

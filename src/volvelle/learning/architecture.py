@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.compute import PluginError, load_named
+from volvelle.learning.checking import require
 from volvelle.learning.errors import LearningError, StorageError
 from volvelle.learning.storage import storable
 from volvelle.learning.user_function import Probed, UserBuilder, check_values
@@ -25,6 +26,7 @@ GROUP = "volvelle.architectures"
 """Of the entry points by which packages add others."""
 CALL = "function(key, inputs, outputs, depth, width)"
 SIZES = (3, 2)  # inputs and outputs of the network that tries an architecture out
+LARGEST = 2**16  # of the sizes of a stored one
 SHAKE = 0.1  # of the weights, to tell two codes apart where the initial weights are zero
 
 
@@ -48,6 +50,14 @@ class UserNetwork(Probed):
         arrays = iter(self.arrays)
         filled = [next(arrays) if _is_shape(leaf) else leaf for leaf in leaves]
         return jax.tree.unflatten(structure, filled)(x).astype(x.dtype)
+
+    def maps(self, inputs: int, outputs: int) -> bool:
+        """See ``Regressor``."""
+        return (self.inputs, self.outputs) == (inputs, outputs)
+
+    def validate(self) -> None:
+        sizes = (self.inputs, self.outputs, self.depth, self.width)
+        require(all(1 <= n <= LARGEST for n in sizes), f"sizes {sizes} are not possible")
 
     def values(self) -> list[float]:
         """The outputs at three points, in full single precision on any device."""

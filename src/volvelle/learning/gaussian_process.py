@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
+from volvelle.learning.checking import require
 from volvelle.learning.errors import LearningError
-from volvelle.learning.polynomial import design_matrix, evaluate_monomials
+from volvelle.learning.polynomial import design_matrix, evaluate_monomials, number_of_monomials
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -63,6 +64,13 @@ class GaussianProcess(Regressor):
         explained = jnp.sum(k * solved, axis=1)
         mean = jnp.einsum("mi,mij,mj->m", rest, self.mean_covariance, rest)
         return self.amplitude * jnp.maximum(1.0 - explained + mean, 0.0)
+
+    def maps(self, inputs: int, outputs: int) -> bool:
+        return self.log_length.shape == (outputs, inputs)
+
+    def validate(self) -> None:
+        p = number_of_monomials(self.points.shape[1], self.degree)
+        require(self.beta.shape[1] == p > 0, f"its mean of degree {self.degree} has no {p} terms")
 
 
 def _basis(points: Float[Array, "n d"], degree: int) -> Float[Array, "n p"]:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from volvelle.learning.activation import ALSING, Activation, make_activations
 from volvelle.learning.architecture import UserNetwork
+from volvelle.learning.checking import Validated, require
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
 
@@ -34,7 +35,7 @@ class Dense(eqx.Module):
 
 
 @storable
-class Perceptron(eqx.Module):
+class Perceptron(Validated):
     """Hidden layers, each with an activation of its own, and a linear last layer."""
 
     layers: tuple[Dense, ...]
@@ -44,6 +45,24 @@ class Perceptron(eqx.Module):
         for layer, activation in zip(self.layers[:-1], self.activations, strict=True):
             x = activation(layer(x))
         return self.layers[-1](x)
+
+    def maps(self, inputs: int, outputs: int) -> bool:
+        """See ``Regressor``."""
+        return (self.layers[0].weight.shape[0], self.layers[-1].weight.shape[1]) == (
+            inputs,
+            outputs,
+        )
+
+    def validate(self) -> None:
+        layers, activations = self.layers, self.activations
+        require(
+            len(layers) == len(activations) + 1,
+            f"{len(layers)} layers with {len(activations)} activations between them",
+        )
+        for layer, following, activation in zip(layers, layers[1:], activations, strict=False):
+            width = layer.weight.shape[1]
+            fits = following.weight.shape[0] == width and activation.suits(width)
+            require(fits, f"what follows a layer of {width} nodes is for another number of them")
 
 
 @storable
@@ -65,6 +84,13 @@ class Network(Regressor):
 
     def variance(self, x: Float[Array, " d"]) -> Float[Array, " m"]:
         return self.residual
+
+    def maps(self, inputs: int, outputs: int) -> bool:
+        return (self.centre.shape, self.residual.shape) == ((inputs,), (outputs,))
+
+    def validate(self) -> None:
+        sizes = self.centre.shape[0], self.residual.shape[0]
+        require(self.perceptron.maps(*sizes), f"its network does not map {sizes[0]} to {sizes[1]}")
 
 
 def initial_perceptron(

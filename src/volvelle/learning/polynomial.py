@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
+from math import comb
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.learning.checking import require
 from volvelle.learning.errors import LearningError
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.storage import storable
+
+HIGHEST_DEGREE = 10
+
+
+def number_of_monomials(dimension: int, degree: int) -> int:
+    """How many ``monomials`` there are; 0 for a degree that no fit has."""
+    return comb(dimension + degree, degree) if 0 <= degree <= HIGHEST_DEGREE else 0
 
 
 def monomials(dimension: int, degree: int) -> tuple[tuple[int, ...], ...]:
@@ -56,6 +65,12 @@ class Polynomial(Regressor):
     def variance(self, x: Float[Array, " d"]) -> Float[Array, " m"]:
         h = evaluate_monomials(x, self.degree)
         return self.residual * (1.0 + h @ self.covariance @ h)
+
+    def maps(self, inputs: int, outputs: int) -> bool:
+        return self.coefficients.shape == (number_of_monomials(inputs, self.degree), outputs)
+
+    def validate(self) -> None:
+        require(0 <= self.degree <= HIGHEST_DEGREE, f"degree {self.degree} is not possible")
 
 
 def fit_polynomial(

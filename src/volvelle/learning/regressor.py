@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import equinox as eqx
 from jaxtyping import Array, Float
 
+from volvelle.learning.checking import Validated
 
-class Regressor(eqx.Module):
+
+class Regressor(Validated):
     """A fitted map from features x to coefficients s, with its own estimate of its error.
 
     Every regressor is a differentiable function of one point; batches go through ``jax.vmap``.
@@ -21,3 +22,7 @@ class Regressor(eqx.Module):
     @abstractmethod
     def variance(self, x: Float[Array, " d"]) -> Float[Array, " m"]:
         """Predicted mean-square error of each coefficient at ``x``, in its unit squared."""
+
+    @abstractmethod
+    def maps(self, inputs: int, outputs: int) -> bool:
+        """Whether it takes so many features and gives so many coefficients."""

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from volvelle.learning.checking import Validated
 from volvelle.learning.errors import StorageError
 
 PROBE = (-8.0, -3.0, -1.0, -0.3, 0.0, 0.1, 0.7, 2.0, 5.0)
@@ -58,7 +58,7 @@ class UserBuilder:
         return {"function": self.name}
 
 
-class Probed(eqx.Module):
+class Probed(Validated):
     """A module that a user's code computes: its values at a fixed point are stored with it."""
 
     @abstractmethod

@@ -23,6 +23,7 @@ from ..boltzmann import (
 )
 from ..compute import SerialExecutor
 from ..cosmology import CosmologyError, Parametrisation
+from ..training.provenance import recorded_parametrisation
 from .errors import PluginInputError, SolverVersionError
 
 RUN = "plug-in"
@@ -80,18 +81,13 @@ def parametrisation_of(record: Mapping[str, Any]) -> Parametrisation:
     Raises PluginInputError for a record that does not say which parameters the solver gets.
     """
     definitions = record["definitions"]
-    if definitions and "dropped" not in record:
+    if definitions and "parametrisation" not in record:
         raise PluginInputError(
             "this emulator's file is of an older version and does not say which of its "
             f"parameters ({', '.join(definitions)}) the solver gets; run its training again "
             "(the solutions are in the ledger), or choose outside: raise, reject or flag"
         )
-    return Parametrisation(
-        tuple(definitions.items()),
-        tuple(record.get("dropped", ())),
-        tuple(record.get("unset", {}).items()),
-        tuple(record.get("idle", {}).items()),
-    )
+    return recorded_parametrisation(record)
 
 
 def non_linear_model(record: Mapping[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.black_box import BlackBox, black_box_problem, evaluate_all
+from volvelle.training.boxed import BoxSettings, BoxTraining
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
+from volvelle.training.check import CheckResult, check_request, compare, domain_points
 from volvelle.training.design import (
     Filter,
     check_size,
@@ -20,6 +22,7 @@ from volvelle.training.fit import fit_emulator
 from volvelle.training.halting import Halt
 from volvelle.training.iterative import Iterative, IterativeSettings, IterativeStage
 from volvelle.training.problem import Exact, Problem, request_of
+from volvelle.training.provenance import Provenance
 from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
@@ -27,7 +30,10 @@ __all__ = [
     "DOUBTFUL",
     "FAILED",
     "BlackBox",
+    "BoxSettings",
+    "BoxTraining",
     "Certificate",
+    "CheckResult",
     "Exact",
     "ExactProfile",
     "Filter",
@@ -39,6 +45,7 @@ __all__ = [
     "Problem",
     "ProfileSettings",
     "Profiler",
+    "Provenance",
     "SpaceFilling",
     "SpaceFillingSettings",
     "SurrogateSettings",
@@ -48,8 +55,11 @@ __all__ = [
     "TrainingSettings",
     "black_box_problem",
     "certify",
+    "check_request",
     "check_size",
+    "compare",
     "default_start",
+    "domain_points",
     "evaluate_all",
     "fit_emulator",
     "hypersphere",

@@ -17,7 +17,8 @@ from volvelle.learning import Epochs, NetworkSettings
 from volvelle.training.errors import TrainingError
 from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration
-from volvelle.training.problem import Exact, refuse_many_failures
+from volvelle.training.problem import Exact, Problem, refuse_many_failures
+from volvelle.training.provenance import parametrisation_record
 from volvelle.training.weights import (
     effective_number,
     tempered_weights,
@@ -232,21 +233,26 @@ class Training(ABC, Generic[Settings]):
         assert self.report is not None, "the record comes after a fit"
         problem = self.exact.problem
         return {
-            "solver": problem.solver.identity(),
-            "request": problem.request.to_json(),
-            "neutrino_hierarchy": problem.neutrino_hierarchy,
-            "parameters": list(problem.theory_names),
-            "fixed": dict(problem.fixed),
-            "definitions": dict(problem.parametrisation.definitions),
-            "dropped": list(problem.parametrisation.dropped),
-            "unset": dict(problem.parametrisation.unset),
-            "idle": dict(problem.parametrisation.idle),
-            "points": self.x[:, : problem.n_theory].tolist(),
-            "surrogates": self.report.surrogates,
-            "interpolation": self.report.interpolation,
-            "scores": self.report.scores,
+            **fit_record(problem, self.x, self.report),
             "left_out_log_likelihood_scatter": self._known_scatter(),
             "design": self.design,
             "settings": asdict(self.settings),
             "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
         }
+
+
+def fit_record(problem: Problem, x: np.ndarray, report: BuildReport) -> dict[str, Any]:
+    """What a record says of the solver and of the fit to its solutions at points [n, d]."""
+    return {
+        "solver": problem.solver.identity(),
+        "request": problem.request.to_json(),
+        "neutrino_hierarchy": problem.neutrino_hierarchy,
+        "parameters": list(problem.theory_names),
+        "fixed": dict(problem.fixed),
+        "definitions": dict(problem.parametrisation.definitions),
+        "parametrisation": parametrisation_record(problem.parametrisation),
+        "points": x[:, : problem.n_theory].tolist(),
+        "surrogates": report.surrogates,
+        "interpolation": report.interpolation,
+        "scores": report.scores,
+    }

@@ -1,0 +1,153 @@
+"""What ``volvelle emulator check`` does."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..boltzmann import SOLVERS, Ledger, Solver
+from ..compute import ProcessExecutor
+from ..emulator import load_emulator
+from ..training import Exact, Provenance, TrainingError, check_request, compare, domain_points
+from . import setup
+from .configuration import default_ledger
+from .emulator_files import emulator_folder
+from .progress import Reporter
+
+SAME = "same"
+MARGIN = 1.5  # a percentile of fifty points is that uncertain; beyond, the certificate is doubted
+
+
+@dataclass(frozen=True)
+class CheckOrder:
+    """What is asked for: see ``volvelle emulator check --help``."""
+
+    folder: Path
+    points: int
+    other_solver: str | None
+    seed: int
+    ledger: Path | None
+    workers: int | None
+    trusted: bool = False
+
+
+def check_folder(order: CheckOrder, *, progress: bool = True) -> int:
+    """Check an emulator and extend its record; 0 unless its own certificate is contradicted.
+
+    Raises VolvelleError for what the user can mend, a solver that is not the training's among it.
+    """
+    console = Console()
+    reporter = Reporter(console, silent=not progress)
+    folder = emulator_folder(order.folder)
+    emulator, record = load_emulator(folder)
+    origin = Provenance.of(emulator, record)
+    solver, differences = _solver(order, origin)
+    trained = origin.request if origin.solver is not None else None
+    problem = origin.problem(solver, check_request(emulator, trained))
+    x = domain_points(emulator, origin.asked, order.points, order.seed)
+    ledger = Ledger(order.ledger or default_ledger())
+    with ProcessExecutor(order.workers) as executor:
+        exact = Exact(problem, ledger, executor, uuid.uuid4().hex, reporter.solving)
+        with reporter.bar("exact solutions"):
+            limits = box_limits(record.get("certificate"), emulator.outputs)
+            result = compare(emulator, exact, x, reporter.say, limits=limits)
+    entry = {
+        **result.record(),
+        "seed": order.seed,
+        "solver": solver.identity(),
+        "other_solver": differences,
+    }
+    emulator.save(folder, {**record, "checks": [*origin.checks, entry]})
+    if progress:
+        console.print(check_table(entry))
+    contradicted = [] if differences else contradictions(record.get("certificate"), entry)
+    for words in contradicted:
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    return 1 if contradicted else 0
+
+
+def _solver(order: CheckOrder, origin: Provenance) -> tuple[Solver, list[str]]:
+    """The solver to compare with, and how it differs from the training's.
+
+    Raises TrainingError if it differs and nobody asked for that.
+    """
+    other = order.other_solver
+    if other is not None and other != SAME and other not in SOLVERS:
+        raise TrainingError(
+            f"--other-solver is {other!r}; choose {', '.join(SOLVERS)}, or {SAME} for the "
+            "training's in this machine's version"
+        )
+    if other is not None and other != SAME:
+        solver = setup.get_solver(other)
+    else:
+        name, settings = origin.solver_settings(order.trusted)
+        solver = setup.get_solver(name, **settings)
+    differences = origin.differences(solver)
+    if differences and other is None:
+        raise TrainingError(
+            f"this machine's solver is not the one of the training: {'; '.join(differences)}; "
+            f"install that one, or compare anyway with --other-solver {SAME} (the record will say "
+            "so)"
+        )
+    return solver, differences
+
+
+def box_limits(certificate: Any, outputs: Sequence[str]) -> dict[str, float] | None:
+    """Limits of all outputs in the certificate of a box; None for another certificate."""
+    if not isinstance(certificate, dict) or certificate.get("kind") != "box":
+        return None
+    limits = certificate.get("limits")
+    found = {n: limits.get(n) for n in outputs} if isinstance(limits, dict) else {}
+    if not all(type(v) is float and v > 0.0 for v in found.values()) or not found:
+        raise TrainingError("the emulator's certificate has no limits; ask its author")
+    return {name: float(value or 0.0) for name, value in found.items()}
+
+
+def contradictions(certificate: Any, check: Mapping[str, Any]) -> list[str]:
+    """Where a check finds much larger errors than an emulator's certificate of a box does."""
+    limits = box_limits(certificate, tuple(check["errors"]))
+    if limits is None or certificate.get("passed") is not True:
+        return []
+    words: list[str] = []
+    for name, error in check["errors"].items():
+        limit, found = limits[name], error["percentiles"]["95"]
+        if found > MARGIN * limit:
+            words.append(
+                f"{name}: its certificate promises {limit:g} and the check finds {found:.3g} at "
+                "the 95th percentile; do not trust it"
+            )
+    return words
+
+
+def check_table(check: Mapping[str, Any]) -> Table:
+    """The errors that a check found."""
+    solver, other = check["solver"], check["other_solver"]
+    title = (
+        f"check: {int(check['n'])} fresh exact solutions of {solver['solver']} "
+        f"{solver['version']}, {int(check['failed'])} failed"
+    )
+    if other:
+        title += f"; NOT the training's solver: {'; '.join(map(str, other))}"
+    chi2 = check["delta_chi2"]
+    caption = "largest error of each solution"
+    if isinstance(chi2, dict):
+        caption += (
+            f"; mean Delta chi2 in the noise it was built for: expected {chi2['expected']:.3g}, "
+            f"found {chi2['found']:.3g}"
+        )
+    table = Table(title=escape(title), caption=caption)
+    for heading in ("output", "median", "68%", "95%", "largest", "unit"):
+        table.add_column(heading)
+    for name, error in check["errors"].items():
+        numbers = [error["percentiles"][key] for key in ("50", "68", "95", "100")]
+        shown = ["infinite" if v is None or not np.isfinite(v) else f"{v:.2e}" for v in numbers]
+        table.add_row(escape(str(name)), *shown, escape(str(error["unit"])))
+    return table

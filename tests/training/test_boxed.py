@@ -1,0 +1,194 @@
+"""Training over a stated box: the accuracy it reaches is that of points it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import toy
+from volvelle.boltzmann import Ledger
+from volvelle.compute import SerialExecutor
+from volvelle.emulator import Box, error_scale, largest_error
+from volvelle.inference import make_prior
+from volvelle.training import BoxSettings, BoxTraining, Exact, TrainingError, compare
+
+NAMES = ("omega_cdm", "n_s", "ln10A_s")
+BOX = {"omega_cdm": (0.11, 0.13), "n_s": (0.94, 0.99), "ln10A_s": (2.9, 3.2)}
+SETTINGS = BoxSettings(spectra=0.05, other=2e-3, held_out=20, certificate=40)
+
+FAST = replace(SETTINGS, kind="polynomial")  # compiles little
+
+
+def problem(solver: toy.ToySolver | None = None, box: dict = BOX) -> Any:
+    ends = np.array([box[name] for name in NAMES])
+    return replace(
+        toy.problem(solver, names=NAMES),
+        priors=tuple(make_prior({"min": a, "max": b}) for a, b in ends),
+        ref_loc=ends.mean(axis=1),
+        ref_scale=0.5 * np.ptp(ends, axis=1),
+        likelihoods=(),
+    )
+
+
+def training(
+    folder: Path, settings: BoxSettings = SETTINGS, solver: toy.ToySolver | None = None
+) -> BoxTraining:
+    ledger = Ledger(folder / "ledger.sqlite")
+    exact = Exact(problem(solver), ledger, SerialExecutor(), "test")
+    return BoxTraining(exact, settings, folder / "training")
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> BoxTraining:
+    found = training(tmp_path_factory.mktemp("box"))
+    assert found.run() and not found.ending
+    return found
+
+
+def test_fresh_solutions_confirm_the_accuracy(reached: BoxTraining):
+    """Measured here once more, at points of our own, all over the box."""
+    assert isinstance(reached.emulator.domain, Box)
+    rng = np.random.default_rng(99)
+    ends = np.array([BOX[name] for name in NAMES])
+    x = rng.uniform(ends[:, 0], ends[:, 1], size=(60, 3))
+    universe = problem()
+    exact = [toy.ToySolver().solve(universe.cosmology(row), toy.REQUEST) for row in x]
+    predicted = reached.emulator.batch(x, reached.emulator.outputs)
+    for name in reached.emulator.outputs:
+        errors = [largest_error(name, p, t) for p, t in zip(predicted[name], exact, strict=True)]
+        # 60 points: the 95th percentile is uncertain by a few ranks
+        assert np.percentile(errors, 90) <= SETTINGS.limit(name), name
+    corners = np.array([ends[:, 0], ends[:, 1]])
+    np.testing.assert_allclose(reached.emulator.distances(corners), 1.0, rtol=1e-8)
+    assert np.all(reached.emulator.distances(corners) <= 1.0)
+
+
+def test_the_certificate_is_made_of_points_that_decided_nothing(reached: BoxTraining):
+    record = reached.record()
+    certificate = record["certificate"]
+    assert certificate["passed"] and certificate["n"] == 40 and certificate["kind"] == "box"
+    trained = {tuple(p) for p in record["points"]}
+    steps = sorted((reached.folder).glob("iteration_*.json"))
+    fresh = {tuple(p) for p in certificate["points"]}
+    assert len(fresh) == 40 and not fresh & trained
+    import json
+
+    contents = [json.loads(step.read_text()) for step in steps]
+    decided = {tuple(p) for c in contents if c["reason"] == "held out" for p in c["points"]}
+    assert len(decided) >= 20 and not decided & fresh
+    for name, error in certificate["errors"].items():
+        assert error["percentiles"]["95"] <= certificate["limits"][name]
+    assert "reaches the accuracy asked for" in certificate["words"]
+    assert all(
+        set(row["error_over_limit"]) == {*reached.emulator.outputs} for row in reached.history
+    )
+
+
+def test_delta_chi2_is_in_units_of_the_accuracy(reached: BoxTraining):
+    """The sum over all elements of (error / what is allowed)^2; by coefficients, about that."""
+    points, found = reached.certificate.points, reached.certificate.found
+    universe = problem()
+    exact = [toy.ToySolver().solve(universe.cosmology(row), toy.REQUEST) for row in points]
+    predicted = reached.emulator.batch(points, reached.emulator.outputs)
+    direct = np.zeros(len(points))
+    for name in reached.emulator.outputs:
+        for i, theory in enumerate(exact):
+            scale = SETTINGS.limit(name) * error_scale(name, theory)
+            error = predicted[name][i] - theory[name]
+            direct[i] += np.sum((error / np.where(scale > 0.0, scale, np.inf)) ** 2)
+    np.testing.assert_allclose(found, direct, rtol=1e-10)
+    by_coefficients = compare(reached.emulator, reached.exact, points).found
+    assert 0.1 < np.mean(by_coefficients) / np.mean(direct) < 10.0
+    assert np.all(reached.certificate.expected > 0.0)
+
+
+def test_a_repeated_call_ends_in_the_same_emulator_without_solving(reached: BoxTraining):
+    again = training(reached.folder.parent, solver=toy.ToySolver(fails_above=np.inf))
+    assert again.run()
+    assert all(entry.cached for entry in again.asked)
+    np.testing.assert_array_equal(again.x, reached.x)
+    x = reached.x[:5]
+    for name in reached.emulator.outputs:
+        np.testing.assert_array_equal(
+            again.emulator.batch(x, (name,))[name], reached.emulator.batch(x, (name,))[name]
+        )
+
+
+def test_an_interrupted_training_goes_on(reached: BoxTraining, tmp_path: Path):
+    """Stopped before its second step is solved: the points on disk are those that follow."""
+    calls: list[int] = []
+
+    class Stopped(Exact):
+        def solve(self, x: np.ndarray) -> Any:
+            calls.append(len(x))
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return super().solve(x)
+
+    first = training(tmp_path)
+    first.exact = Stopped(first.exact.problem, first.exact.ledger, SerialExecutor(), "test")
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    assert len(list((tmp_path / "training").glob("iteration_*"))) == 2
+    second = training(tmp_path)
+    assert second.run()
+    np.testing.assert_array_equal(second.x, reached.x)
+
+
+def test_points_are_added_until_the_accuracy_is_there(tmp_path: Path):
+    """A start that is too small: solutions of the largest expected error join."""
+    found = training(tmp_path, replace(FAST, spectra=2e-2, other=1e-3, initial=10))
+    assert found.run()
+    ratios = [max(row["error_over_limit"].values()) for row in found.history]
+    assert ratios[0] > 1.0 and ratios[-1] <= 1.0 and len(found.x) >= 40
+    assert found.history[-1]["reason"] == "certificate"
+
+
+def test_the_budget_ends_the_training_and_the_emulator_says_so(tmp_path: Path):
+    settings = replace(FAST, spectra=1e-9, other=1e-12, max_training=60)
+    found = training(tmp_path, settings)
+    assert not found.run()
+    assert "max_training is 60" in found.ending and len(found.asked) <= 60
+    certificate = found.record()["certificate"]
+    assert not certificate["passed"] and certificate["n"] == 40
+    assert "does NOT reach" in certificate["words"] and "max_training is 60" in certificate["words"]
+
+
+def test_noise_of_the_solver_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An error of a percent, another at every point: no number of solutions helps."""
+    monkeypatch.setattr("volvelle.training.boxed.PATIENCE", 2)
+    settings = replace(FAST, spectra=1e-3, max_training=2000, batch=8)
+    found = training(tmp_path, settings, toy.ToySolver(noise=1e-2))
+    assert not found.run()
+    assert "stopped improving" in found.ending and len(found.asked) < 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"initial": 3}, "initial is 3 points for 3 sampled parameters"),
+        ({"initial": 50, "max_training": 40}, "initial is 50, more than max_training"),
+    ],
+)
+def test_sizes_that_cannot_be(changes: dict, message: str, tmp_path: Path):
+    with pytest.raises(TrainingError, match=message):
+        training(tmp_path, replace(SETTINGS, **changes)).run()
+
+
+def test_many_failures_are_refused(tmp_path: Path):
+    with pytest.raises(TrainingError, match=r"of .* exact solutions failed"):
+        training(tmp_path, solver=toy.ToySolver(fails_above=0.12)).run()
+
+
+def test_the_folder_of_another_training(reached: BoxTraining, tmp_path: Path):
+    import shutil
+
+    shutil.copytree(reached.folder, tmp_path / "training")
+    for path in (tmp_path / "training").glob("iteration_001.json"):
+        path.write_text(path.read_text().replace("held out", "certificate"))
+    with pytest.raises(TrainingError, match="holds step 1 of another training"):
+        training(tmp_path).run()
