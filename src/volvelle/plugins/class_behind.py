@@ -10,7 +10,7 @@ import numpy as np
 from ..boltzmann import SolverNotInstalledError, load_classy, new_class
 from ..cosmology import Cosmology, to_class
 from ..errors import VolvelleError
-from .class_words import FULL, NON_LINEAR, OUTPUT_WORDS, THERMODYNAMICS
+from .class_words import BACKGROUND, FULL, NON_LINEAR, OUTPUT_WORDS, THERMODYNAMICS
 from .exact import parametrisation_of
 from .solution import LIGHT_SPEED, Solution
 from .theory import LearnedTheory
@@ -83,6 +83,8 @@ class ClassBehind:
             raise CosmoSevereError(f"{why} was not learned; {CURE}")
         if level == FULL and "A_s" not in solution.parameters:
             raise CosmoSevereError(f"{why} needs A_s, which is not known at this point; sample A_s")
+        if level == BACKGROUND and THERMODYNAMICS in self._made:
+            level = THERMODYNAMICS
         if level not in self._made:
             settings = to_class(universe(self.theory, solution.parameters))
             if level == FULL:
