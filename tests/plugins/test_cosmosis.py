@@ -81,14 +81,18 @@ class Block:
             self[section, name] = value
 
 
-@pytest.fixture(scope="module")
-def module() -> Any:
-    """Loaded as CosmoSIS loads a file: by its name, from its folder, at the front of the path."""
+def load() -> Any:
+    """As CosmoSIS loads a file: by its name, from its folder, at the front of the path."""
     sys.path.insert(0, str(MODULE.parent))
     try:
         return importlib.import_module(MODULE.stem)
     finally:
         sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    return load()
 
 
 def set_up(module: Any, folder: Path | str, **options: Any) -> Any:
