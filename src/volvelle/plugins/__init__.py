@@ -4,13 +4,20 @@ Each host has a module of its own, which is imported by the host: ``volvelle.plu
 ``volvelle.plugins.montepython``, ``volvelle/plugins/cosmosis.py``.
 """
 
-from .errors import BeyondTableError, NotLearnedError, PluginInputError, SolverVersionError
+from .errors import (
+    BeyondTableError,
+    ExactSolutionError,
+    NotLearnedError,
+    PluginInputError,
+    SolverVersionError,
+)
 from .solution import Solution
 from .theory import OUTSIDE, LearnedTheory
 
 __all__ = [
     "OUTSIDE",
     "BeyondTableError",
+    "ExactSolutionError",
     "LearnedTheory",
     "NotLearnedError",
     "PluginInputError",

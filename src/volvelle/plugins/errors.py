@@ -17,3 +17,7 @@ class BeyondTableError(PluginInputError):
 
 class SolverVersionError(PluginInputError):
     """The installed solver is not the one that made the training solutions."""
+
+
+class ExactSolutionError(VolvelleError):
+    """An exact solution that was not finished, through no fault of the model's."""

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__ as __version__  # the shim hands it on
-from ..boltzmann import SolverError
+from ..boltzmann import SolverError, SolverNotInstalledError
 from ..emulator import OutsideDomainError
 from ..errors import VolvelleError
 from .class_behind import (
@@ -133,7 +133,8 @@ class Class(PowerMethods):
         except (CosmoSevereError, CosmoComputationError):
             raise
         except SolverError as error:
-            kind = CosmoComputationError if self._theory is not None else CosmoSevereError
+            absent = isinstance(error, SolverNotInstalledError)
+            kind = CosmoSevereError if absent else CosmoComputationError
             raise kind(str(error)) from error
         except VolvelleError as error:
             raise CosmoSevereError(str(error)) from error

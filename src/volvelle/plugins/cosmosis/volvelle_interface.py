@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, SolverError
+from volvelle.boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, SolverError, SolverNotInstalledError
 from volvelle.emulator import OutsideDomainError
 from volvelle.errors import VolvelleError
 from volvelle.plugins import LearnedTheory, PluginInputError, Solution
@@ -108,6 +108,8 @@ def execute(block: Any, module: Module) -> int:
     except OutsideDomainError as error:
         if module.theory.outside == "reject":
             return 1
+        raise SystemExit(f"volvelle: {error}") from error
+    except SolverNotInstalledError as error:
         raise SystemExit(f"volvelle: {error}") from error
     except SolverError as error:
         module.theory.log.warning("no exact solution, no probability: %s", error)
