@@ -67,15 +67,15 @@ class Toy(toy_solver.ToySolver):
 
 
 @contextmanager
-def serial(workers: int | None) -> Any:
+def serial(*given: Any) -> Any:
     yield SerialExecutor()
 
 
 def put_toy(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """The toy in the solvers' place, in this process, in a folder of its own."""
     patch.setattr(setup, "get_solver", lambda name, **settings: Toy())
-    for module in (emulate_job, emulator_check):
-        patch.setattr(module, "ProcessExecutor", serial)
+    patch.setattr(emulate_job, "make_executor", serial)
+    patch.setattr(emulator_check, "ProcessExecutor", serial)
     patch.chdir(folder)
     patch.setenv("VOLVELLE_LEDGER", str(folder / "ledger.sqlite"))
     patch.setenv("COLUMNS", "200")

@@ -11,14 +11,26 @@ import numpy as np
 import pytest
 import universe
 
-from volvelle.boltzmann import Ledger, SolverError, SolverNotInstalledError
+from volvelle.boltzmann import (
+    BACKGROUND_Z,
+    CambSolver,
+    ClassSolver,
+    Ledger,
+    Solver,
+    SolverError,
+    SolverNotInstalledError,
+    get_solver,
+)
 from volvelle.emulator import OutsideDomainError
+from volvelle.errors import VolvelleError
 from volvelle.learning import StorageError
 from volvelle.plugins import (
     BeyondTableError,
+    ExactSolutionError,
     LearnedTheory,
     NotLearnedError,
     PluginInputError,
+    Solution,
     SolverVersionError,
     exact,
 )
@@ -206,6 +218,70 @@ def test_a_failed_solution_is_an_error(theory: LearnedTheory) -> None:
         theory.solution(universe.point(omega_cdm=0.25))
 
 
+def test_an_unfinished_solution_is_no_verdict(
+    theory: LearnedTheory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accident inside the solver stops a run; it is not taken for a model without solution."""
+
+    def accident(self: object, cosmology: object, request: object) -> None:
+        raise KeyError("disk")
+
+    monkeypatch.setattr(universe.ClosedForm, "solve", accident)
+    with pytest.raises(ExactSolutionError, match=r"was not finished.*disk"):
+        theory.solution(universe.point(**FAR))
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        ClassSolver(non_linear="none", precision={"l_max_g": 20}, extra={"gauge": "newtonian"}),
+        CambSolver(lens_potential_accuracy=1.0, precision={"Accuracy.AccuracyBoost": 1.5}),
+        CambSolver(extra={"WantTensors": 1, "InitPower.r": 0.1}),
+    ],
+)
+def test_the_training_solver_from_its_record(
+    solver: Solver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of a record make the very solver that they are of."""
+    monkeypatch.setattr(exact, "get_solver", get_solver)
+    record = {"solver": solver.identity()}
+    found = exact.training_solver(record, logging.getLogger("volvelle"))
+    assert found.identity() == solver.identity()
+    assert exact.non_linear_model(record) == solver.non_linear  # type: ignore[attr-defined]
+
+
+def test_another_build_of_the_same_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity = {**universe.ClosedForm().identity(), "extension_sha256": "other"}
+    monkeypatch.setattr(universe.ClosedForm, "identity", lambda self: identity)
+    with caplog.at_level(logging.WARNING, "volvelle"):
+        assert LearnedTheory(folder).outside == "exact"
+    assert "another build" in caplog.text
+
+
+def test_the_users_own_functions(folder: Path) -> None:
+    """Named as for a training; what cannot be imported is refused."""
+    assert LearnedTheory(folder, functions=["math:sqrt"]).solution(universe.point()).distance < 1.0
+    with pytest.raises(VolvelleError, match="math has no 'nothing'"):
+        LearnedTheory(folder, functions=["math:nothing"])
+
+
+@pytest.mark.parametrize("omega_k", [-0.05, 0.05])
+def test_a_curved_universe(omega_k: float) -> None:
+    """The distance along the line of sight, and between two redshifts, from D_M."""
+    radial = 3000.0 * np.log1p(BACKGROUND_Z)
+    root = np.sqrt(abs(omega_k)) * 70.0 / 299792.458
+    curved = (np.sinh if omega_k > 0 else np.sin)(root * radial) / root
+    keep = {"H0": np.array(70.0), "transverse_comoving_distance": curved}
+    solution = Solution(keep, {"Omega_k": omega_k}, 0.0, 0.0, False)
+    z = np.array([0.1, 1.3])
+    np.testing.assert_allclose(solution.radial_distance(z), 3000.0 * np.log1p(z), rtol=1e-7)
+    difference = 3000.0 * np.log(2.3 / 1.1)
+    expected = (np.sinh if omega_k > 0 else np.sin)(root * difference) / root / 2.3
+    assert solution.angular_distance_between(0.1, 1.3) == pytest.approx(expected, rel=1e-6)
+
+
 def test_an_unknown_choice(folder: Path) -> None:
     with pytest.raises(PluginInputError, match="expected exact, raise, reject, flag"):
         LearnedTheory(folder, outside="ignore")
@@ -281,7 +357,7 @@ def test_a_record_that_does_not_say_what_the_solver_gets(folder: Path, tmp_path:
     shutil.copytree(folder, copy)
     content = json.loads((copy / "model.json").read_text())
     content["record"]["definitions"] = {"Gamma": "10**x"}
-    del content["record"]["dropped"]
+    del content["record"]["parametrisation"]
     (copy / "model.json").write_text(json.dumps(content))
     with pytest.raises(PluginInputError, match="of an older version"):
         LearnedTheory(copy)

@@ -7,7 +7,7 @@ have peaks, an amplitude and a tilt, and mean nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +145,12 @@ def exact(values: dict[str, float], lmax: int = LMAX) -> dict[str, Any]:
     return outputs(Cosmology.from_parameters({**FIXED, **values}), lmax)
 
 
-def train(folder: Path, n: int = 80) -> Path:
+def train(folder: Path, n: int = 80, lmax: int = LMAX) -> Path:
     """An emulator of this universe, with the record that a run writes."""
+    request = replace(REQUEST, lmax=lmax)
     x = TRUTH + WIDTH * np.random.default_rng(0).uniform(-1.0, 1.0, (n, len(NAMES)))
-    theories = [exact(dict(zip(NAMES, row, strict=True))) for row in x.tolist()]
-    theories = [{name: theory[name] for name in REQUEST.names()} for theory in theories]
+    theories = [exact(dict(zip(NAMES, row, strict=True)), lmax) for row in x.tolist()]
+    theories = [{name: theory[name] for name in request.names()} for theory in theories]
     emulator, _ = build_emulator(
         NAMES, FIXED, x, theories, [_noise(theories[0])], kind="polynomial"
     )
@@ -157,14 +158,12 @@ def train(folder: Path, n: int = 80) -> Path:
         folder,
         {
             "solver": ClosedForm().identity(),
-            "request": REQUEST.to_json(),
+            "request": request.to_json(),
             "neutrino_hierarchy": "single",
             "parameters": list(NAMES),
             "fixed": FIXED,
             "definitions": {},
-            "dropped": [],
-            "unset": {},
-            "idle": {},
+            "parametrisation": {"dropped": [], "unset": [], "idle": []},
             "points": x.tolist(),
         },
     )

@@ -7,7 +7,7 @@ from .errors import RequestError, SolverError, SolverNotInstalledError
 from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
 from .ledger_file import default_ledger
-from .library import load_classy
+from .library import load_classy, new_class
 from .outputs import OUTPUTS, OutputInfo, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
 from .solve import failure_summary, solve_many
@@ -41,6 +41,7 @@ __all__ = [
     "get_solver",
     "load_classy",
     "local_rms",
+    "new_class",
     "restrict",
     "solve_many",
     "suggestion",

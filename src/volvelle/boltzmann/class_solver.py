@@ -12,7 +12,7 @@ from ..cosmology.errors import CosmologyError
 from .class_outputs import collect, output_words, scalars, tables
 from .derived import find_hubble, rescaled_amplitude
 from .errors import SolverError
-from .library import extension_of, file_sha256, load_classy
+from .library import extension_of, file_sha256, load_classy, new_class
 from .request import Request
 from .solver import (
     Theory,
@@ -219,7 +219,7 @@ def _computed(
     module: ModuleType, settings: Mapping[str, Any], level: str | None = None
 ) -> Iterator[Any]:
     """A CLASS structure computed up to ``level``, freed afterwards; raises SolverError."""
-    cosmo = module.Class()
+    cosmo = new_class(module)
     failures = (module.CosmoSevereError, module.CosmoComputationError)
     try:
         cosmo.set(dict(settings))

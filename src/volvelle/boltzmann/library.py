@@ -8,6 +8,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .errors import SolverNotInstalledError
 
@@ -112,6 +113,22 @@ def _import_from(place: Path) -> ModuleType:
         for name in [name for name in sys.modules if own(name)]:
             del sys.modules[name]
         sys.modules.update(kept)
+
+
+def new_class(module: ModuleType) -> Any:
+    """A ``Class`` of this very module.
+
+    CLASS looks for its data files in the package called ``classy``, which may be another one.
+    """
+    other = sys.modules.get("classy")
+    sys.modules["classy"] = module
+    try:
+        return module.Class()
+    finally:
+        if other is None:
+            del sys.modules["classy"]
+        else:
+            sys.modules["classy"] = other
 
 
 def extension_of(module: ModuleType) -> Path:

@@ -135,7 +135,7 @@ class Configuration:
         checks.cosmology(document, parts, hierarchy)
         sampled = sum(p.kind == "cosmology" for p in parts.sampled)
         checks.design(document, file.emulator, sampled)
-        settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
+        settings = solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
             inputs = replace(found.request, scalars=())
@@ -172,7 +172,7 @@ class Configuration:
             divergent=file.sampler.divergent,
             certificate=file.certificate,
             ledger=file.ledger or default_ledger(),
-            compute=_compute(document, file),
+            compute=computed_where(document, file.compute, file.workers),
         )
 
     @property
@@ -192,18 +192,20 @@ class Configuration:
         return "nuts" if isinstance(self.sampler, NutsSampler) else "metropolis"
 
 
-def _compute(document: Document, file: File) -> ComputeBlock:
+def computed_where(
+    document: Document, compute: ComputeBlock | None, workers: int | None
+) -> ComputeBlock:
     """The place, of which ``workers`` is the shorthand for local processes."""
-    if file.compute is None:
-        return ComputeBlock(local=Local(workers=file.workers))
-    if file.workers is not None:
+    if compute is None:
+        return ComputeBlock(local=Local(workers=workers))
+    if workers is not None:
         raise document.error(
             ("workers",), "cannot stand beside compute; write compute: {local: {workers: N}}"
         )
-    return file.compute
+    return compute
 
 
-def _solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {("extra" if key == "extra_args" else key): v for key, v in given.items()}
     if "path" in settings:
         settings["path"] = None if settings["path"] is None else str(settings["path"])

@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from . import checks
 from .blocks import Block, Count, FilePath, Positive, TheoryBlock, empty
-from .configuration import NO_RESULT, _solver_settings, default_ledger
+from .compute_block import ComputeBlock
+from .configuration import NO_RESULT, computed_where, solver_settings
 from .document import Document
 from .messages import first_error
 from .parameters import Parameter, Reference, Sampled, SampledParameter
@@ -74,6 +75,7 @@ class EmulateFile(Block):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     ledger: FilePath | None = None
     workers: Count | None = None
+    compute: ComputeBlock | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,15 @@ class EmulateConfiguration:
     lmax: int
     settings: BoxSettings
     ledger: Path
-    workers: int | None
+    compute: ComputeBlock
+    """Where exact solutions are computed."""
 
     @classmethod
     def load(cls, path: str | Path, *, output: str | Path | None = None) -> EmulateConfiguration:
         """Read and check a file; raises ConfigurationError: one line with file, line and key."""
-        from ..boltzmann import Request
+        from ..boltzmann import Request, default_ledger
         from ..emulator import also_needed
-        from ..training import BoxSettings, check_size, default_start
+        from ..training import BoxSettings, TrainingError, check_size, default_start
 
         document = Document.load(Path(path))
         try:
@@ -124,7 +127,7 @@ class EmulateConfiguration:
                 f"the error of TE is measured in its cosmic variance, which takes "
                 f"{' and '.join(lacking)} too; add them",
             )
-        settings = _solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
+        settings = solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         solver = checks.solver(document, name, settings)
         block = ("outputs",)
         checks.outputs(document, parts, hierarchy, solver, file.outputs, block)
@@ -136,7 +139,7 @@ class EmulateConfiguration:
         initial = points.initial or default_start(d)
         try:
             check_size(initial, d, "initial")
-        except Exception as error:
+        except TrainingError as error:
             raise document.error(("points", "initial"), str(error)) from error
         if initial + points.held_out > points.max_training:
             raise document.error(
@@ -162,7 +165,7 @@ class EmulateConfiguration:
                 **file.accuracy.model_dump(), **points.model_dump(), kind=file.kind, seed=file.seed
             ),
             ledger=file.ledger or default_ledger(),
-            workers=file.workers,
+            compute=computed_where(document, file.compute, file.workers),
         )
 
     def summary(self) -> dict[str, Any]:

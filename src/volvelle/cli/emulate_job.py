@@ -6,13 +6,13 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger, Request, Solver
-from ..compute import ProcessExecutor
 from ..emulator import load_emulator
 from ..inference import make_prior
 from ..learning import write_atomically
 from ..training import BoxTraining, Exact, Problem
 from . import setup
 from .account import Account
+from .computing import make_executor
 from .emulate_configuration import EmulateConfiguration
 from .emulator_check import check_table
 from .progress import Reporter
@@ -33,7 +33,7 @@ def emulate_box(configuration: EmulateConfiguration, *, progress: bool = True) -
         certificate = load_emulator(folder)[1]["certificate"]
     else:
         write_atomically(configuration.output / "config.yaml", configuration.text.encode())
-        with ProcessExecutor(configuration.workers) as executor:
+        with make_executor(configuration.compute, reporter.say) as executor:
             solver = setup.get_solver(configuration.solver_name, **configuration.solver_settings)
             exact = Exact(
                 box_problem(configuration, solver),

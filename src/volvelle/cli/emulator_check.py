@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..boltzmann import SOLVERS, Ledger, Solver
+from ..boltzmann import SOLVERS, Ledger, Solver, default_ledger
 from ..compute import ProcessExecutor
 from ..emulator import load_emulator
 from ..training import Exact, Provenance, TrainingError, check_request, compare, domain_points
 from . import setup
-from .configuration import default_ledger
 from .emulator_files import emulator_folder
 from .progress import Reporter
 

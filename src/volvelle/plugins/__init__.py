@@ -9,6 +9,7 @@ which is imported by the host (``volvelle.plugins.cobaya``, ``volvelle.plugins.m
 from .certify_chain import ForeignChain, certify_chain, write_certified
 from .errors import (
     BeyondTableError,
+    ExactSolutionError,
     ForeignError,
     NotLearnedError,
     PluginInputError,
@@ -20,6 +21,7 @@ from .theory import OUTSIDE, LearnedTheory
 __all__ = [
     "OUTSIDE",
     "BeyondTableError",
+    "ExactSolutionError",
     "ForeignChain",
     "ForeignError",
     "LearnedTheory",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..boltzmann import SolverNotInstalledError, load_classy
+from ..boltzmann import SolverNotInstalledError, load_classy, new_class
 from ..cosmology import Cosmology, to_class
 from ..errors import VolvelleError
-from .class_words import FULL, NON_LINEAR, OUTPUT_WORDS, THERMODYNAMICS
+from .class_words import BACKGROUND, FULL, NON_LINEAR, OUTPUT_WORDS, THERMODYNAMICS
 from .exact import parametrisation_of
-from .solution import Solution
+from .solution import LIGHT_SPEED, Solution
 from .theory import LearnedTheory
 
 
@@ -83,6 +83,8 @@ class ClassBehind:
             raise CosmoSevereError(f"{why} was not learned; {CURE}")
         if level == FULL and "A_s" not in solution.parameters:
             raise CosmoSevereError(f"{why} needs A_s, which is not known at this point; sample A_s")
+        if level == BACKGROUND and THERMODYNAMICS in self._made:
+            level = THERMODYNAMICS
         if level not in self._made:
             settings = to_class(universe(self.theory, solution.parameters))
             if level == FULL:
@@ -112,7 +114,7 @@ class ClassBehind:
             _free(real)
 
     def _compute(self, settings: Mapping[str, Any], level: str) -> Any:
-        real = self.module.Class()
+        real = new_class(self.module)
         self.computed += 1
         try:
             real.set(dict(settings))
@@ -137,6 +139,31 @@ CURE = (
     "CLASS is not installed, or volvelle_class is none: install CLASS and set volvelle_class to "
     "background, or train with it among emulator: outputs"
 )
+
+
+def _luminosity_distance(solution: Solution, z: float) -> Any:
+    return solution.transverse_distance(z) * (1.0 + np.asarray(z))
+
+
+def _hubble(solution: Solution, z: float) -> Any:
+    return solution.hubble(z) / LIGHT_SPEED
+
+
+def _z_of_r(solution: Solution, z: Any) -> tuple[np.ndarray, np.ndarray]:
+    """r [Mpc] and H [1/Mpc] at redshifts z [n], as CLASS's ``z_of_r``."""
+    return solution.radial_distance(z), np.asarray(_hubble(solution, z))
+
+
+LEARNED_BACKGROUND: dict[str, Callable[..., Any]] = {
+    "Hubble": _hubble,
+    "angular_distance": Solution.angular_distance,
+    "angular_distance_from_to": Solution.angular_distance_between,
+    "luminosity_distance": _luminosity_distance,
+    "comoving_distance": Solution.radial_distance,
+    "z_of_r": _z_of_r,
+    "Omega0_m": lambda solution: solution.parameters["Omega_m"],
+}
+"""What the network knows of the background, for who has no CLASS."""
 
 
 def universe(theory: LearnedTheory, parameters: Mapping[str, float]) -> Cosmology:

@@ -20,7 +20,7 @@ from cobaya.theories.cosmo import BoltzmannBase
 from cobaya.typing import empty_dict
 
 from .. import __version__
-from ..boltzmann import POWER_K, POWER_Z, SolverError
+from ..boltzmann import POWER_K, POWER_Z, SolverError, SolverNotInstalledError
 from ..emulator import OutsideDomainError
 from ..errors import VolvelleError
 from .errors import PluginInputError
@@ -160,6 +160,8 @@ class VolvelleTheory(BoltzmannBase):
         except OutsideDomainError as error:
             if self.learned.outside == "reject":
                 return False
+            raise LoggedError(self.log, "%s", error) from error
+        except SolverNotInstalledError as error:
             raise LoggedError(self.log, "%s", error) from error
         except SolverError as error:
             self.log.warning("no exact solution, no probability: %s", error)

@@ -21,3 +21,7 @@ class SolverVersionError(PluginInputError):
 
 class ForeignError(VolvelleError):
     """A model or a chain of another program cannot be read, loaded again, or evaluated."""
+
+
+class ExactSolutionError(VolvelleError):
+    """An exact solution that was not finished, through no fault of the model's."""

@@ -24,7 +24,7 @@ from ..boltzmann import (
 from ..compute import SerialExecutor
 from ..cosmology import CosmologyError, Parametrisation
 from ..training.provenance import recorded_parametrisation
-from .errors import PluginInputError, SolverVersionError
+from .errors import ExactSolutionError, PluginInputError, SolverVersionError
 
 RUN = "plug-in"
 """Who paid for these solutions, in the ledger."""
@@ -122,7 +122,8 @@ class ExactTheory:
     def solve(self, values: Mapping[str, float]) -> tuple[dict[str, np.ndarray], bool]:
         """All outputs at named parameters, and whether they were in the ledger.
 
-        Raises SolverError, with the solver's own words, where there is no solution.
+        Raises SolverError, with the solver's own words, where there is no solution, and
+        ExactSolutionError where it is not known whether there is.
         """
         try:
             cosmology = self.parametrisation.cosmology(values, self.neutrino_hierarchy)
@@ -130,6 +131,11 @@ class ExactTheory:
             raise SolverError(str(error)) from error
         ledger, executor = Ledger(self.ledger), SerialExecutor()
         (entry,) = solve_many(self.solver, [cosmology], self.request, ledger, executor, RUN)
+        if not entry.stored:
+            raise ExactSolutionError(
+                f"an exact solution was not finished ({entry.failure}); mend that, or choose "
+                "outside: raise, reject or flag"
+            )
         if entry.theory is None:
             raise SolverError(entry.failure or "the solver gave no reason")
         theory = restrict(entry.theory, self.request)

@@ -160,9 +160,11 @@ class Inputs:
                         f"({', '.join(inputs)}); drop it, or give it in the place of "
                         f"{' or '.join(pairs[name])}"
                     )
-            if len(missing) != len(sought):
+            replaced = {input_ for name in sought for input_ in pairs[name]}
+            wanting = [name for name in missing if name not in replaced]
+            if wanting:
                 raise PluginInputError(
-                    f"missing {', '.join(missing)}; this emulator takes {', '.join(inputs)}"
+                    f"missing {', '.join(wanting)}; this emulator takes {', '.join(inputs)}"
                 )
             self._plans[key] = missing, sought
         return self._plans[key]

@@ -1,8 +1,8 @@
 """MontePython: an object with the methods of ``classy.Class``, with an emulator behind them.
 
 Brinckmann & Lesgourgues, arXiv:1804.07261. ``python -m volvelle.plugins.montepython FOLDER`` writes
-a module ``classy`` that is this one, for MontePython to find in CLASS's place; no file of
-MontePython is changed. The parameter file names the emulator::
+a folder for ``path['cosmo']`` whose module ``classy`` is this one; no file of MontePython is
+changed. The parameter file names the emulator::
 
     data.cosmo_arguments['volvelle_emulator'] = 'runs/planck/emulator'
 
@@ -17,24 +17,26 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__ as __version__
-from ..boltzmann import SolverError
+from .. import __version__ as __version__  # the shim hands it on
+from ..boltzmann import SolverError, SolverNotInstalledError
 from ..emulator import OutsideDomainError
 from ..errors import VolvelleError
 from .class_behind import (
     CURE,
+    LEARNED_BACKGROUND,
     ClassBehind,
     CosmoComputationError,
     CosmoSevereError,
     severe,
     translated,
 )
+from .class_folder import write_shim
 from .class_power import PowerMethods
 from .class_words import (
     BACKGROUND,
@@ -134,7 +136,8 @@ class Class(PowerMethods):
         except (CosmoSevereError, CosmoComputationError):
             raise
         except SolverError as error:
-            kind = CosmoComputationError if self._theory is not None else CosmoSevereError
+            absent = isinstance(error, SolverNotInstalledError)
+            kind = CosmoSevereError if absent else CosmoComputationError
             raise kind(str(error)) from error
         except VolvelleError as error:
             raise CosmoSevereError(str(error)) from error
@@ -373,31 +376,6 @@ class Class(PowerMethods):
             raise
 
 
-def _luminosity_distance(solution: Solution, z: float) -> Any:
-    return solution.transverse_distance(z) * (1.0 + np.asarray(z))
-
-
-def _hubble(solution: Solution, z: float) -> Any:
-    return solution.hubble(z) / 299792.458
-
-
-def _z_of_r(solution: Solution, z: Any) -> tuple[np.ndarray, np.ndarray]:
-    """r [Mpc] and H [1/Mpc] at redshifts z [n], as CLASS's ``z_of_r``."""
-    return solution.radial_distance(z), np.asarray(_hubble(solution, z))
-
-
-LEARNED_BACKGROUND: dict[str, Callable[..., Any]] = {
-    "Hubble": _hubble,
-    "angular_distance": Solution.angular_distance,
-    "angular_distance_from_to": Solution.angular_distance_between,
-    "luminosity_distance": _luminosity_distance,
-    "comoving_distance": Solution.radial_distance,
-    "z_of_r": _z_of_r,
-    "Omega0_m": lambda solution: solution.parameters["Omega_m"],
-}
-"""What the network knows of the background, for who has no CLASS."""
-
-
 def _say_account(theory: LearnedTheory, behind: ClassBehind) -> None:
     theory.log.info("%s; CLASS computed %d times", theory.account(), behind.computed)
 
@@ -420,27 +398,9 @@ def _logger() -> logging.Logger:
     return log
 
 
-SHIM = '''"""In CLASS's place: Volvelle's stand-in for classy."""
-
-from volvelle.plugins.montepython import (
-    STANDS_IN,
-    Class,
-    CosmoComputationError,
-    CosmoSevereError,
-    __version__,
-)
-'''
-
-
-def write_shim(folder: str | Path) -> Path:
-    """Write a module ``classy`` that is this one; its folder goes to the front of PYTHONPATH."""
-    place = Path(folder).expanduser().resolve()
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "classy.py").write_text(SHIM)
-    return place
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m volvelle.plugins.montepython FOLDER")
-    print(f"export PYTHONPATH={write_shim(sys.argv[1])}:$PYTHONPATH")
+    library = write_shim(sys.argv[1])
+    print(f"in MontePython's .conf file:  path['cosmo'] = '{Path(sys.argv[1]).resolve()}'")
+    print(f"in the shell:                 export PYTHONPATH={library}:$PYTHONPATH")
