@@ -250,6 +250,14 @@ def test_the_training_solver_from_its_record(
     assert exact.non_linear_model(record) == solver.non_linear  # type: ignore[attr-defined]
 
 
+def test_texts_in_a_strangers_settings_reach_no_solver_untrusted() -> None:
+    """CLASS runs what `command` says; a folder of a library is code."""
+    for settings in ({"extra": {"command": "run me"}}, {"path": "/somewhere"}):
+        identity = {"solver": "class", "version": "3", "settings": json.dumps(settings)}
+        with pytest.raises(TrainingError, match="may name files and commands"):
+            exact.training_solver({"solver": identity}, logging.getLogger("volvelle"))
+
+
 def test_another_build_of_the_same_version(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ OWN_WORDS = (
     "volvelle_class",
     "volvelle_class_path",
     "volvelle_always_exact",
+    "volvelle_trust_settings",
 )
 """Inputs of the stand-in's own: see ``plugins.montepython``."""
 

@@ -50,11 +50,11 @@ class VolvelleTheory(BoltzmannBase):
     """A learned Boltzmann solver in the place of CAMB or CLASS.
 
     Options: ``emulator``, the folder that a run wrote; ``outside``, ``class_path``, ``ledger``,
-    ``functions`` as in `LearnedTheory`; ``extra_args``, parameters that do not vary. Parameters
-    have Volvelle's names or those of CAMB and CLASS. ``always_exact: true`` solves every point with
-    the training's solver: the same run without an emulator. Every mistake stops the run; a point
-    without an exact solution, or one that ``outside: reject`` rejects, has no probability and is
-    counted.
+    ``trust_settings``, ``functions`` as in `LearnedTheory`; ``extra_args``, parameters that do not
+    vary. Parameters have Volvelle's names or those of CAMB and CLASS. ``always_exact: true`` solves
+    every point with the training's solver: the same run without an emulator. Every mistake stops
+    the run; a point without an exact solution, or one that ``outside: reject`` rejects, has no
+    probability and is counted.
     """
 
     _is_abstract = False
@@ -64,6 +64,7 @@ class VolvelleTheory(BoltzmannBase):
     class_path: str | None = None
     ledger: str | None = None
     always_exact: bool = False
+    trust_settings: bool = False
     stop_at_error: bool = True
     extra_args: Any = empty_dict
     path: Any = None
@@ -91,6 +92,7 @@ class VolvelleTheory(BoltzmannBase):
                 self.ledger,
                 self.log,
                 self.always_exact,
+                self.trust_settings,
             )
 
     def initialize_with_params(self) -> None:

@@ -23,27 +23,29 @@ from ..boltzmann import (
 )
 from ..compute import SerialExecutor
 from ..cosmology import CosmologyError, Parametrisation
-from ..training.provenance import recorded_parametrisation
+from ..training.provenance import recorded_parametrisation, recorded_solver
 from .errors import ExactSolutionError, PluginInputError, SolverVersionError
 
 RUN = "plug-in"
 """Who paid for these solutions, in the ledger."""
-_IN_SETTINGS = ("interface", "curved_precision", "tensors")  # fixed by the code, not chosen
 
 
-def training_solver(record: Mapping[str, Any], log: Logger, path: str | None = None) -> Solver:
+def training_solver(
+    record: Mapping[str, Any], log: Logger, path: str | None = None, trusted: bool = False
+) -> Solver:
     """The solver of the training, with its settings.
 
     Args:
-        record: of the emulator; path: folder of the CLASS to use in the installed one's place.
+        record: of the emulator; path: folder of the CLASS to use in the installed one's place;
+        trusted: whether its settings may be texts, which may name files and commands.
 
     Raises:
+        TrainingError: a record whose settings cannot be read, or not be trusted.
         SolverNotInstalledError: it is not installed.
         SolverVersionError: another version is, or Volvelle now drives it with other settings.
     """
     trained = record["solver"]
-    settings = json.loads(trained["settings"])
-    chosen = {name: value for name, value in settings.items() if name not in _IN_SETTINGS}
+    _, chosen = recorded_solver(trained, trusted)
     if path is not None:
         if trained["solver"] != "class":
             raise PluginInputError(
@@ -107,12 +109,17 @@ class ExactTheory:
 
     @classmethod
     def of(
-        cls, record: Mapping[str, Any], log: Logger, path: str | None, ledger: str | Path | None
+        cls,
+        record: Mapping[str, Any],
+        log: Logger,
+        path: str | None,
+        ledger: str | Path | None,
+        trusted: bool = False,
     ) -> ExactTheory:
         """From an emulator's record; raises the errors of ``training_solver`` and
         ``parametrisation_of``."""
         return cls(
-            training_solver(record, log, path),
+            training_solver(record, log, path, trusted),
             Request.from_json(record["request"]),
             parametrisation_of(record),
             record["neutrino_hierarchy"],

@@ -86,7 +86,8 @@ class Class(PowerMethods):
     everything that was not learned, in seconds) or ``none`` (not at all: distances are the
     network's); ``volvelle_class_path`` (folder of a CLASS that is not the installed one);
     ``volvelle_always_exact``: ``yes`` solves every point with the training's solver (or the
-    environment's VOLVELLE_ALWAYS_EXACT): the same run without an emulator.
+    environment's VOLVELLE_ALWAYS_EXACT): the same run without an emulator;
+    ``volvelle_trust_settings``: ``yes`` lets texts in the training's settings reach CLASS.
     """
 
     def __init__(self, default: bool = False) -> None:
@@ -182,10 +183,16 @@ class Class(PowerMethods):
         always = str(self._pars.get("volvelle_always_exact", os.environ.get(ALWAYS_EXACT, "no")))
         if always not in ("yes", "no"):
             raise CosmoSevereError(f"volvelle_always_exact is {always!r}; expected yes or no")
-        options = (folder, self._pars.get("volvelle_outside"), use, path, always)
+        trusted = self._pars.get("volvelle_trust_settings") == "yes"
+        options = (folder, self._pars.get("volvelle_outside"), use, path, always, trusted)
         if self._theory is None or self._opened != options:
             open_theory = functools.partial(
-                LearnedTheory, folder, options[1], log=_logger(), always_exact=always == "yes"
+                LearnedTheory,
+                folder,
+                options[1],
+                log=_logger(),
+                always_exact=always == "yes",
+                trust_settings=trusted,
             )
             theory = open_theory()
             if theory.record["solver"]["solver"] == "class" and path is not None:

@@ -52,6 +52,8 @@ class LearnedTheory:
             ``module:function`` to import.
         class_path: folder of the CLASS that solves, where it is not the installed one.
         ledger: where exact solutions are kept; None: the user's own.
+        trust_settings: let texts among the training's solver settings, which may name files and
+            commands, reach the solver.
         always_exact: solve every point, inside of the domain too, for comparisons and certificates.
         log: gets what there is to say.
 
@@ -71,6 +73,7 @@ class LearnedTheory:
         ledger: str | Path | None = None,
         log: logging.Logger | None = None,
         always_exact: bool = False,
+        trust_settings: bool = False,
     ) -> None:
         if outside is not None and outside not in OUTSIDE:
             raise PluginInputError(f"outside is {outside!r}; expected {', '.join(OUTSIDE)}")
@@ -80,7 +83,7 @@ class LearnedTheory:
         self.emulator, self.record = load_emulator(self.folder, _functions(functions))
         content = json.loads((self.folder / "model.json").read_text())
         self.digest = str(content["weights_sha256"])[:12]
-        self._options = (class_path, ledger)
+        self._options = (class_path, ledger, trust_settings)
         if set(self.emulator.parameters) != set(self.record["parameters"]):
             raise PluginInputError(
                 f"{folder} holds learned likelihoods, no spectra; train one without "

@@ -103,25 +103,7 @@ class Provenance:
                 "the emulator was not trained by a solver that Volvelle knows of; name one to "
                 "compare it with (--other-solver class or camb)"
             )
-        try:
-            settings = json.loads(self.solver["settings"])
-            given = {k: v for k, v in settings.items() if k not in OUR_OWN}
-            refused = [k for k in given if k not in HANDED_ON]
-            for key in ("precision", "extra"):
-                values = dict(given.get(key, {}))
-                refused += [k for k, v in values.items() if not (trusted or _is_number(v))]
-        except (ValueError, AttributeError, TypeError) as error:
-            raise TrainingError(
-                f"the settings of the emulator's solver cannot be read ({error}); name a solver to "
-                "compare it with (--other-solver class or camb)"
-            ) from error
-        if refused:
-            raise TrainingError(
-                f"the emulator's record sets {', '.join(refused)[:200]} of its solver to what is "
-                "no number, and text may name files and commands; look at the settings with "
-                "`volvelle emulator show`, and check with --trust-settings if they are harmless"
-            )
-        return self.solver["solver"], given
+        return recorded_solver(self.solver, trusted)
 
     def differences(self, solver: Solver) -> list[str]:
         """How a solver differs from that of the training, in words; empty for the same."""
@@ -163,6 +145,33 @@ class Provenance:
             request=request,
             parametrisation=self.parametrisation,
         )
+
+
+def recorded_solver(
+    identity: Mapping[str, str], trusted: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """Name and keyword arguments for ``get_solver`` of a recorded identity; see
+    ``Provenance.solver_settings``."""
+    try:
+        settings = json.loads(identity["settings"])
+        given = {k: v for k, v in settings.items() if k not in OUR_OWN}
+        refused = [k for k in given if k not in HANDED_ON]
+        for key in ("precision", "extra"):
+            values = dict(given.get(key, {}))
+            refused += [k for k, v in values.items() if not (trusted or _is_number(v))]
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise TrainingError(
+            f"the settings of the emulator's solver cannot be read ({error}); name a solver to "
+            "compare it with (--other-solver class or camb)"
+        ) from error
+    if refused:
+        raise TrainingError(
+            f"the emulator's record sets {', '.join(refused)[:200]} of its solver to what is "
+            "no number, and text may name files and commands; look at the settings with "
+            "`volvelle emulator show`; the check takes them with --trust-settings, a plug-in with "
+            "trust_settings, if they are harmless"
+        )
+    return identity["solver"], given
 
 
 def recorded_parametrisation(record: Mapping[str, Any]) -> Parametrisation:
