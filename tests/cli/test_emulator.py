@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -368,6 +368,28 @@ def test_a_record_cannot_have_code_run(
         assert given == [], "which library is loaded no record decides"
     else:
         assert given == [settings] and "is not the one of the training" in words
+
+
+def test_a_record_cannot_steer_the_terminal(box: Path):
+    words = "fine\x1b]0;owned\x07 \x1b[2Jgood [bold]"
+    record = record_of(box / "emulator")
+    certificate = {**record["certificate"], "words": words}
+    solver = {"solver": "camb", "version": "\x1b[31m1", "settings": "{}"}
+    forged(box / "emulator", certificate=certificate, design=words, solver=solver)
+    for command in (["show", str(box)], ["show", str(box), "--json"], ["check", str(box)]):
+        said = CliRunner().invoke(app, ["emulator", *command]).output
+        assert "\x1b]" not in said and "\x1b[2J" not in said and "\x07" not in said
+    assert "good [bold]" in call("emulator", "show", str(box))[1]
+
+
+def test_outputs_that_no_solver_has_cannot_be_checked(box: Path):
+    emulator, record = load_emulator(box / "emulator")
+    block = emulator.blocks[0]
+    outputs = tuple(replace(o, name="my_" + o.name) for o in block.outputs)
+    other = replace(emulator, blocks=(replace(block, outputs=outputs), *emulator.blocks[1:]))
+    other.save(box / "emulator", record)
+    status, words = call("emulator", "check", str(box), "--points", "6")
+    assert status == 2 and "gives my_lensed_tt, which is no output of its solver's" in words
 
 
 def test_export(box: Path, tmp_path: Path):

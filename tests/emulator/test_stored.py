@@ -92,6 +92,7 @@ def values(*plain: object) -> dict:
         (at("blocks.0.outputs.0.transform", value("ionisation")), "not on the .* redshifts"),
         (at("blocks.0.outputs.0.name", value("sigma8")), "expected different ones"),
         (at("blocks.0.outputs.0.name", value("x" * 2000)), "a text of 2000 characters"),
+        (at("blocks.0.outputs.0.name", value("\x1b[2J")), "which cannot be printed"),
         (at("blocks.0.outputs", values()), "expected different ones"),
         (at("blocks.0.basis", lambda old: value(None)), "basis holds nothing, expected Basis"),
         (at("blocks", values()), "an output stands there twice|none"),

@@ -63,6 +63,8 @@ posterior certified and corrected by fresh exact ones.
 
 - `volvelle certify chains/planck --with class`: exact weights for another sampler's chain
 
+- `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
+
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
 **Exit status**: 0 all well; 1 the sampler has not converged or the certificate failed; 2 wrong

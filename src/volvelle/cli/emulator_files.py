@@ -23,6 +23,7 @@ from ..emulator import (
     load_emulator,
     read_foreign,
 )
+from ..learning.untrusted import printable
 from .data_app import size
 from .errors import ConfigurationError
 
@@ -42,7 +43,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     folder = emulator_folder(folder)
     emulator, record = load_emulator(folder)
-    domain = emulator.domain
+    record, domain = printable(record), emulator.domain
     bytes_ = sum(
         p.stat().st_size for p in folder.iterdir() if p.suffix in (".json", ".safetensors")
     )

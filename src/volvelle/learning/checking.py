@@ -70,6 +70,8 @@ def _check(value: Any, hint: Any, path: str, sizes: dict[str, int]) -> None:
         _check_plain(value, hint, path)
     elif isinstance(hint, type):
         require(isinstance(value, hint), f"{path} holds {_kind(value)}, expected {_name(hint)}")
+        if isinstance(value, jax.Array):
+            _check_finite(value, path)
     else:
         raise StorageError(f"{path} is declared as {hint!r}, which cannot be checked")
 
@@ -108,6 +110,10 @@ def _check_array(value: Any, hint: Any, path: str, sizes: dict[str, int]) -> Non
             f"{path} has shape {value.shape}, but [{', '.join(names)}] with {name} = {wanted} is "
             "expected",
         )
+    _check_finite(value, path)
+
+
+def _check_finite(value: jax.Array, path: str) -> None:
     require(bool(np.all(np.isfinite(np.asarray(value)))), f"{path} holds a value that is no number")
 
 
@@ -116,6 +122,7 @@ def _check_plain(value: Any, hint: type, path: str) -> None:
     require(right, f"{path} holds {_kind(value)}, expected {_name(hint)}")
     if isinstance(value, str):
         require(len(value) <= LONGEST, f"{path} is a text of {len(value)} characters")
+        require(value.isprintable(), f"{path} is {value!r:.40}, which cannot be printed")
     elif isinstance(value, (int, float)):
         limit = LARGEST if hint is int else math.inf
         require(abs(value) < limit, f"{path} is {value!r:.40}, beyond what is possible")

@@ -96,6 +96,15 @@ def without_infinities(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def printable(value: Any) -> Any:
+    """Plain JSON values whose texts cannot steer a terminal: what is not printable becomes ?."""
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "?" for c in value)
+    if isinstance(value, dict):
+        return {printable(key): printable(child) for key, child in value.items()}
+    return [printable(child) for child in value] if isinstance(value, list) else value
+
+
 def digest_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of JSON values, whatever their layout in a file."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -76,13 +76,13 @@ def check_request(emulator: Emulator, trained: Request | None) -> Request:
         TrainingError: the emulator gives what no solver does.
     """
     names = emulator.outputs
-    if trained is None:
-        foreign = [name for name in names if name not in OUTPUTS]
-        if foreign:
-            raise TrainingError(
-                f"the emulator gives {foreign[0]}, which is no output of a solver's; what is "
-                f"checked is one of {', '.join(sorted(OUTPUTS))[:200]}"
-            )
+    own = () if trained is None else trained.scalars
+    foreign = [name for name in names if name not in OUTPUTS and name not in own]
+    if foreign:
+        raise TrainingError(
+            f"the emulator gives {foreign[0]}, which is no output of its solver's (a likelihood, "
+            "or a name given on import) and cannot be solved for; check one that gives the theory"
+        )
     lengths = [
         output.shape[0] - 1
         for block in emulator.blocks

@@ -17,6 +17,7 @@ from volvelle.cosmology import INPUT_PARAMETERS, ExpressionError, Parametrisatio
 from volvelle.emulator import Emulator
 from volvelle.errors import VolvelleError
 from volvelle.inference import make_prior
+from volvelle.learning.untrusted import printable
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
@@ -61,7 +62,7 @@ class Provenance:
     def _of(cls, emulator: Emulator, record: Mapping[str, Any]) -> Provenance:
         names = emulator.parameters
         found = record.get("solver")
-        solver = None if found is None else {str(k): str(v) for k, v in found.items()}
+        solver = None if found is None else {str(k): str(v) for k, v in printable(found).items()}
         if solver is not None and not {"solver", "version", "settings"} <= set(solver):
             raise ValueError("the solver has no name, version or settings")
         request = record.get("request")
