@@ -16,6 +16,7 @@ import pytest
 import universe
 
 from volvelle.boltzmann import POWER_K, POWER_Z, SolverNotInstalledError, load_classy
+from volvelle.learning.storage import sign
 from volvelle.plugins import class_behind, exact
 from volvelle.plugins.montepython import (
     CallableFloat,
@@ -429,6 +430,7 @@ def test_another_version_of_class(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, copy)
     content = json.loads((copy / "model.json").read_text())
     content["record"]["solver"] |= {"solver": "class", "version": "2.9.4"}
+    sign(content, (copy / content["weights"]).read_bytes())
     (copy / "model.json").write_text(json.dumps(content))
     with pytest.raises(CosmoSevereError, match=r"trained with CLASS 2\.9\.4, installed is CLASS 3"):
         computed(copy, volvelle_outside="raise")

@@ -24,6 +24,7 @@ from volvelle.boltzmann import (
 from volvelle.emulator import OutsideDomainError
 from volvelle.errors import VolvelleError
 from volvelle.learning import StorageError
+from volvelle.learning.storage import sign
 from volvelle.plugins import (
     BeyondTableError,
     ExactSolutionError,
@@ -34,6 +35,7 @@ from volvelle.plugins import (
     SolverVersionError,
     exact,
 )
+from volvelle.training import TrainingError
 
 LEARNED = 2e-4
 """Relative: what a polynomial through 80 solutions is worth in so smooth a universe."""
@@ -355,6 +357,7 @@ def test_an_emulator_of_likelihoods(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, copy)
     content = json.loads((copy / "model.json").read_text())
     content["record"]["parameters"] = content["record"]["parameters"][:-1]
+    sign(content, (copy / content["weights"]).read_bytes())
     (copy / "model.json").write_text(json.dumps(content))
     with pytest.raises(PluginInputError, match="holds learned likelihoods"):
         LearnedTheory(copy)
@@ -366,6 +369,7 @@ def test_a_record_that_does_not_say_what_the_solver_gets(folder: Path, tmp_path:
     content = json.loads((copy / "model.json").read_text())
     content["record"]["definitions"] = {"Gamma": "10**x"}
     del content["record"]["parametrisation"]
+    sign(content, (copy / content["weights"]).read_bytes())
     (copy / "model.json").write_text(json.dumps(content))
     with pytest.raises(PluginInputError, match="of an older version"):
         LearnedTheory(copy)
