@@ -444,7 +444,10 @@ def test_the_shim_hides_class_but_not_from_volvelle(folder: Path, tmp_path: Path
         "from classy import Class, CosmoSevereError, CosmoComputationError\n"
         "import classy, volvelle.plugins.montepython as plugin\n"
         "assert Class is plugin.Class and classy.STANDS_IN\n"
-        "from volvelle.boltzmann import ClassSolver\n"
+        "from volvelle.boltzmann import ClassSolver, load_classy, new_class\n"
+        "real = new_class(load_classy(None))\n"  # reads CLASS's own data files
+        "real.compute(level=['thermodynamics'])\n"
+        "assert 100.0 < real.rs_drag() < 200.0\n"
         "print(ClassSolver().identity()['version'])\n"
     )
     source = Path(universe.__file__).parents[2] / "src"
