@@ -47,6 +47,7 @@ THEORY = "volvelle.plugins.cobaya.VolvelleTheory"
 LIKELIHOOD = "volvelle.plugins.cobaya_likelihood.VolvelleLikelihood"
 LIMIT = 0.05  # [sigma] |shift| + 2 errors
 POINTS = 200
+DISTANCE = "volvelle_distance"  # from the centre of the domain, in units of its edge
 AGREEMENT = 4.0  # Monte-Carlo errors that two chains' means may differ by
 WORK = ROOT / "runs" / "validation" / "cobaya"
 BBN = {"dist": "norm", "loc": 0.02233, "scale": 0.00036}
@@ -138,10 +139,10 @@ def planck(folder: Path, ledger: Path | None) -> tuple[list[str], list[Check]]:
     params = parameters(file)
     params["A_planck"] = {"prior": {"dist": "norm", "loc": 1, "scale": 0.0025}, "ref": 1.0}
     params["A_planck"]["proposal"] = 0.001
-    params |= {"H0": None, "sigma8": None, "Omega_m": {"latex": r"\Omega_\mathrm{m}"}}
+    params |= {"H0": None, "sigma8": None, DISTANCE: None}
     sampled = [name for name, given in params.items() if given and "prior" in dict(given)]
     info = {
-        "theory": {THEORY: {"emulator": str(folder / "emulator"), "outside": "exact"}},
+        "theory": {THEORY: {"emulator": str(folder / "emulator"), "outside": "flag"}},
         "likelihood": likelihoods(list(file["likelihood"])),
         "params": params,
         "mcmc": covariance(folder, sampled),
@@ -163,10 +164,13 @@ def planck(folder: Path, ledger: Path | None) -> tuple[list[str], list[Check]]:
         at_least("Planck: exact solutions that certify it", verdict["n"], POINTS, 0),
     ]
     total = int(files.weights.sum())
+    outside = np.average(files.column(DISTANCE) > 1.0, weights=files.weights)
     words = (
         f"Cobaya's mcmc drew {total} steps after burn-in ({len(files.rows)} accepted, as many as "
         f"{files.independent(sampled)} independent ones) in {seconds:.0f} s, burn-in included, on "
-        f"one core. {verdict['n']} of its points were solved by {versions(summary)}: "
+        f"one core; {outside:.2%} of them, by weight, lie outside of the emulator's domain, where "
+        f"predictions are flagged. {verdict['n']} of its points were solved by "
+        f"{versions(summary)}: "
         f"{verdict['words']}"
     )
     head = ("", "shift of the mean [sigma]", "width, exact / emulator")

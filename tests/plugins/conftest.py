@@ -1,7 +1,9 @@
 """The emulator of ``universe.py``, trained once, and its solver where a solver is looked for."""
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,3 +33,10 @@ def solver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def theory(folder: Path) -> LearnedTheory:
     return LearnedTheory(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _last_words() -> Iterator[None]:
+    """At exit every theory says what it did, when pytest has closed the streams already."""
+    yield
+    logging.raiseExceptions = False

@@ -98,7 +98,10 @@ class VolvelleLikelihood(Likelihood):
         """ln L at the provider's theory and these nuisance parameters."""
         theory = {name: jnp.asarray(self._output(name)) for name in self._wanted}
         nuisance = {name: jnp.asarray(params_values[name]) for name in self.likelihood.nuisance}
-        return float(self._log_prob(theory, nuisance))
+        try:
+            return float(self._log_prob(theory, nuisance))
+        except VolvelleError as error:  # Cobaya takes any other error for zero probability
+            raise LoggedError(self.log, "%s", error) from error
 
     def _output(self, name: str) -> np.ndarray:
         product, what = self._wanted[name]

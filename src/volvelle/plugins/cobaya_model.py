@@ -24,7 +24,8 @@ from volvelle.plugins.errors import ForeignError
 
 BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
 """The parts of an input file that decide the posterior."""
-NOT_DERIVED = ("chi2", "minuslogprior")  # begin names of sums of what ln L holds
+NOT_DERIVED = ("chi2", "minuslogprior", "volvelle_")
+"""How names begin of parts of ln L, and of what an emulator says of itself."""
 WIDTH = (
     2.5  # half width of the training's first box, in the widths that a file's ref or proposal has
 )
