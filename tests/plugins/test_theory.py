@@ -247,7 +247,7 @@ def test_the_training_solver_from_its_record(
     """The settings of a record make the very solver that they are of."""
     monkeypatch.setattr(exact, "get_solver", get_solver)
     record = {"solver": solver.identity()}
-    found = exact.training_solver(record, logging.getLogger("volvelle"))
+    found = exact.training_solver(record, logging.getLogger("volvelle"), trusted=True)
     assert found.identity() == solver.identity()
     assert exact.non_linear_model(record) == solver.non_linear  # type: ignore[attr-defined]
 
