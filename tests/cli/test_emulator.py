@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import sqlite3
@@ -491,3 +492,11 @@ def test_help_teaches():
     ):
         status, said = call(*words, "--help")
         assert status == 0 and "volvelle emul" in said
+
+
+def test_the_file_of_the_page(tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs" / "emulate.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "box.yaml").write_text(text)
+    status, words = call("emulate", "box.yaml", "--dry-run")
+    assert status == 0 and "H0 64 to 71" in words, words

@@ -14,6 +14,7 @@ import mutants
 from stored_files import forge
 from volvelle.emulator import load_emulator
 from volvelle.learning import StorageError
+from volvelle.learning.storage import FORMAT
 
 STORED = Path(__file__).parent / "stored"
 ROUNDING = 1e-12  # float64 on another machine
@@ -45,8 +46,10 @@ def test_files_of_earlier_versions_still_open(folder: Path, tmp_path: Path):
             assert float(found.delta_chi2) == pytest.approx(point["delta_chi2"], rel=1e-6)
 
 
-def test_the_first_format_is_among_them():
-    assert {p.parent.name for p in STORED.glob("format_*/*")} >= {"format_1"}
+def test_a_file_of_every_format_is_among_them():
+    assert {p.parent.name for p in STORED.glob("format_*/*")} == {
+        f"format_{n}" for n in range(1, FORMAT + 1)
+    }
 
 
 def test_a_file_of_the_first_format_is_checked_too(tmp_path: Path):
