@@ -41,4 +41,4 @@ def test_wrong_input(tmp_path: Path, folder: Path) -> None:
     assert "has no log.param" in words(str(tmp_path))
     assert "cannot be read by Cobaya" in words(str(tmp_path / "none.yaml"))
     run = log_param(tmp_path / "run", folder, "data.parameters['A_s'][1] = None")
-    assert "expected a flat prior" in words(str(run))
+    assert "expected a flat one" in words(str(run))

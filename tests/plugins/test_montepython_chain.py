@@ -3,6 +3,7 @@
 MontePython itself cannot be installed here; ``fake_montepython`` has the calls of its version 3.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def chain(folder: Path, tmp_path: Path) -> Path:
 def test_a_run_is_loaded_again(folder: Path, tmp_path: Path) -> None:
     model = MontePythonModel.load(log_param(tmp_path / "run", folder))
     assert model.sampled == ("omega_cdm", "A_s", "calibration") and model.derived == ("sigma8",)
+    assert getattr(sys.modules.get("classy"), "STANDS_IN", False) is False, "CLASS is CLASS again"
     assert model.priors()[1] == Uniform(1.5, 2.7)
     assert model.reference()[2] == (100.0, 0.5)
     value, derived = model.evaluate({"omega_cdm": 0.12, "A_s": 2.1, "calibration": 100.5})
@@ -131,8 +133,11 @@ def test_refusals(chain: Path, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ForeignError, match=r"cannot load the run again.*data are not here"):
         _ = MontePythonModel.load(broken).sampled
     wide = log_param(tmp_path / "wide", folder, "data.parameters['A_s'][2] = None")
-    with pytest.raises(ForeignError, match="expected a flat prior with both edges"):
+    with pytest.raises(ForeignError, match="expected a flat one with both edges"):
         MontePythonModel.load(wide).priors()
+    bell = "data.parameters['A_s'] += ['gaussian', 2.1, 0.1]"
+    with pytest.raises(ForeignError, match="gives A_s a gaussian prior"):
+        MontePythonModel.load(log_param(tmp_path / "bell", folder, bell)).priors()
     with pytest.raises(SolverError, match="MontePython"):
         point = {"omega_cdm": 0.5, "A_s": 2.1, "calibration": 100.0}  # no universe of the toy
         MontePythonModel.load(chain).evaluate(point)

@@ -27,6 +27,8 @@ from volvelle.plugins.errors import ForeignError
 
 ROOT = re.compile(r"^\s*data\.path\['root'\]\s*=\s*(['\"])(?P<root>.*)\1\s*$", re.MULTILINE)
 VERSION = "VERSION"  # the file in MontePython's root that names its version
+STAND_IN = "volvelle_emulator"  # stands in the log.param of a run with the stand-in for CLASS
+SELF = "volvelle_"  # begins the names of what the stand-in for CLASS says of itself
 WIDTH = 2.5  # half width of the training's first box, in the step that the file gives
 
 
@@ -100,8 +102,9 @@ class MontePythonModel:
 
     @property
     def derived(self) -> tuple[str, ...]:
-        """Names of the derived parameters."""
-        return tuple(self._loaded.data.get_mcmc_parameters(["derived"]))
+        """Names of the derived parameters, without what an emulator says of itself."""
+        names = self._loaded.data.get_mcmc_parameters(["derived"])
+        return tuple(name for name in names if not name.startswith(SELF))
 
     def evaluate(self, parameters: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """ln L and the derived parameters, as MontePython would write them into a chain.
@@ -118,7 +121,11 @@ class MontePythonModel:
             likelihood.need_update = True
         said = io.StringIO()
         try:
-            with _environment(self.environment), contextlib.redirect_stderr(said):
+            with (
+                _environment(self.environment),
+                _classy_of(self.text),
+                contextlib.redirect_stderr(said),
+            ):
                 value = float(loaded.compute_lkl(loaded.cosmo, data))
         except Exception as error:  # its likelihoods are anybody's code
             words = " ".join(str(error).split())
@@ -141,12 +148,13 @@ class MontePythonModel:
         return tuple(self._prior(name) for name in self.sampled)
 
     def _prior(self, name: str) -> Prior:
-        given = self._loaded.data.mcmc_parameters[name]["initial"]
-        low, high = given[1], given[2]
-        if low is None or high is None or len(given) > 6:
+        parameter = self._loaded.data.mcmc_parameters[name]
+        low, high = parameter["initial"][1:3]
+        kind = parameter["prior"].prior_type
+        if low is None or high is None or kind != "flat":
             raise ForeignError(
-                f"{LOG_PARAM} gives {name} as {list(given)}; expected a flat prior with both "
-                "edges: [value, min, max, step, scale, role]"
+                f"{LOG_PARAM} gives {name} a {kind} prior from {low} to {high}; expected a flat "
+                "one with both edges: [value, min, max, step, scale, role]"
             )
         return Uniform(float(low), float(high))
 
@@ -174,7 +182,7 @@ def _load(text: str, root: str, environment: tuple[tuple[str, str], ...]) -> _Lo
     try:
         (folder / LOG_PARAM).write_text(text)
         sys.path.insert(0, place)
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(said), _classy_of(text):
             initialise = importlib.import_module("initialise").initialise
             cosmo, data, _, _ = initialise(f"run -o {folder} -N 1 --silent")
         return _Loaded(cosmo, data, importlib.import_module("sampler").compute_lkl)
@@ -187,6 +195,23 @@ def _load(text: str, root: str, environment: tuple[tuple[str, str], ...]) -> _Lo
         shutil.rmtree(folder, ignore_errors=True)
         if place in sys.path:
             sys.path.remove(place)
+
+
+@contextlib.contextmanager
+def _classy_of(text: str) -> Iterator[None]:
+    """The module that MontePython found as ``classy`` in the run: CLASS, or Volvelle's stand-in."""
+    if STAND_IN not in text:
+        yield
+        return
+    before = sys.modules.get("classy")
+    sys.modules["classy"] = importlib.import_module("volvelle.plugins.montepython")
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["classy"]
+        else:
+            sys.modules["classy"] = before
 
 
 @contextlib.contextmanager

@@ -2,10 +2,10 @@
 
 import sys
 
-from volvelle.plugins.class_behind import CosmoComputationError
-
 
 def compute_lkl(cosmo, data):
+    from classy import CosmoComputationError
+
     if cosmo.state and data.need_cosmo_update is True:
         cosmo.struct_cleanup()
     cosmo.set(data.cosmo_arguments)

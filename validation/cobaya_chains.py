@@ -5,11 +5,11 @@
 2. DESI BAO and Union3 supernovae, where CLASS is quick: two full chains, with the emulator and with
    Cobaya's own CLASS.
 
-    python validation/cobaya.py
+    python validation/cobaya_chains.py
 
 Run `make demo` first (or name another run of example 1 with --from). Writes
-docs/validation/cobaya.md. Some twenty minutes; chains and solutions are kept, and an interrupted
-script goes on.
+docs/validation/cobaya_chains.md. Some twenty minutes; chains and solutions are kept, and an
+interrupted script goes on.
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ def planck(folder: Path, ledger: Path | None) -> tuple[list[str], list[Check]]:
     params["A_planck"] = {"prior": {"dist": "norm", "loc": 1, "scale": 0.0025}, "ref": 1.0}
     params["A_planck"]["proposal"] = 0.001
     params |= {"H0": None, "sigma8": None, DISTANCE: None}
-    sampled = [name for name, given in params.items() if given and "prior" in dict(given)]
+    sampled = [
+        name for name, given in params.items() if isinstance(given, dict) and "prior" in given
+    ]
     info = {
         "theory": {THEORY: {"emulator": str(folder / "emulator"), "outside": "flag"}},
         "likelihood": likelihoods(list(file["likelihood"])),
@@ -242,7 +244,8 @@ def main() -> None:
     first, first_checks = planck(given.folder.resolve(), given.ledger)
     second, second_checks = quick(given.ledger)
     checks = [*first_checks, *second_checks]
-    finish("cobaya", ["# Cobaya with an emulator", check_table(checks), *first, *second], checks)
+    title = "# Cobaya with an emulator"
+    finish("cobaya_chains", [title, check_table(checks), *first, *second], checks)
 
 
 if __name__ == "__main__":
