@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import verbs
+from .foreign_options import Accuracy, LedgerPath, MontePythonPath, PackagesPath, Quiet, Workers
 
 
 def certify(
@@ -30,9 +31,7 @@ def certify(
     max_points: Annotated[
         int, typer.Option(min=20, help="Exact solutions at most, until the shifts are known.")
     ] = 400,
-    accuracy: Annotated[
-        float, typer.Option(min=1e-3, help="Largest |shift| + 2 errors of a mean [sigma].")
-    ] = 0.05,
+    accuracy: Accuracy = 0.05,
     burn_in: Annotated[
         float | None,
         typer.Option(help="Share of each chain left out at its start; 0.3, GetDist's files: 0."),
@@ -40,18 +39,12 @@ def certify(
     output: Annotated[
         Path | None, typer.Option(help="Write here instead of to CHAIN_certified.")
     ] = None,
-    packages_path: Annotated[
-        str | None, typer.Option(help="Where Cobaya's likelihoods find their data here.")
-    ] = None,
-    montepython: Annotated[
-        Path | None, typer.Option(help="MontePython's folder, if it is not where log.param says.")
-    ] = None,
-    ledger: Annotated[Path | None, typer.Option(help="Another ledger than the user's.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Solutions at a time; all cores if not given.")
-    ] = None,
+    packages_path: PackagesPath = None,
+    montepython: MontePythonPath = None,
+    ledger: LedgerPath = None,
+    workers: Workers = None,
     seed: Annotated[int, typer.Option(help="Chooses the points.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Certify a chain made with an emulator by any sampler: solve some of its points exactly.
 
@@ -67,7 +60,7 @@ def certify(
     - `volvelle certify chains/my_run --with class`: the folder of a run of MontePython's
 
     The likelihoods are loaded again from Cobaya's `.updated.yaml` or MontePython's `log.param`
-    (which is code: certify only chains that you trust). A chain that comes without is refused, and
+    (both hold code: certify only chains that you trust). A chain that comes without is refused, and
     so is one whose own ln L is not found again at its own samples.
 
     Writes the corrected chain in its own format, `certificate.json`, and `exact_points.txt`.

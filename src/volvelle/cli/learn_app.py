@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import verbs
+from .foreign_options import Accuracy, LedgerPath, MontePythonPath, PackagesPath, Quiet, Workers
 
 
 def learn(
@@ -17,27 +18,19 @@ def learn(
     output: Annotated[
         Path | None, typer.Option(help="Write here instead of to MODEL_volvelle.")
     ] = None,
-    accuracy: Annotated[
-        float, typer.Option(min=1e-3, help="Largest |shift| + 2 errors of a mean [sigma].")
-    ] = 0.05,
+    accuracy: Accuracy = 0.05,
     max_training: Annotated[
         int, typer.Option(min=10, help="Most evaluations for the training.")
     ] = 500,
     points: Annotated[int, typer.Option(min=20, help="Of the certificate, at first.")] = 100,
     max_points: Annotated[int, typer.Option(min=20, help="Of the certificate, at most.")] = 400,
     draws: Annotated[int, typer.Option(min=100, help="Of each of four chains.")] = 2000,
-    packages_path: Annotated[
-        str | None, typer.Option(help="Where Cobaya's likelihoods find their data here.")
-    ] = None,
-    montepython: Annotated[
-        Path | None, typer.Option(help="MontePython's folder, if it is not where log.param says.")
-    ] = None,
-    ledger: Annotated[Path | None, typer.Option(help="Another ledger than the user's.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Evaluations at a time; all cores if not given.")
-    ] = None,
+    packages_path: PackagesPath = None,
+    montepython: MontePythonPath = None,
+    ledger: LedgerPath = None,
+    workers: Workers = None,
     seed: Annotated[int, typer.Option(min=1, help="Of everything random.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Learn the posterior of a foreign model from a few hundred evaluations, and certify it.
 
