@@ -166,7 +166,7 @@ def planck(folder: Path, ledger: Path | None) -> tuple[list[str], list[Check]]:
         at_least("Planck: exact solutions that certify it", verdict["n"], POINTS, 0),
     ]
     total = int(files.weights.sum())
-    outside = np.average(files.column(DISTANCE) > 1.0, weights=files.weights)
+    outside = _outside(files)
     words = (
         f"Cobaya's mcmc drew {total} steps after burn-in ({len(files.rows)} accepted, as many as "
         f"{files.independent(sampled)} independent ones) in {seconds:.0f} s, burn-in included, on "
@@ -192,9 +192,9 @@ def quick(ledger: Path | None) -> tuple[list[str], list[Check]]:
     sampled = ["omega_b", "omega_cdm", "H0"]
     start = covariance(folder, sampled)
     learned = {
-        "theory": {THEORY: {"emulator": str(folder / "emulator")}},
+        "theory": {THEORY: {"emulator": str(folder / "emulator"), "outside": "flag"}},
         "likelihood": data,
-        "params": params,
+        "params": params | {DISTANCE: None},
         "mcmc": dict(start),
     }
     only = {name: params[name] for name in sampled}
@@ -219,12 +219,17 @@ def quick(ledger: Path | None) -> tuple[list[str], list[Check]]:
     words = (
         f"Full chains to R - 1 = 0.01: {our_seconds:.0f} s with the emulator, "
         f"{their_seconds:.0f} s with Cobaya's own CLASS; per kept step {1e3 * per[0]:.2f} and "
-        f"{1e3 * per[1]:.1f} ms, a "
-        f"ratio of {per[1] / per[0]:.0f}. The emulator's training took "
-        f"{summary['exact_calls']['training']} exact solutions."
+        f"{1e3 * per[1]:.1f} ms, a ratio of {per[1] / per[0]:.0f}. The emulator's training took "
+        f"{summary['exact_calls']['training']} exact solutions; {_outside(ours):.2%} of the "
+        "samples lie outside of its domain, where predictions are flagged."
     )
     head = ("", "emulator", "CLASS", "difference / error")
     return ["## DESI DR2 BAO and Union3", words, table(head, rows)], checks
+
+
+def _outside(files: ChainFiles) -> float:
+    """Share of the samples outside of the emulator's domain."""
+    return float(np.average(files.column(DISTANCE) > 1.0, weights=files.weights))
 
 
 def _moments(files: ChainFiles, name: str, sampled: list[str]) -> tuple[float, float, float]:
