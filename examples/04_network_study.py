@@ -30,8 +30,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from volvelle import Configuration, ProcessExecutor, build_emulator
+from volvelle import Configuration, build_emulator
 from volvelle.boltzmann import Ledger
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver, make_training
 from volvelle.emulator import error_percentiles
 from volvelle.learning import NetworkSettings
@@ -88,7 +89,7 @@ def solved(given: argparse.Namespace) -> tuple[Problem, np.ndarray, list[Theory]
     """Points of the chains [n, d], their exact solutions, and whether the data are simulated."""
     read = configuration(given)
     ledger, solver = Ledger(read.ledger), make_solver(read)
-    with ProcessExecutor(read.workers) as executor:
+    with make_executor(read.compute, print) as executor:
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "network study")
         problem = make_problem(read, solver, likelihoods)
         exact = Exact(problem, ledger, executor, "network study")

@@ -33,8 +33,9 @@ import matplotlib.pyplot as plt
 
 from volvelle.boltzmann import Ledger
 from volvelle.cli import Configuration, run
+from volvelle.cli.computing import expected_workers, make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
-from volvelle.compute import ProcessExecutor, available_cores
+from volvelle.compute import available_cores
 from volvelle.learning import NetworkSettings, write_atomically
 from volvelle.training import Exact, Iterative, IterativeSettings, Problem, fit_emulator
 from volvelle.training.history import load_iterations
@@ -260,12 +261,12 @@ def main() -> None:
     for count in ledger.status().solvers:
         if count.solver == solver.name and count.solutions:
             rate = count.seconds / count.solutions
-    with ProcessExecutor(configuration.workers) as executor:
+    with make_executor(configuration.compute, print) as executor:
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, "baseline")
         problem = make_problem(configuration, solver, likelihoods)
         exact = Exact(problem, ledger, executor, "baseline")
         reference = Reference.load(folder, problem)
-        rate /= configuration.workers or available_cores()
+        rate /= expected_workers(configuration.compute) or available_cores()
         curves = {"Volvelle": ours(exact, reference, folder, work)}
         curves["paper's recipe"] = recipe(exact, reference, work, budget, rate, given.epochs)
     stem = "baseline" if given.solver == "class" else f"baseline_{given.solver}"

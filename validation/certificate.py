@@ -31,8 +31,8 @@ from jaxtyping import Array, Float
 
 from volvelle.boltzmann import Ledger
 from volvelle.cli import Configuration
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
-from volvelle.compute import ProcessExecutor
 from volvelle.emulator import Emulator, load_emulator
 from volvelle.inference import NUTS, Chains, Laplace, diagnose, laplace, run_chains
 from volvelle.training import Certificate, Exact, certify, smooth_log_weights
@@ -207,7 +207,7 @@ def main() -> None:
     sizes, points = (SIZES[-1:], 60) if options.quick else (SIZES, POINTS)
     found: dict[float, tuple[Chains, Certificate]] = {}
     checks, rows = [], []
-    with ProcessExecutor(configuration.workers) as executor:
+    with make_executor(configuration.compute, print) as executor:
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, RUN)
         problem = make_problem(configuration, solver, likelihoods)
         exact = Exact(problem, ledger, executor, RUN)

@@ -48,8 +48,9 @@ from getdist import plots as getdist_plots
 from reference import Distance, Reference, Samples
 from scipy.stats import qmc
 
-from volvelle import Configuration, ProcessExecutor
+from volvelle import Configuration
 from volvelle.boltzmann import Ledger
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.report import plots
 from volvelle.training import Exact, Problem, fit_emulator, latin_hypercube
@@ -245,7 +246,7 @@ def validate(key: str, given: Any) -> bool:
     summary = summary_of(folder) if given.folder else run(content, folder, given.ledger)
     read = Configuration.load(folder / "config.yaml", files=False)
     solver = make_solver(read)
-    with ProcessExecutor(read.workers) as executor:
+    with make_executor(read.compute, print) as executor:
         ledger = Ledger(given.ledger or read.ledger)
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "hard posteriors")
         problem = make_problem(read, solver, likelihoods)

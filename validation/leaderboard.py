@@ -45,8 +45,9 @@ from common import (
 from reference import Reference
 from safetensors.numpy import load_file
 
-from volvelle import Configuration, ProcessExecutor
+from volvelle import Configuration
 from volvelle.boltzmann import Ledger, LedgerEntry
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver, make_training
 from volvelle.emulator import load_emulator
 from volvelle.learning import write_atomically
@@ -282,7 +283,7 @@ def main() -> None:
     read = Configuration.load(folder / "config.yaml", files=False)
     solver, ledger = make_solver(read), Ledger(given.ledger or read.ledger)
     results = []
-    with ProcessExecutor(read.workers) as executor:
+    with make_executor(read.compute, print) as executor:
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "leaderboard")
         problem = make_problem(read, solver, likelihoods)
         truth = truth_of(folder, Exact(problem, ledger, executor, "leaderboard"))

@@ -19,8 +19,9 @@ import numpy as np
 from common import DEMO, arguments, data_words, finish, summary_of, table, versions
 from safetensors.numpy import load_file
 
-from volvelle import Configuration, ProcessExecutor
+from volvelle import Configuration
 from volvelle.boltzmann import ClassSolver, Ledger, local_rms, restrict, solve_many
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.emulator import Emulator
 from volvelle.training import Exact, Problem, fit_emulator
@@ -159,7 +160,7 @@ def main() -> None:
     points = np.concatenate([i.points for i in load_iterations(given.folder / "training")])
     fresh = load_file(given.folder / "certificate.safetensors")["points"]
     names = ("coarsest",) if given.quick else tuple(COARSE)
-    with ProcessExecutor(read.workers) as executor:
+    with make_executor(read.compute, print) as executor:
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, RUN)
         problem = make_problem(read, solver, likelihoods)
         exact = Exact(problem, ledger, executor, RUN)

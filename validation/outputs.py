@@ -22,10 +22,11 @@ import yaml
 from classy import Class
 from common import ROOT, Check, arguments, check_table, example, finish, holds, table
 
-from volvelle import Configuration, ProcessExecutor, build_emulator
+from volvelle import Configuration, build_emulator
 from volvelle.boltzmann import OUTPUTS, Ledger
 from volvelle.boltzmann.class_solver import PRECISION
 from volvelle.boltzmann.outputs import names_of
+from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.cosmology import Cosmology, to_class
 from volvelle.training import Exact, Problem, latin_hypercube
@@ -147,7 +148,7 @@ def main() -> None:
     read = configuration(work, given.ledger)
     training, fresh, few = (48, 6, 1) if given.quick else (TRAINING, FRESH, given.tight)
     ledger, solver = Ledger(read.ledger), make_solver(read)
-    with ProcessExecutor(read.workers) as executor:
+    with make_executor(read.compute, print) as executor:
         likelihoods, _ = make_likelihoods(read, solver, ledger, executor, "outputs")
         problem = make_problem(read, solver, likelihoods)
         exact = Exact(problem, ledger, executor, "outputs")

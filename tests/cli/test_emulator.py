@@ -499,4 +499,5 @@ def test_the_file_of_the_page(tmp_path: Path):
     (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     (tmp_path / "box.yaml").write_text(text)
     status, words = call("emulate", "box.yaml", "--dry-run")
+    words = " ".join(words.replace("│", " ").split())  # a narrow table breaks its lines
     assert status == 0 and "H0 64 to 71" in words, words
