@@ -15,6 +15,7 @@ from volvelle.boltzmann import Ledger, SolverError
 from volvelle.compute import SerialExecutor
 from volvelle.inference import Uniform, read_chains
 from volvelle.plugins import ForeignError, certify_chain
+from volvelle.plugins.montepython import Class, CosmoSevereError
 from volvelle.plugins.montepython_chain import montepython_chain
 from volvelle.plugins.montepython_model import MontePythonModel
 
@@ -141,3 +142,45 @@ def test_refusals(chain: Path, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SolverError, match="MontePython"):
         point = {"omega_cdm": 0.5, "A_s": 2.1, "calibration": 100.0}  # no universe of the toy
         MontePythonModel.load(chain).evaluate(point)
+
+
+def test_learned_from_within_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With CLASS itself in the stand-in's place; the run ends, a repeated one evaluates nothing."""
+    run = tmp_path / "chains" / "run"
+    run.mkdir(parents=True)
+    lines = [
+        f"data.path['root'] = '{FAKE}'",
+        "data.experiments=['age']",
+        "data.parameters['H0'] = [68.0, 50.0, 90.0, 2.0, 1, 'cosmo']",
+        "data.parameters['calibration'] = [100.0, 97.0, 103.0, 0.2, 0.01, 'nuisance']",
+        "data.parameters['Omega_m'] = [0, None, None, 0, 1, 'derived']",
+        "data.cosmo_arguments.update({'omega_b': 0.0224, 'omega_cdm': 0.12, 'output': ''})",
+        "data.cosmo_arguments['sBBN file'] = '/no/such/table'",
+    ]
+    (run / "log.param").write_text("\n".join(lines) + "\n")
+    inputs = {"volvelle_learn": "yes", "volvelle_draws": 400, "volvelle_points": 30}
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["MontePython.py", "run", "-N", "10", "-o", str(run)])
+        cosmo = Class()
+        cosmo.set({**inputs, "omega_cdm": 0.12, "H0": 68.0})
+        with pytest.raises(SystemExit) as left:
+            cosmo.compute()
+        assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert "is certified" in said and "evaluations: 30 of 30 (30 known)" in said
+    chain = read_chains(tmp_path / "chains" / "run_volvelle" / "reweighted")
+    assert chain.names == ("H0", "calibration", "Omega_m")
+    expected = (0.0224 + 0.12) / (chain.column("H0") / 100.0) ** 2  # massless neutrinos
+    np.testing.assert_allclose(chain.column("Omega_m"), expected, rtol=1e-3)
+    from classy import Class as RealClass
+
+    real = RealClass()
+    centre = float(np.average(chain.column("H0"), weights=chain.weights))
+    real.set({"omega_b": 0.0224, "omega_cdm": 0.12, "H0": centre})
+    real.compute(["background"])
+    assert real.age() == pytest.approx(13.8, abs=0.05)  # half a width of the likelihood
+    monkeypatch.setattr(sys, "argv", ["MontePython.py", "run", "-N", "10"])
+    with pytest.raises(CosmoSevereError, match="the run has no -o FOLDER"):
+        cosmo.compute()

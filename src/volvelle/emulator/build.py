@@ -77,6 +77,8 @@ def _features(
     if kind == NETWORK:
         return Features(Physical(None, ()), whiten(x, weights))
     hubble = hubble_index(parameters, definitions)
+    if "theta_star_100" not in theories[0]:  # of a black box, which has no universe to speak of
+        hubble = None
     angular = None if hubble is None else _angular_scale(hubble, x, theories, weights, kind)
     masses = tuple(i for i, name in enumerate(parameters) if name in MASSES)
     physical = Physical(angular, masses)

@@ -87,7 +87,8 @@ class Class(PowerMethods):
     network's); ``volvelle_class_path`` (folder of a CLASS that is not the installed one);
     ``volvelle_always_exact``: ``yes`` solves every point with the training's solver (or the
     environment's VOLVELLE_ALWAYS_EXACT): the same run without an emulator;
-    ``volvelle_trust_settings``: ``yes`` lets texts in the training's settings reach CLASS.
+    ``volvelle_trust_settings``: ``yes`` lets texts in the training's settings reach CLASS;
+    ``volvelle_learn``: see ``montepython_learn``.
     """
 
     def __init__(self, default: bool = False) -> None:
@@ -128,6 +129,10 @@ class Class(PowerMethods):
         if self._solution_here is not None:
             return
         try:
+            if self._pars.get("volvelle_learn") == "yes":
+                from .montepython_learn import learn_from_within
+
+                learn_from_within(self._pars)
             theory = self._open()
             given = self._physics(theory)
             self._solution_here = theory.solution(self._with_hubble(theory, given))

@@ -15,20 +15,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from volvelle.boltzmann import SolverError
+from volvelle.boltzmann import SolverError, load_classy
+from volvelle.boltzmann.library import extension_of, file_sha256
 from volvelle.inference import Prior, Uniform
 from volvelle.inference.chain_files import LOG_PARAM
 from volvelle.plugins.errors import ForeignError
+from volvelle.plugins.theory import digest_of
 
 ROOT = re.compile(r"^\s*data\.path\['root'\]\s*=\s*(['\"])(?P<root>.*)\1\s*$", re.MULTILINE)
 VERSION = "VERSION"  # the file in MontePython's root that names its version
 STAND_IN = "volvelle_emulator"  # stands in the log.param of a run with the stand-in for CLASS
-SELF = "volvelle_"  # begins the names of what the stand-in for CLASS says of itself
+SELF = "volvelle_"  # begins the names of inputs and outputs of the stand-in for CLASS's own
+BBN = "sBBN file"
 WIDTH = 2.5  # half width of the training's first box, in the step that the file gives
 
 
@@ -37,13 +40,15 @@ class MontePythonModel:
     """ln L and derived parameters of a ``log.param``, whose text is ``text``.
 
     The file is code that MontePython executes: load only what you trust. ``root`` is the folder of
-    MontePython; ``environment``: variables that are set while it loads and computes. Parameters
-    have MontePython's names and scales, as in its chains.
+    MontePython; ``environment``: variables that are set while it loads and computes;
+    ``with_class``: the theory is CLASS itself, also where the run found Volvelle's stand-in for it.
+    Parameters have MontePython's names and scales, as in its chains.
     """
 
     text: str
     root: str
     environment: tuple[tuple[str, str], ...] = ()
+    with_class: bool = False
 
     @classmethod
     def load(cls, folder: Path, root: Path | None = None) -> MontePythonModel:
@@ -68,7 +73,11 @@ class MontePythonModel:
 
     def with_environment(self, **variables: str) -> MontePythonModel:
         """The same, computed with these environment variables."""
-        return MontePythonModel(self.text, self.root, tuple(sorted(variables.items())))
+        return replace(self, environment=tuple(sorted(variables.items())))
+
+    def of_class(self) -> MontePythonModel:
+        """The same, with CLASS itself as the theory."""
+        return replace(self, with_class=True)
 
     @property
     def name(self) -> str:
@@ -81,19 +90,29 @@ class MontePythonModel:
         return ("montepython_2013", "montepython_2019")
 
     def identity(self) -> dict[str, str]:
-        """Its text, MontePython's version, and what the environment changes."""
+        """Its text, MontePython's version, the theory code's, and what the environment changes."""
         version = Path(self.root) / VERSION
         return {
             "solver": self.name,
             "version": version.read_text().strip() if version.exists() else "unknown",
             "model": hashlib.sha256(self.text.encode()).hexdigest(),
             "environment": "; ".join(f"{name}={value}" for name, value in self.environment),
+            "theory": self._theory(),
         }
+
+    def _theory(self) -> str:
+        """Which code computes: a CLASS by its library, or an emulator by its hash."""
+        module = self._loaded.classy
+        if getattr(module, "STANDS_IN", False):
+            emulator = self.cosmo_arguments.get(STAND_IN) or os.environ.get(module.VARIABLE, "")
+            return f"emulator {digest_of(emulator)}"
+        version = getattr(module, "__version__", "unknown")
+        return f"classy {version} {file_sha256(extension_of(module))}"
 
     @property
     def _loaded(self) -> _Loaded:
         with _environment(self.environment):
-            return _load(self.text, self.root, self.environment)
+            return _load(self)
 
     @property
     def sampled(self) -> tuple[str, ...]:
@@ -123,7 +142,7 @@ class MontePythonModel:
         try:
             with (
                 _environment(self.environment),
-                _classy_of(self.text),
+                _classy_of(self),
                 contextlib.redirect_stderr(said),
             ):
                 value = float(loaded.compute_lkl(loaded.cosmo, data))
@@ -171,21 +190,26 @@ class _Loaded:
     cosmo: Any
     data: Any
     compute_lkl: Any
+    classy: Any
 
 
 @lru_cache(maxsize=4)
-def _load(text: str, root: str, environment: tuple[tuple[str, str], ...]) -> _Loaded:
+def _load(model: MontePythonModel) -> _Loaded:
     """What MontePython makes of a log.param: its ``initialise``, in a folder of our own."""
+    root = model.root
     folder = Path(tempfile.mkdtemp(prefix="volvelle-montepython-"))
     said = io.StringIO()
     place = str(Path(root) / "montepython")
     try:
-        (folder / LOG_PARAM).write_text(text)
+        (folder / LOG_PARAM).write_text(model.text)
         sys.path.insert(0, place)
-        with contextlib.redirect_stdout(said), _classy_of(text):
+        with contextlib.redirect_stdout(said), _classy_of(model):
             initialise = importlib.import_module("initialise").initialise
+            classy = importlib.import_module("classy")
             cosmo, data, _, _ = initialise(f"run -o {folder} -N 1 --silent")
-        return _Loaded(cosmo, data, importlib.import_module("sampler").compute_lkl)
+        if model.with_class:
+            data.cosmo_arguments = _for_class(data.cosmo_arguments)
+        return _Loaded(cosmo, data, importlib.import_module("sampler").compute_lkl, classy)
     except (Exception, SystemExit) as error:  # its own classes, and those of its likelihoods
         words = " ".join(f"{said.getvalue()} {error}".split())
         raise ForeignError(
@@ -197,14 +221,25 @@ def _load(text: str, root: str, environment: tuple[tuple[str, str], ...]) -> _Lo
             sys.path.remove(place)
 
 
+def _for_class(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs without the stand-in's own, and without a table of BBN that its folder does not have
+    (CLASS then takes the one that it comes with)."""
+    kept = {name: value for name, value in arguments.items() if not name.startswith(SELF)}
+    if not Path(str(kept.get(BBN, ""))).is_file():
+        kept.pop(BBN, None)
+    return kept
+
+
 @contextlib.contextmanager
-def _classy_of(text: str) -> Iterator[None]:
-    """The module that MontePython found as ``classy`` in the run: CLASS, or Volvelle's stand-in."""
-    if STAND_IN not in text:
+def _classy_of(model: MontePythonModel) -> Iterator[None]:
+    """What MontePython is to find as ``classy``: CLASS, or Volvelle's stand-in as in the run."""
+    if not model.with_class and STAND_IN not in model.text:
         yield
         return
     before = sys.modules.get("classy")
-    sys.modules["classy"] = importlib.import_module("volvelle.plugins.montepython")
+    stand_in = "volvelle.plugins.montepython"
+    found = load_classy(None) if model.with_class else importlib.import_module(stand_in)
+    sys.modules["classy"] = found
     try:
         yield
     finally:

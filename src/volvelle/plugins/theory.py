@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from ..boltzmann import OUTPUTS, SolverNotInstalledError
 from ..compute import load_plugin
 from ..emulator import Emulator, OutsideDomainError, load_emulator
+from ..learning import StorageError
 from .errors import NotLearnedError, PluginInputError
 from .exact import ExactTheory
 from .inputs import Inputs
@@ -81,8 +82,7 @@ class LearnedTheory:
         self.folder = Path(folder)
         self.log = log or logging.getLogger("volvelle")
         self.emulator, self.record = load_emulator(self.folder, _functions(functions))
-        content = json.loads((self.folder / "model.json").read_text())
-        self.digest = str(content["weights_sha256"])[:12]
+        self.digest = digest_of(self.folder)
         self._options = (class_path, ledger, trust_settings)
         if set(self.emulator.parameters) != set(self.record["parameters"]):
             raise PluginInputError(
@@ -261,6 +261,18 @@ class LearnedTheory:
             f"{n} {what.replace('_', ' ')}" for what, n in asdict(self.counts).items()
         )
         return f"emulator {self.folder}: {counted}"
+
+
+def digest_of(folder: str | Path) -> str:
+    """The beginning of the hash of a stored emulator's weights.
+
+    Raises StorageError where there is none.
+    """
+    path = Path(folder) / "model.json"
+    try:
+        return str(json.loads(path.read_text())["weights_sha256"])[:12]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path} is no stored emulator ({error}); give its folder") from error
 
 
 def _functions(

@@ -16,6 +16,15 @@ class Likelihood:
         return -0.5 * (((cosmo.sigma8() * value - 0.81) / 0.01) ** 2 + ((value - 1.0) / 0.005) ** 2)
 
 
+class Age(Likelihood):
+    """A Gaussian of the age of the universe [Gyr], for which CLASS needs its background only."""
+
+    def loglkl(self, cosmo, data):
+        calibration = data.mcmc_parameters["calibration"]
+        value = calibration["current"] * calibration["scale"]
+        return -0.5 * (((cosmo.age() * value - 13.8) / 0.1) ** 2 + ((value - 1.0) / 0.005) ** 2)
+
+
 class Data:
     """``data.parameters[name] = [value, min, max, step, scale, role]`` and the other lines."""
 
@@ -36,7 +45,8 @@ class Data:
             }
             for name, given in self.parameters.items()
         }
-        self.lkl = {name: Likelihood() for name in self.experiments}
+        kinds = {"gauss": Likelihood, "age": Age}
+        self.lkl = {name: kinds[name]() for name in self.experiments}
         self.need_cosmo_update = True
         self.command_line = SimpleNamespace(temperature=1.0)
 
