@@ -105,7 +105,7 @@ class Rounds:
             self.say(certificate.words())
             self.say("not certified yet: its solutions join the training set")
             self.lost += [entry for entry in certificate.entries if entry.failed]
-            self._add(certificate.points, FAILED)
+            self._add(certificate.points[certificate.weighty], FAILED)
         return Outcome(emulator, posterior, chains, certificate, trained, tuple(self.lost))
 
     def _add(self, x: np.ndarray, reason: str) -> None:
