@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from volvelle.boltzmann import OUTPUTS
+from volvelle.boltzmann import OUTPUTS, is_spectrum
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.noise import VISIBLE, cosmic_variance
 
@@ -68,8 +68,16 @@ RELATIVE = "relative"
 def error_unit(name: str) -> str:
     """In what ``largest_error`` measures an output: ``COSMIC_VARIANCE`` for spectra in l of the
     CMB and its lensing potential, else ``RELATIVE``."""
-    spectrum = name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
-    return COSMIC_VARIANCE if spectrum else RELATIVE
+    return COSMIC_VARIANCE if is_spectrum(name) else RELATIVE
+
+
+def error_at(errors: Float[np.ndarray, " n"], percentile: float) -> float:
+    """The error that at least so many per cent of the solutions do not exceed: one of the errors.
+
+    Nothing is interpolated, so that infinite errors count as such; NaN counts as infinite.
+    """
+    ordered = np.sort(np.where(np.isnan(errors), np.inf, errors))
+    return float(np.percentile(ordered, percentile, method="higher"))
 
 
 def also_needed(names: Sequence[str]) -> tuple[str, ...]:
