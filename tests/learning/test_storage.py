@@ -206,10 +206,7 @@ def test_one_altered_byte_is_refused_wherever_it_stands(tmp_path):
                 load_model(tmp_path)
         spaces += content[at] in b" \n"
     assert spaces > 50, "white space too: a flipped bit makes it something else"
-    for number in (
-        1,
-        2,
-    ):  # the first format without its hash is what it was; with it, it is checked
+    for number in (1, 2):  # a file that has a hash of its content is checked by it
         path.write_text(json.dumps({**original, "format": number, "record": {"accuracy": 1}}))
         with pytest.raises(StorageError, match="does not have the SHA-256"):
             load_model(tmp_path)

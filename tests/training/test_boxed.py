@@ -262,9 +262,12 @@ def test_infinite_errors_are_no_accuracy(reached: BoxTraining):
 @pytest.mark.parametrize(
     ("errors", "percentile", "wanted"),
     [
-        (np.arange(100.0), 95.0, 95.0),
-        (np.arange(20.0), 95.0, 19.0),
-        (np.append(np.arange(99.0), np.inf), 95.0, 95.0),
+        (np.arange(100.0), 95.0, 94.0),  # five of a hundred are larger
+        (np.arange(101.0), 95.0, 95.0),
+        (np.arange(20.0), 95.0, 18.0),
+        (np.arange(250.0)[::-1], 64.4, 160.0),  # 2.5 * 64.4 is a little more than 161 in floats
+        (np.append(np.arange(94.0), [np.inf] * 6), 95.0, np.inf),
+        (np.append(np.arange(95.0), [np.inf] * 5), 95.0, 94.0),
         (np.array([1.0, np.nan]), 95.0, np.inf),
         (np.array([3.0, 1.0]), 100.0, 3.0),
     ],

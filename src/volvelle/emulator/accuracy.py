@@ -17,6 +17,7 @@ from volvelle.emulator.noise import VISIBLE, cosmic_variance
 
 PERCENTILES = (68.0, 95.0)
 UNITS = ("spectrum", "local")
+ROUNDING = 1e-9  # of a rank among the errors
 HALF_WINDOW = 150  # multipoles on either side: together one acoustic oscillation
 
 
@@ -72,12 +73,13 @@ def error_unit(name: str) -> str:
 
 
 def error_at(errors: Float[np.ndarray, " n"], percentile: float) -> float:
-    """The error that at least so many per cent of the solutions do not exceed: one of the errors.
+    """The least of the errors that so many per cent of the solutions do not exceed.
 
     Nothing is interpolated, so that infinite errors count as such; NaN counts as infinite.
     """
     ordered = np.sort(np.where(np.isnan(errors), np.inf, errors))
-    return float(np.percentile(ordered, percentile, method="higher"))
+    share = len(ordered) * percentile / 100.0
+    return float(ordered[max(int(np.ceil(share * (1.0 - ROUNDING))), 1) - 1])
 
 
 def also_needed(names: Sequence[str]) -> tuple[str, ...]:
