@@ -139,20 +139,19 @@ class BoxTraining:
         batch = float(settings.batch or 2 * d + 4)
         while True:
             self._fit()
-            certified = False
             found = self._held_out()
-            if found is not None and self._good(found):
-                found, certified = self._certified(), True
-                if self._good(found):
-                    return True
+            tried = found is not None and self._good(found)
+            if tried and self._good(self._certified()):
+                return True
             if found is None or self._stopped(batch):
                 break
             worst = self._solve(WORST, lambda count=int(batch): self._worst(count))
-            self._join(found.points, self._theories(found))
+            for result in (found, self.certificate) if tried else (found,):
+                self._join(result.points, self._theories(result))
             self._join(*worst)
             batch *= GROWTH
         self.say(f"training ends: {self.ending}")
-        if not certified:
+        if not tried:
             self._certified()
         if self._good(self.certificate):
             self.ending = ""  # held-out solutions doubted it, or there was no room for them
