@@ -99,10 +99,21 @@ def certify_chain(
         ForeignError: see ``check_reproduced``; TrainingError: more than a fifth of the evaluations
         fail.
     """
+    if chain.exact.identity() == chain.emulated.identity():
+        raise ForeignError(
+            "the exact theory is the chain's own: nothing would be certified; give the exact code"
+        )
+    independent = chain.files.independent(chain.sampled)
+    if independent < max_points:
+        say(f"the chain counts as {independent} independent samples: as many points at most")
+    max_points = min(max_points, independent)
     check_reproduced(chain, seed)
     files = chain.files
     x, weights = files.columns(chain.sampled), files.weights
     derived = _varying(files, chain.derived)
+    if set(derived) != set(chain.derived):
+        lacking = ", ".join(name for name in chain.derived if name not in derived)
+        say(f"not certified, as they have no width or are no numbers in the chain: {lacking}")
     quantities = np.column_stack([x, files.columns(derived)]) if derived else x
     mean = np.average(quantities, axis=0, weights=weights)
     sigma = np.sqrt(np.average((quantities - mean) ** 2, axis=0, weights=weights))
@@ -116,7 +127,7 @@ def certify_chain(
         quantities[many],
         sigma,
         Whitening.of(x[many]),
-        files.independent(chain.sampled),
+        independent,
     )
 
     def solve(chosen: np.ndarray) -> list[LedgerEntry]:
