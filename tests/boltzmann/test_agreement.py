@@ -37,8 +37,10 @@ MODELS = {"standard": 0.0, "massive neutrinos": 0.0, "curved": 0.01}
 FUNCTION_TOLERANCE = {
     "matter_power": 2.5e-3,
     "cb_power": 2.5e-3,
+    "matter_power_early": 1.1e-2,  # neutrinos half relativistic at z = 100 weigh differently
+    "cb_power_early": 2.5e-3,
     "sigma8_z": 6e-4,
-    "f_sigma8": 6e-4,
+    "f_sigma8": 6.5e-4,  # a derivative in z: CLASS's steps in time make 2e-5 of it
     "transfer_b": 1.5e-3,
     "transfer_cdm": 1.2e-3,
     "transfer_tot": 1.2e-3,

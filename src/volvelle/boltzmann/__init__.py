@@ -4,7 +4,7 @@ from .camb_solver import CambSolver
 from .class_solver import ClassSolver
 from .derived import LIGHT_SPEED, local_rms
 from .errors import RequestError, SolverError, SolverNotInstalledError
-from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
+from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
 from .ledger_file import default_ledger
 from .library import load_classy, new_class
@@ -15,6 +15,7 @@ from .solver import NON_LINEAR, SOLVERS, Solver, Theory, get_solver
 
 __all__ = [
     "BACKGROUND_Z",
+    "EARLY_Z",
     "HISTORY_Z",
     "LIGHT_SPEED",
     "NON_LINEAR",

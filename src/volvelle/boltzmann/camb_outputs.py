@@ -7,8 +7,8 @@ from scipy.interpolate import CubicSpline
 
 from .derived import LIGHT_SPEED, growth_rate, transverse_distance
 from .errors import SolverError
-from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
-from .outputs import suggestion
+from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
+from .outputs import OUTPUTS, suggestion
 from .request import Request
 
 _SIGMA8_K_MAX = 2.0  # [1/Mpc]; the top-hat of 8 Mpc/h has converged to 1e-5 there
@@ -25,6 +25,8 @@ _POWERS = {
     "matter_power_nonlinear": ("delta_tot", True),
     "cb_power": ("delta_nonu", False),
     "cb_power_nonlinear": ("delta_nonu", True),
+    "matter_power_early": ("delta_tot", False),
+    "cb_power_early": ("delta_nonu", False),
 }
 _HISTORY = {"ionisation_fraction": "x_e", "visibility": "visibility"}
 
@@ -33,6 +35,8 @@ def ask_matter(params: Any, request: Request) -> None:
     """Redshifts and wavenumbers of the matter power; sigma8 always needs those of today."""
     wide = request.wavenumbers
     redshifts = POWER_Z if wide or request.growth else np.zeros(1)
+    if request.early:
+        redshifts = np.concatenate([redshifts, EARLY_Z])
     k_max = POWER_K[-1] * _POWER_K_MARGIN if wide else _SIGMA8_K_MAX
     params.set_matter_power(redshifts=list(redshifts), kmax=float(k_max), silent=True)
 
@@ -76,7 +80,7 @@ def collect(results: Any, params: Any, request: Request) -> dict[str, Any]:
                 hubble_units=False,
                 k_hunit=False,
             )
-            theory[name] = interpolator.P(POWER_Z, POWER_K)
+            theory[name] = interpolator.P(OUTPUTS[name].grids[0], POWER_K)
     if request.spectra:
         theory |= _spectra(results, params, request)
     theory |= _functions(results, h, request)
@@ -117,7 +121,7 @@ def _functions(results: Any, h: float, request: Request) -> dict[str, np.ndarray
     """The functions that are asked for one by one, power apart."""
     result: dict[str, np.ndarray] = {}
     if request.growth:
-        sigma8 = np.asarray(results.get_sigma8())[::-1]  # CAMB goes forward in time
+        sigma8 = np.asarray(results.get_sigma8())[::-1][: len(POWER_Z)]  # CAMB goes forward in time
         result |= {"sigma8_z": sigma8, "f_sigma8": growth_rate(sigma8)}
     if request.history:
         columns = results.get_background_redshift_evolution(HISTORY_Z, list(_HISTORY.values()))

@@ -9,7 +9,7 @@ from scipy.interpolate import CubicSpline
 from ..cosmology import Cosmology
 from .derived import LIGHT_SPEED, BackgroundTable, Decoupling, decoupling, growth_rate
 from .errors import SolverError
-from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
+from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .outputs import suggestion
 from .request import SHORT, Request
 from .solver import one_line
@@ -18,6 +18,7 @@ _POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
 _NON_LINEAR_K_MAX = 30.0  # [1/Mpc] the non-linear scale at z = 4 lies below it
 _TRANSFERS = {"transfer_b": "d_b", "transfer_cdm": "d_cdm", "transfer_tot": "d_m"}
 _NON_LINEAR = {"cb_power": False, "cb_power_nonlinear": True}
+_EARLY = {"matter_power_early": False, "cb_power_early": True}  # whether neutrinos are left out
 _HISTORY = {"ionisation_fraction": "x_e", "visibility": "g [Mpc^-1]"}
 
 
@@ -34,7 +35,7 @@ def output_words(request: Request, non_linear: str) -> dict[str, Any]:
     if request.wavenumbers:
         result["P_k_max_1/Mpc"] = float(POWER_K[-1]) * _POWER_K_MARGIN
     if request.wavenumbers or request.growth:
-        result["z_max_pk"] = float(POWER_Z[-1])
+        result["z_max_pk"] = float(EARLY_Z[-1] if request.early else POWER_Z[-1])
     if request.non_linear:
         result[f"{non_linear}_min_k_max"] = _NON_LINEAR_K_MAX
     return result
@@ -102,6 +103,9 @@ def _functions(cosmo: Any, h: float, request: Request) -> dict[str, np.ndarray]:
     for name in _NON_LINEAR.keys() & set(request.functions):
         read = cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
         result[name] = _non_linear_power(read) if _NON_LINEAR[name] else _power(read, False)
+    for name in _EARLY.keys() & set(request.functions):
+        read = cosmo.get_pk_cb_array if _EARLY[name] and _massive(cosmo) else cosmo.get_pk_array
+        result[name] = _power(read, False, EARLY_Z)
     if request.growth:
         sigma8 = np.asarray(cosmo.sigma(8.0 / h, POWER_Z))
         result |= {"sigma8_z": sigma8, "f_sigma8": growth_rate(sigma8)}
@@ -141,9 +145,9 @@ def _massive(cosmo: Any) -> bool:
     return "(.)rho_ncdm[0]" in cosmo.get_background()
 
 
-def _power(read: Any, nonlinear: bool) -> np.ndarray:
-    flat = read(POWER_K.copy(), POWER_Z.copy(), len(POWER_K), len(POWER_Z), nonlinear)
-    return np.reshape(flat, (len(POWER_Z), len(POWER_K)))
+def _power(read: Any, nonlinear: bool, z: np.ndarray = POWER_Z) -> np.ndarray:
+    flat = read(POWER_K.copy(), z.copy(), len(POWER_K), len(z), nonlinear)
+    return np.reshape(flat, (len(z), len(POWER_K)))
 
 
 def _non_linear_power(read: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
+from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def _background(name: str, unit: str, label: str, text: str) -> OutputInfo:
     return OutputInfo(name, "background", unit, label, text, grids, "log", "background")
 
 
-def _power(name: str, kind: str, label: str, text: str) -> OutputInfo:
-    grids = (POWER_Z, POWER_K)
+def _power(name: str, kind: str, label: str, text: str, z: np.ndarray = POWER_Z) -> OutputInfo:
+    grids = (z, POWER_K)
     return OutputInfo(name, kind, "Mpc^3", label, text, grids, "log_amplitude", name)
 
 
@@ -95,6 +95,14 @@ _INFOS = (
         "function",
         r"P_\mathrm{cb}^\mathrm{nl}(k,z)",
         f"non-linear P of {_CB}",
+    ),
+    _power("matter_power_early", "function", "P(k,z>4)", "matter_power before z = 4", EARLY_Z),
+    _power(
+        "cb_power_early",
+        "function",
+        r"P_\mathrm{cb}(k,z>4)",
+        "cb_power before z = 4",
+        EARLY_Z,
     ),
     _growth("sigma8_z", r"\sigma_8(z)", "linear rms of total matter in 8 Mpc/h spheres"),
     _growth("f_sigma8", r"f\sigma_8(z)", "d sigma8/d ln a of total matter"),

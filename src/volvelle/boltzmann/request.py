@@ -122,6 +122,11 @@ class Request:
         return any(name in NON_LINEAR_OUTPUTS for name in self.names())
 
     @property
+    def early(self) -> bool:
+        """Whether anything on ``EARLY_Z`` is asked for."""
+        return bool({"matter_power_early", "cb_power_early"} & set(self.functions))
+
+    @property
     def growth(self) -> bool:
         """Whether sigma8 or its growth at several redshifts is asked for."""
         return any(OUTPUTS[name].group == "growth" for name in self.functions)
