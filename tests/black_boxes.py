@@ -13,12 +13,13 @@ BEND = 0.3
 
 @dataclass(frozen=True)
 class Banana:
-    """a ~ N(1, 0.5^2); b ~ N(BEND (a^2 - 1), 0.1^2); noise ~ N(0, 1), cut below -3.
+    """a ~ N(centre, 0.5^2); b ~ N(BEND (a^2 - 1), 0.1^2); noise ~ N(0, 1), cut below -3.
 
     ``forbidden``: a above which it cannot be evaluated.
     """
 
     forbidden: float = np.inf
+    centre: float = 1.0
     cites: tuple[str, ...] = ()
 
     @property
@@ -30,12 +31,12 @@ class Banana:
         return ("product",)
 
     def identity(self) -> dict[str, str]:
-        return {"solver": "banana", "version": "1", "forbidden": str(self.forbidden)}
+        return {"solver": "banana", "version": "1", "settings": f"{self.forbidden} {self.centre}"}
 
     def evaluate(self, parameters: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         a, b, noise = (parameters[name] for name in NAMES)
         if a > self.forbidden:
             raise SolverError(f"a = {a:.3g} is forbidden")
-        chi2 = ((a - 1.0) / 0.5) ** 2 + ((b - BEND * (a**2 - 1.0)) / 0.1) ** 2 + noise**2
+        chi2 = ((a - self.centre) / 0.5) ** 2 + ((b - BEND * (a**2 - 1.0)) / 0.1) ** 2 + noise**2
         value = -0.5 * chi2 if noise > -3.0 else -np.inf
         return value, {"product": a * b}

@@ -189,7 +189,7 @@ def draw_stages(
         name: [end if np.isfinite(end) else None for end in prior.bounds]
         for name, prior in zip(problem.names, problem.priors, strict=True)
     }
-    sets = [("certified", reference.x, np.ones(len(reference.x)))]
+    sets = [("re-weighted", reference.x, np.ones(len(reference.x)))]
     sets += [(f"{s.name} ({s.calls})", s.samples.x, s.samples.weights) for s in shown]
     drawn = [
         MCSamples(
@@ -302,7 +302,7 @@ def page(
         data,
         "The emulator's posterior and the exactly re-weighted one:",
         triangle,
-        "Contours of these trainings (in parentheses: solutions) over the certified ones:",
+        "Contours of these trainings (in parentheses: solutions) over the exactly re-weighted one:",
         *contours,
     ]
 

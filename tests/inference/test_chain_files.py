@@ -97,6 +97,34 @@ def test_correlated_samples_count_as_fewer(tmp_path):
     assert found == pytest.approx(8000 * 0.1 / 1.9, rel=0.25)
 
 
+def test_nested_samples_have_no_burn_in(tmp_path):
+    """They are sorted: their first rows are the tails, their number that of their weights."""
+    (tmp_path / "run.updated.yaml").write_text("sampler:\n  polychord:\n    nlive: 10\n")
+    weights = np.exp(-(np.linspace(5.0, 0.0, 200) ** 2))
+    rows = np.column_stack([weights, np.zeros(200), np.linspace(3.0, 0.0, 200)])
+    (tmp_path / "run.1.txt").write_text(text(rows, "# weight minuslogpost a\n"))
+    found = read_chains(tmp_path / "run")
+    assert len(found.rows) == 200 and not found.steps
+    assert found.independent(["a"]) == int(weights.sum() ** 2 / np.sum(weights**2))
+    with pytest.raises(InferenceError, match="has no burn-in"):
+        read_chains(tmp_path / "run", burn_in=0.3)
+
+
+@pytest.mark.parametrize("column", [np.ones(300), np.r_[np.zeros(150), np.ones(150)]])
+def test_a_chain_that_says_next_to_nothing_is_refused(tmp_path, column):
+    ones = [np.ones(300)]
+    save_getdist(tmp_path / "run", ["a"], ["a"], [column[:, None]], ones, ones, {})
+    with pytest.raises(InferenceError, match=r"independent samples of 300; expected at least 20"):
+        read_chains(tmp_path / "run").independent(["a"])
+
+
+def test_a_chain_is_not_overwritten(chain):
+    _, path = chain
+    found = read_chains(path, burn_in=0.0)
+    with pytest.raises(InferenceError, match="would be overwritten"):
+        found.write_reweighted(found.root.parent, np.zeros(len(found.rows)))
+
+
 def test_a_last_line_cut_short_is_left_out(tmp_path):
     (tmp_path / "run.paramnames").write_text("a\tA\nH0\tH_0\n")
     (tmp_path / "run.1.txt").write_text(text(ROWS) + "1.0 7.0 0.")

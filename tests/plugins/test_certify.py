@@ -17,6 +17,7 @@ from volvelle.inference import read_chains
 from volvelle.plugins import ForeignError, certify_chain
 from volvelle.plugins.cobaya_chain import THEORY, cobaya_chain, exact_theory
 
+TINY = 1e-9  # another theory than the chain's own, to no effect
 BIAS = 0.15  # of a, whose posterior has a width of 0.36
 SAMPLES = 6000
 CHAIN_ERROR = 0.2  # of sigma: Cobaya's chain itself has some 400 independent samples
@@ -43,7 +44,7 @@ def chains(tmp_path_factory) -> dict[float, Path]:
                 output=str(folder / f"bias{bias}"),
             )
         )
-    (folder / "exact.yaml").write_text("theory: {cobaya_toys.ToyTheory: {bias: 0.0}}\n")
+    (folder / "exact.yaml").write_text(f"theory: {{cobaya_toys.ToyTheory: {{bias: {TINY}}}}}\n")
     return {0.0: folder / "bias0.0", BIAS: folder / f"bias{BIAS}"}
 
 
@@ -119,6 +120,14 @@ def test_wrong_input(chains, tmp_path):
         return " ".join(found.output.split())
 
     assert "is no chain" in words(str(tmp_path / "none"), "--with", str(chain))
+    own = tmp_path / "own.yaml"
+    own.write_text("theory: {cobaya_toys.ToyTheory: {bias: 0.0}}\n")
+    assert "the exact theory is the chain's own" in words(str(chain), "--with", str(own))
+    theory = str(chain.parent / "exact.yaml")
+    into_itself = words(
+        str(chain), "--with", theory, "--output", str(chain.parent), "--workers", "1"
+    )
+    assert "would be overwritten" in into_itself
     assert "no such solver or file" in words(str(chain), "--with", "clas")
     (tmp_path / "empty.yaml").write_text("likelihood: {}\n")
     assert "no `theory:` block" in words(str(chain), "--with", str(tmp_path / "empty.yaml"))

@@ -149,6 +149,8 @@ def test_everything_that_was_learned(folder: Path) -> None:
     assert theory.get_param("rdrag") == pytest.approx(TRUE["r_drag"], rel=LEARNED)
     assert theory.get_param("z_reio") == pytest.approx(TRUE["z_reio"], rel=LEARNED)
     assert theory.get_param("A_s") == pytest.approx(1e-10 * np.exp(3.045))
+    angle = universe.point()["theta_star_100"]  # CAMB's input is a hundredth, its output is not
+    assert theory.get_param("thetastar") == pytest.approx(angle, rel=1e-12)
 
 
 @pytest.mark.parametrize(

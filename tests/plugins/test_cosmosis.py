@@ -178,6 +178,8 @@ def test_the_names_of_cosmosis(module: Any, folder: Path, changes: dict[str, Any
         ({"n_s": None}, "missing n_s"),
         ({"mnu": 0.1}, "m_nu = 0.1 was given"),
         ({"num_massive_neutrinos": 3}, "given as degenerate"),
+        ({"mnu": None, "omnuh2": 0.0006}, "omnuh2 is given in cosmological_parameters without mnu"),
+        ({"mnu": None, "omega_nu": 0.0013}, "omega_nu is given .* without mnu; give the sum"),
         ({"w": -0.9}, "w0 = -0.9 was given"),
         ({"nrun": 0.01}, "nrun is 0.01"),
         ({"hubble": 70.0}, "h0 and hubble in cosmological_parameters say different things"),

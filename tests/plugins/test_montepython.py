@@ -290,6 +290,9 @@ def test_the_angle_of_class(folder: Path, truth: Any) -> None:
     assert cosmo.h() == pytest.approx(H, rel=1e-5)
     with pytest.raises(CosmoSevereError, match="only CLASS translates"):
         computed(folder, h=None, volvelle_class="none", **{"100*theta_s": angle})
+    fractions = {"omega_b": None, "Omega_b": 0.049, "100*theta_s": angle}
+    with pytest.raises(CosmoSevereError, match=r"Omega_b and 100\*theta_s together leave h open"):
+        computed(folder, h=None, **fractions)
 
 
 def test_the_angle_of_the_emulator(folder: Path) -> None:

@@ -18,6 +18,7 @@ from volvelle.plugins import ForeignError, certify_chain
 from volvelle.plugins.montepython import Class, CosmoSevereError
 from volvelle.plugins.montepython_chain import montepython_chain
 from volvelle.plugins.montepython_model import MontePythonModel
+from volvelle.plugins.theory import digest_of
 
 FAKE = Path(__file__).parent / "fake_montepython"
 ROWS = 300
@@ -112,6 +113,27 @@ def test_another_likelihood_is_found_out(chain: Path, tmp_path: Path) -> None:
             max_points=20,
             seed=1,
         )
+
+
+def test_a_certificate_is_exact_whatever_the_file_says(folder: Path, tmp_path: Path) -> None:
+    """The environment asks for exact solutions, the file against them."""
+    against = "data.cosmo_arguments['volvelle_always_exact'] = 'no'"
+    model = MontePythonModel.load(log_param(tmp_path / "run", folder, against))
+    point = {"omega_cdm": 0.121, "A_s": 2.1, "calibration": 100.0}
+    exact = model.with_environment(VOLVELLE_ALWAYS_EXACT="yes")
+    assert exact.evaluate(point)[0] != model.evaluate(point)[0]
+
+
+def test_the_emulator_of_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = MontePythonModel.load(log_param(tmp_path / "named", folder))
+    without = "del data.cosmo_arguments['volvelle_emulator']"
+    bare = MontePythonModel.load(log_param(tmp_path / "bare", folder, without))
+    point = {"omega_cdm": 0.12, "A_s": 2.1, "calibration": 100.0}
+    monkeypatch.setenv("VOLVELLE_EMULATOR", str(folder))
+    assert bare.evaluate(point) == named.evaluate(point)
+    assert bare.identity()["theory"] == f"emulator {digest_of(folder)}"
 
 
 def test_refusals(chain: Path, folder: Path, tmp_path: Path) -> None:

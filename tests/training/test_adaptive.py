@@ -17,6 +17,8 @@ from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.learning import NetworkSettings
 from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings, adaptive
+from volvelle.training.adaptive import DOUBTFUL, FAILED
+from volvelle.training.history import load_iterations
 from volvelle.training.problem import posterior_batch
 
 HERE = Path(__file__).parent
@@ -120,6 +122,26 @@ def test_the_emulators_own_posterior_is_looked_at_before_the_training_ends(tmp_p
     again = trainer(tmp_path)
     assert again.run() and np.array_equal(again.x, found.x)
     assert [record["reason"] for record in again.history] == reasons
+
+
+def test_repetition_under_other_rules_overwrites_nothing(tmp_path, monkeypatch):
+    """Points that joined after the training stay those; another reason for them is refused."""
+    truth = toy.TRUTH[[toy.NAMES.index(name) for name in THREE]]
+    first = trainer(tmp_path, toy.problem(names=THREE))
+    assert first.run()
+    rng = np.random.default_rng(3)
+    x = rng.multivariate_normal(truth, toy.covariance(THREE), 4)
+    first.add(x, FAILED)
+    number = len(first.iterations) - 1
+    monkeypatch.setattr(Trainer, "_last_look", lambda self, number: self._propose(number, None))
+    again = trainer(tmp_path, toy.problem(names=THREE))
+    assert again.run() and len(again.iterations) == number
+    other = rng.multivariate_normal(truth, toy.covariance(THREE), 4)
+    with pytest.raises(TrainingError, match="choose another output folder"):
+        again.add(other, DOUBTFUL)
+    again.add(other, FAILED)
+    np.testing.assert_array_equal(again.iterations[-1].points, x)
+    np.testing.assert_array_equal(load_iterations(again.folder)[number].points, x)
 
 
 def test_no_point_is_asked_for_twice(trained):

@@ -47,6 +47,19 @@ def test_learned_sampled_certified(tmp_path):
         assert column.std() == pytest.approx(truth.std(), rel=0.1)
     again = Exact(problem_of(Banana()), ledger, SerialExecutor(), "again")
     assert all(entry.cached for entry in again.solve(trainer.x)), "nothing is evaluated twice"
+    # the same folders with another model: its own posterior, not the stored one certified
+    moved = Exact(problem_of(Banana(centre=1.6)), ledger, SerialExecutor(), "moved")
+    said: list[str] = []
+    trainer = Trainer(moved, settings, tmp_path / "training")
+    found = Rounds(trainer, sampling, tmp_path / "sampling", said.append).run()
+    assert "drawn from another emulator" in " ".join(said)
+    assert found.certificate.passed
+    assert found.chains.flat[:, 0].mean() == pytest.approx(1.6, abs=MONTE_CARLO * 0.5)
+    said.clear()
+    trainer = Trainer(moved, settings, tmp_path / "training")
+    same = Rounds(trainer, sampling, tmp_path / "sampling", said.append).run()
+    assert "sampling:" not in " ".join(said), "unchanged chains are kept"
+    np.testing.assert_array_equal(same.chains.samples, found.chains.samples)
 
 
 def test_points_that_cannot_be_evaluated_are_failures(tmp_path):

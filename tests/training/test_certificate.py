@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
+from scipy.stats import norm
 
 import toy
-from volvelle.boltzmann import Ledger
+from volvelle.boltzmann import Ledger, LedgerEntry
 from volvelle.compute import SerialExecutor
 from volvelle.emulator import build_emulator
 from volvelle.inference import Chains
@@ -194,16 +195,45 @@ def test_fresh_points_are_never_training_points(exact, emulator):
     assert all(row.tobytes() in in_chains for row in found.points)
 
 
-def test_failures_are_counted_and_left_out(tmp_path, emulator):
+def test_what_the_solver_refuses_has_no_weight(tmp_path, emulator):
+    """An edge of the exact posterior 1.3 sigma out, of which the emulator knows nothing."""
+
     def exact_failing(edge: float, name: str) -> Exact:
         solver = toy.ToySolver(fails_above=toy.TRUTH[1] + edge * toy.SIGMA[1])
         return Exact(toy.problem(solver), Ledger(tmp_path / name), SerialExecutor(), "run")
 
-    _, found = certificate_of(exact_failing(1.3, "few"), emulator, 0.0, points=100)
+    _, found = certificate_of(exact_failing(1.3, "few"), emulator, 0.0, points=200)
     failed = sum(entry.failed for entry in found.entries)
-    assert 0 < failed < 20 and found.n == len(found.entries) - failed
+    assert 0 < failed < 40 and found.n == len(found.entries) and found.unknown == 0
+    assert not found.passed
+    assert found.summary()["excluded"] == failed
+    assert f"{failed} of them the exact solver or its likelihood excludes" in found.words()
+    cut = norm(0.0, 1.0)
+    expected = -cut.pdf(1.3) / cut.cdf(1.3)  # mean of a unit Gaussian below 1.3
+    shift = found.parameters[toy.NAMES[1]]
+    assert shift.mean_shift_sigma == pytest.approx(expected, abs=SIGMAS * shift.mean_shift_error)
+
+
+def test_what_was_not_finished_is_left_out_and_said(exact, emulator):
+    """A worker that dies says nothing of the model."""
+
+    class Dying(Exact):
+        def solve(self, x):
+            found = super().solve(x)
+            lost = LedgerEntry(None, "WorkerDied", 1.0, "run", 0.0, stored=False)
+            return [lost if i % 10 == 0 else entry for i, entry in enumerate(found)]
+
+    dying = Dying(exact.problem, exact.ledger, exact.executor, "run")
+    _, found = certificate_of(dying, emulator, 0.0)
+    assert found.passed and found.n == 90 and found.unknown == 10
+    assert "10 more were not finished and are left out" in found.words()
+
+
+def test_too_many_failures_are_an_error(tmp_path, emulator):
+    solver = toy.ToySolver(fails_above=toy.TRUTH[1])
+    failing = Exact(toy.problem(solver), Ledger(tmp_path / "l"), SerialExecutor(), "run")
     with pytest.raises(TrainingError, match="toy: shooting failed"):
-        certificate_of(exact_failing(0.0, "many"), emulator, 0.0)
+        certificate_of(failing, emulator, 0.0)
 
 
 def test_undefined_exact_likelihood_is_not_certified(exact, emulator, monkeypatch):

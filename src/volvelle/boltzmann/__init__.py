@@ -2,7 +2,7 @@
 
 from .camb_solver import CambSolver
 from .class_solver import ClassSolver
-from .derived import local_rms
+from .derived import LIGHT_SPEED, local_rms
 from .errors import RequestError, SolverError, SolverNotInstalledError
 from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
@@ -16,6 +16,7 @@ from .solver import NON_LINEAR, SOLVERS, Solver, Theory, get_solver
 __all__ = [
     "BACKGROUND_Z",
     "HISTORY_Z",
+    "LIGHT_SPEED",
     "NON_LINEAR",
     "OUTPUTS",
     "POWER_K",

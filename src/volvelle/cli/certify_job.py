@@ -43,7 +43,9 @@ def certify_chain_files(request: CertifyRequest, *, progress: bool = True) -> in
     reporter = Reporter(console, silent=not progress)
     files = read_chains(request.chain, request.burn_in)
     chain = _load(files, request)
-    folder = request.output or files.root.with_name(f"{files.root.name}_certified")
+    given = Path(request.chain).expanduser()
+    place = given if given.is_dir() else files.root
+    folder = request.output or place.with_name(f"{place.name}_certified")
     reporter.say(
         f"{files.root}: {len(files.rows)} samples of {', '.join(chain.sampled)} ({files.format}), "
         f"{sum(file.burn_in for file in files.files)} rows of burn-in left out"

@@ -18,6 +18,7 @@ Format = Literal["cobaya", "montepython", "getdist"]
 UPDATED = ".updated.yaml"  # Cobaya's record of a run
 LOG_PARAM = "log.param"  # MontePython's
 LEADING = 2  # columns before the parameters: weight, -ln P
+LEAST = 20  # independent samples; below, neither a mean nor its error means much
 EQUAL_STEPS = 4000  # of each file, for its autocorrelation
 
 
@@ -42,13 +43,15 @@ class ChainFiles:
 
     ``names`` [p] are those of all columns after the weight and -ln P (of the posterior in Cobaya's
     and GetDist's files, of the likelihood with its Gaussian priors in MontePython's); ``root`` is
-    what the names of its files begin with.
+    what the names of its files begin with. ``steps``: whether the rows are steps of a Markov chain,
+    of which the first are burn-in and the next depends on the last (nested samples are not).
     """
 
     root: Path
     format: Format
     names: tuple[str, ...]
     files: tuple[ChainFile, ...]
+    steps: bool = True
 
     @property
     def rows(self) -> np.ndarray:
@@ -86,21 +89,44 @@ class ChainFiles:
 
     def independent(self, names: Sequence[str]) -> int:
         """As how many independent samples the chain counts: the effective sample size of the worst
-        of these parameters."""
+        of these parameters, or Kish's of the weights where the rows are no steps.
+
+        Raises InferenceError below ``LEAST``, or for a parameter that never moved.
+        """
+        if self.steps:
+            found = min(self._effective(names))
+        else:
+            found = float(np.sum(self.weights) ** 2 / np.sum(self.weights**2))
+        if not found >= LEAST:
+            raise InferenceError(
+                f"{self.root} counts as {0 if np.isnan(found) else int(found)} independent samples "
+                f"of {len(self.rows)}; expected at least {LEAST}, so let the chain go on"
+            )
+        return int(found)
+
+    def _effective(self, names: Sequence[str]) -> list[float]:
+        """Effective sample size of each parameter; NaN for one that never moved."""
         starts = np.cumsum([0, *(len(file.kept) for file in self.files)])
         rows = [
             start + _at_equal_steps(file.kept[:, 0], EQUAL_STEPS, 0.5)
             for start, file in zip(starts, self.files, strict=False)
         ]
-        series = (self.column(name)[np.array(rows)] for name in names)
-        return max(1, int(min(effective_sample_size(values) for values in series)))
+        found = [effective_sample_size(self.column(name)[np.array(rows)]) for name in names]
+        return found if np.all(np.isfinite(found)) else [float("nan")]
 
     def write_reweighted(self, folder: Path, log_weights: np.ndarray) -> Path:
         """The same chain with its weights times exp(``log_weights`` [m]), burn-in left out.
 
-        -ln P becomes that of the corrected posterior; all other columns, and the files beside the
-        chain that say what they are, stay. Returns the root of what was written.
+        -ln P becomes that of the corrected posterior, up to a constant; all other columns (chi2 of
+        the emulator among them), and the files beside the chain that say what they are, stay.
+        Returns the root of what was written.
+
+        Raises InferenceError for the chain's own folder, where it would be overwritten.
         """
+        if folder.resolve() == self.root.parent.resolve():
+            raise InferenceError(
+                f"{folder} holds the chain itself, which would be overwritten; give another folder"
+            )
         root = folder / self.root.name
         factors = np.exp(log_weights - np.max(log_weights))
         start = 0
@@ -131,12 +157,16 @@ def read_chains(path: str | Path, burn_in: float | None = None) -> ChainFiles:
         path: what the names of its files begin with (``chains/planck``), Cobaya's
             ``chains/planck.updated.yaml``, or a folder with one chain (MontePython's);
         burn_in: share of each file's weight that is left out at its start; by default 0.3 for
-            MontePython and Cobaya and 0 for other files, from which it is usually taken already.
+            MontePython and Cobaya's ``mcmc``, and 0 for other files, from which it is usually taken
+            already, and other samplers, which have none.
 
     Raises InferenceError for files that are missing or not what they should be.
     """
     root, kind = _locate(Path(path).expanduser())
-    share = (0.0 if kind == "getdist" else 0.3) if burn_in is None else burn_in
+    steps = kind != "cobaya" or _made_by_mcmc(root)
+    share = (0.3 if steps and kind != "getdist" else 0.0) if burn_in is None else burn_in
+    if share and not steps:
+        raise InferenceError(f"{root} has no burn-in: its rows are no steps of a Markov chain")
     if not 0.0 <= share < 1.0:
         raise InferenceError(f"burn-in is {share}; expected a share of the chain from 0 to below 1")
     paths = _chain_paths(root, kind)
@@ -144,7 +174,15 @@ def read_chains(path: str | Path, burn_in: float | None = None) -> ChainFiles:
         first = f"{root.name}{'__' if kind == 'montepython' else '.'}1.txt"
         raise InferenceError(f"{root} has no chain files; expected {first} and so on")
     names = _header(paths[0]) if kind == "cobaya" else _paramnames(root)
-    return ChainFiles(root, kind, names, tuple(_read(file, names, share) for file in paths))
+    files = tuple(_read(file, names, share) for file in paths)
+    return ChainFiles(root, kind, names, files, steps)
+
+
+def _made_by_mcmc(root: Path) -> bool:
+    """Whether Cobaya's own record names its Metropolis sampler."""
+    text = root.with_name(root.name + UPDATED).read_text(errors="replace")
+    found = re.search(r"^sampler:\s*\{?\s*([\w.]+):", text, re.MULTILINE)
+    return found is not None and found[1] == "mcmc"
 
 
 def _locate(path: Path) -> tuple[Path, Format]:

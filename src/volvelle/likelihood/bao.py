@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import data
-from ..boltzmann import BACKGROUND_Z, Request
+from ..boltzmann import BACKGROUND_Z, LIGHT_SPEED, Request
 from ..compute import require_float64
 from .base import (
     GaussianLikelihood,
@@ -27,7 +27,6 @@ from .errors import DataFormatError
 from .gaussian_algebra import conditional_sigma, noise_of_nodes, scattered, whitening
 from .interpolation import spline_matrix
 
-SPEED_OF_LIGHT = 299792.458  # [km/s], exact by definition of the metre
 QUANTITIES = ("DM_over_rs", "DH_over_rs", "DV_over_rs")
 DATA_SETS = {
     "desi_dr2_bao": ("desi-dr2-bao", "desi_gaussian_bao_ALL_GCcomb"),
@@ -111,7 +110,7 @@ class Bao(GaussianLikelihood):
         distance = read_output(theory, "transverse_comoving_distance", self.name, n)
         r_drag = read_output(theory, "r_drag", self.name)
         d_m = self.spline @ distance
-        d_h = self.spline @ (SPEED_OF_LIGHT / hubble)
+        d_h = self.spline @ (LIGHT_SPEED / hubble)
         d_v = jnp.cbrt(self.z * d_m**2 * d_h)
         return jnp.select([self.quantity == 0, self.quantity == 1], [d_m, d_h], d_v) / r_drag
 
@@ -141,7 +140,7 @@ def reference_background() -> dict[str, Array]:
     z = np.asarray(BACKGROUND_Z, dtype=float)
     x = np.log1p(z)
     hubble = REFERENCE_H0 * np.sqrt(REFERENCE_OMEGA_M * (1 + z) ** 3 + 1 - REFERENCE_OMEGA_M)
-    integrand = SPEED_OF_LIGHT / hubble * (1 + z)  # dD = c/H dz = c/H (1+z) dx
+    integrand = LIGHT_SPEED / hubble * (1 + z)  # dD = c/H dz = c/H (1+z) dx
     steps = 0.5 * (integrand[1:] + integrand[:-1]) * np.diff(x)
     return {
         "hubble": jnp.asarray(hubble),

@@ -99,10 +99,21 @@ def certify_chain(
         ForeignError: see ``check_reproduced``; TrainingError: more than a fifth of the evaluations
         fail.
     """
+    if chain.exact.identity() == chain.emulated.identity():
+        raise ForeignError(
+            "the exact theory is the chain's own: nothing would be certified; give the exact code"
+        )
+    independent = chain.files.independent(chain.sampled)
+    if independent < max_points:
+        say(f"the chain counts as {independent} independent samples: as many points at most")
+    max_points = min(max_points, independent)
     check_reproduced(chain, seed)
     files = chain.files
     x, weights = files.columns(chain.sampled), files.weights
     derived = _varying(files, chain.derived)
+    if set(derived) != set(chain.derived):
+        lacking = ", ".join(name for name in chain.derived if name not in derived)
+        say(f"not certified, as they have no width or are no numbers in the chain: {lacking}")
     quantities = np.column_stack([x, files.columns(derived)]) if derived else x
     mean = np.average(quantities, axis=0, weights=weights)
     sigma = np.sqrt(np.average((quantities - mean) ** 2, axis=0, weights=weights))
@@ -116,27 +127,30 @@ def certify_chain(
         quantities[many],
         sigma,
         Whitening.of(x[many]),
-        files.independent(chain.sampled),
+        independent,
     )
 
     def solve(chosen: np.ndarray) -> list[LedgerEntry]:
         run = f"certify {files.root.name}"
         return evaluate_all(chain.exact, chain.points(chosen), ledger, executor, run, progress)
 
-    def evaluate(solved: np.ndarray, entries: Sequence[LedgerEntry]) -> Evaluated:
-        known = [chain.emulated.evaluate(point) for point in chain.points(solved)]
-        theories = [_theory(entry) for entry in entries]
+    def evaluate(chosen: np.ndarray, entries: Sequence[LedgerEntry]) -> Evaluated:
+        known = [chain.emulated.evaluate(point) for point in chain.points(chosen)]
+        numbers: list[Mapping[str, Any]] = [values for _, values in known]
+        log_exact = np.full(len(chosen), -np.inf)
+        exact = list(numbers)
+        for i, entry in enumerate(entries):
+            if entry.theory is not None:
+                log_exact[i] = log_likelihood_of(chain.exact, entry.theory)
+                exact[i] = entry.theory
 
-        def quantities_of(numbers: Sequence[Mapping[str, Any]]) -> np.ndarray:
-            values = [[float(row[name]) for name in derived] for row in numbers]
-            return np.column_stack([solved, np.reshape(values, (len(solved), len(derived)))])
+        def quantities_of(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+            values = [[float(row[name]) for name in derived] for row in rows]
+            return np.column_stack([chosen, np.reshape(values, (len(chosen), len(derived)))])
 
+        log_emulated = np.array([value for value, _ in known])
         return Evaluated(
-            solved,
-            np.array([log_likelihood_of(chain.exact, theory) for theory in theories]),
-            np.array([value for value, _ in known]),
-            quantities_of([numbers for _, numbers in known]),
-            quantities_of(theories),
+            chosen, log_exact, log_emulated, quantities_of(numbers), quantities_of(exact)
         )
 
     certificate = reweigh(
@@ -150,11 +164,6 @@ def certify_chain(
         say=say,
     )
     return certificate, smooth_part(certificate, sample.whitening, x)
-
-
-def _theory(entry: LedgerEntry) -> Mapping[str, Any]:
-    assert entry.theory is not None, "only solved points are evaluated"
-    return entry.theory
 
 
 def _varying(files: ChainFiles, derived: Sequence[str]) -> tuple[str, ...]:

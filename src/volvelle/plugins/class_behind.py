@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..boltzmann import SolverNotInstalledError, load_classy, new_class
+from ..boltzmann import LIGHT_SPEED, SolverNotInstalledError, load_classy, new_class
 from ..cosmology import Cosmology, to_class
 from ..errors import VolvelleError
-from .class_words import BACKGROUND, FULL, NON_LINEAR, OUTPUT_WORDS, THERMODYNAMICS
+from .class_words import BACKGROUND, FULL, NON_LINEAR, OUTPUT_WORDS, PRIMORDIAL, THERMODYNAMICS
 from .exact import parametrisation_of
-from .solution import LIGHT_SPEED, Solution
+from .solution import Solution
 from .theory import LearnedTheory
 
 
@@ -81,7 +81,7 @@ class ClassBehind:
             )
         if not self.used:
             raise CosmoSevereError(f"{why} was not learned; {CURE}")
-        if level == FULL and "A_s" not in solution.parameters:
+        if level in (PRIMORDIAL, FULL) and "A_s" not in solution.parameters:
             raise CosmoSevereError(f"{why} needs A_s, which is not known at this point; sample A_s")
         if level == BACKGROUND and THERMODYNAMICS in self._made:
             level = THERMODYNAMICS

@@ -8,8 +8,16 @@ PRIMORDIAL = "primordial"
 FULL = "full"
 """How far CLASS must compute for a method; ``full`` with the user's own outputs."""
 
+VARIABLE, ALWAYS_EXACT = "VOLVELLE_EMULATOR", "VOLVELLE_ALWAYS_EXACT"
+"""Of the environment: the emulator of all runs, and whether to solve every point (yes)."""
+STAND_IN, LEARN = "volvelle_emulator", "volvelle_learn"
 OWN_WORDS = (
-    "volvelle_emulator",
+    STAND_IN,
+    LEARN,
+    "volvelle_accuracy",
+    "volvelle_max_training",
+    "volvelle_points",
+    "volvelle_draws",
     "volvelle_outside",
     "volvelle_class",
     "volvelle_class_path",

@@ -20,8 +20,7 @@ from cobaya.theories.cosmo import BoltzmannBase
 from cobaya.typing import empty_dict
 
 from .. import __version__
-from ..boltzmann import POWER_K, POWER_Z, SolverError, SolverNotInstalledError
-from ..emulator import OutsideDomainError
+from ..boltzmann import POWER_K, POWER_Z
 from ..errors import VolvelleError
 from .errors import PluginInputError
 from .solution import BACKGROUND, Solution, check_range
@@ -159,16 +158,9 @@ class VolvelleTheory(BoltzmannBase):
         """Predict or solve; False (no probability) where that was asked for or nothing exists."""
         try:
             solution = self.learned.solution({**self.extra_args, **params_values_dict})
-        except OutsideDomainError as error:
-            if self.learned.outside == "reject":
-                return False
-            raise LoggedError(self.log, "%s", error) from error
-        except SolverNotInstalledError as error:
-            raise LoggedError(self.log, "%s", error) from error
-        except SolverError as error:
-            self.log.warning("no exact solution, no probability: %s", error)
-            return False
         except VolvelleError as error:
+            if self.learned.rejects(error):
+                return False
             raise LoggedError(self.log, "%s", error) from error
         state["volvelle"] = solution
         products: dict[Any, Any] = state  # Cobaya's own keys of power spectra are tuples

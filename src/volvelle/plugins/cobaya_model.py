@@ -18,17 +18,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from volvelle.boltzmann import SolverError
 from volvelle.inference import LogUniform, Normal, Prior, Uniform
 from volvelle.plugins.errors import ForeignError
+from volvelle.training import REFERENCE_WIDTHS
 
 BLOCKS = ("theory", "likelihood", "prior", "params", "packages_path")
 """The parts of an input file that decide the posterior."""
 NOT_DERIVED = ("chi2", "minuslogprior", "volvelle_")
 """How names begin of parts of ln L, and of what an emulator says of itself."""
-WIDTH = (
-    2.5  # half width of the training's first box, in the widths that a file's ref or proposal has
-)
 
 
 def import_cobaya() -> Any:
@@ -93,12 +90,16 @@ class CobayaModel:
         return ("cobaya2021",)
 
     def identity(self) -> dict[str, str]:
-        """Its text, and the versions of Cobaya and of all components."""
+        """Its input as Cobaya completes it, and the versions of Cobaya and of all components."""
+        from cobaya.yaml import yaml_dump
+
         versions = self.model.get_versions()
+        complete = self.model.info()
+        decisive = {name: complete.get(name) for name in BLOCKS if name != "packages_path"}
         return {
             "solver": self.name,
             "version": import_cobaya().__version__,
-            "model": hashlib.sha256(self.text.encode()).hexdigest(),
+            "model": hashlib.sha256(yaml_dump(decisive).encode()).hexdigest(),
             "components": json.dumps(versions, sort_keys=True, default=str),
         }
 
@@ -129,9 +130,9 @@ class CobayaModel:
         return tuple(name for name in names if not name.startswith(NOT_DERIVED))
 
     def evaluate(self, parameters: Mapping[str, float]) -> tuple[float, dict[str, float]]:
-        """ln L and derived parameters; see the class.
+        """ln L (-inf where Cobaya gives no probability) and derived parameters; see the class.
 
-        Raises SolverError, with Cobaya's words, where it fails.
+        Raises ForeignError, with Cobaya's words, for what stops a run of Cobaya's.
         """
         from cobaya.log import LoggedError
 
@@ -142,7 +143,7 @@ class CobayaModel:
             others = float(np.sum(model.prior.logps_external(inputs)))
             likes, derived = model.loglikes(point, as_dict=True, cached=False)
         except (LoggedError, ArithmeticError, ValueError) as error:
-            raise SolverError(f"Cobaya: {error}") from error
+            raise ForeignError(f"Cobaya: {type(error).__name__}: {error}") from error
         value = float(sum(likes.values())) + others
         return value, {name: float(derived[name]) for name in self.derived}
 
@@ -233,7 +234,7 @@ def _reference(name: str, info: Mapping[str, Any], prior: Prior) -> tuple[float,
         value = _quantile(prior, 0.5)
     if scale is None:
         return float(value), (_quantile(prior, 0.841) - _quantile(prior, 0.159)) / 2.0
-    return float(value), WIDTH * float(scale)
+    return float(value), REFERENCE_WIDTHS * float(scale)
 
 
 def _quantile(prior: Prior, p: float) -> float:

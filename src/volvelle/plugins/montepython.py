@@ -21,11 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import __version__ as __version__  # the shim hands it on
-from ..boltzmann import SolverError, SolverNotInstalledError
-from ..emulator import OutsideDomainError
 from ..errors import VolvelleError
 from .class_behind import (
     CURE,
@@ -38,9 +34,12 @@ from .class_behind import (
 )
 from .class_folder import write_shim
 from .class_power import PowerMethods
+from .class_spectra import SpectraMethods
 from .class_words import (
+    ALWAYS_EXACT,
     BACKGROUND,
     CHOICES,
+    LEARN,
     METHODS,
     NON_LINEAR,
     NON_LINEAR_METHODS,
@@ -48,17 +47,17 @@ from .class_words import (
     OUTPUT_WORDS,
     OWN_WORDS,
     PERTURBED,
+    STAND_IN,
     THERMODYNAMICS,
+    VARIABLE,
 )
 from .exact import non_linear_model
-from .names import NEUTRINOS, OTHER_ANGLES, other_names
+from .names import FRACTIONS, NEUTRINOS, OTHER_ANGLES, other_names
 from .solution import Solution
 from .theory import LearnedTheory
 
 STANDS_IN = True
 """Tells whoever looks for CLASS that this module only stands in for it."""
-VARIABLE = "VOLVELLE_EMULATOR"
-ALWAYS_EXACT = "VOLVELLE_ALWAYS_EXACT"
 CLASS_USES = (None, "background", "full", "none")
 DERIVED = ("volvelle_distance", "volvelle_delta_chi2", "volvelle_exact")
 
@@ -70,14 +69,7 @@ class CallableFloat(float):
         return float(self)
 
 
-class Spectra(dict[str, np.ndarray]):
-    """Spectra by name; one that was not learned is named in an error of its own."""
-
-    def __missing__(self, name: str) -> np.ndarray:
-        raise CosmoSevereError(f"{name} was not learned; this emulator gives {', '.join(self)}")
-
-
-class Class(PowerMethods):
+class Class(PowerMethods, SpectraMethods):
     """``classy.Class`` with an emulator.
 
     Inputs beside CLASS's: ``volvelle_emulator`` (folder; or the environment's VOLVELLE_EMULATOR);
@@ -129,24 +121,19 @@ class Class(PowerMethods):
         if self._solution_here is not None:
             return
         try:
-            if self._pars.get("volvelle_learn") == "yes":
+            if self._pars.get(LEARN) == "yes":
                 from .montepython_learn import learn_from_within
 
                 learn_from_within(self._pars)
             theory = self._open()
             given = self._physics(theory)
             self._solution_here = theory.solution(self._with_hubble(theory, given))
-        except OutsideDomainError as error:
-            kind = CosmoComputationError if self._theory_outside() == "reject" else CosmoSevereError
-            raise kind(str(error)) from error
         except (CosmoSevereError, CosmoComputationError):
             raise
-        except SolverError as error:
-            absent = isinstance(error, SolverNotInstalledError)
-            kind = CosmoSevereError if absent else CosmoComputationError
-            raise kind(str(error)) from error
         except VolvelleError as error:
-            raise CosmoSevereError(str(error)) from error
+            rejected = self._theory is not None and self._theory.rejects(error)
+            kind = CosmoComputationError if rejected else CosmoSevereError
+            raise kind(str(error)) from error
 
     def struct_cleanup(self) -> None:
         """Forget what was computed."""
@@ -169,12 +156,9 @@ class Class(PowerMethods):
         """What was set."""
         return self._pars
 
-    def _theory_outside(self) -> str:
-        return self._theory.outside if self._theory else ""
-
     def _open(self) -> LearnedTheory:
         """The emulator that the inputs name, opened once."""
-        folder = self._pars.get("volvelle_emulator") or os.environ.get(VARIABLE)
+        folder = self._pars.get(STAND_IN) or os.environ.get(VARIABLE)
         if not folder:
             raise CosmoSevereError(
                 "which emulator? Set data.cosmo_arguments['volvelle_emulator'] to its folder (the "
@@ -185,9 +169,13 @@ class Class(PowerMethods):
             expected = ", ".join(name for name in CLASS_USES if name)
             raise CosmoSevereError(f"volvelle_class is {use!r}; expected {expected}")
         path = self._pars.get("volvelle_class_path")
-        always = str(self._pars.get("volvelle_always_exact", os.environ.get(ALWAYS_EXACT, "no")))
-        if always not in ("yes", "no"):
-            raise CosmoSevereError(f"volvelle_always_exact is {always!r}; expected yes or no")
+        said = {
+            str(self._pars.get("volvelle_always_exact", "no")),
+            os.environ.get(ALWAYS_EXACT, "no"),
+        }
+        if not said <= {"yes", "no"}:
+            raise CosmoSevereError(f"volvelle_always_exact is {said}; expected yes or no")
+        always = "yes" in said  # a certificate asks by the environment, whatever the file says
         trusted = self._pars.get("volvelle_trust_settings") == "yes"
         options = (folder, self._pars.get("volvelle_outside"), use, path, always, trusted)
         if self._theory is None or self._opened != options:
@@ -196,7 +184,7 @@ class Class(PowerMethods):
                 folder,
                 options[1],
                 log=_logger(),
-                always_exact=always == "yes",
+                always_exact=always,
                 trust_settings=trusted,
             )
             theory = open_theory()
@@ -249,6 +237,11 @@ class Class(PowerMethods):
         if angle is None or angle in theory.inputs.emulator.parameters:
             return given
         others = {name: value for name, value in given.items() if name != angle}
+        fractions = sorted(FRACTIONS.keys() & others)
+        if fractions:
+            raise CosmoSevereError(
+                f"{fractions[0]} and {angle} together leave h open; give omega_b and omega_cdm"
+            )
         values = theory.inputs.values({**others, "h": 0.67})
         assert self._behind is not None, "it is made with the theory"
         return {**others, "h": self._behind.hubble_of(values, float(given[angle]))}
@@ -266,33 +259,6 @@ class Class(PowerMethods):
     def _learned(self) -> LearnedTheory:
         assert self._theory is not None, "a solution comes from a theory"
         return self._theory
-
-    def lensed_cl(self, lmax: int = -1, nofail: bool = False) -> Spectra:
-        """Lensed C_l without unit from l = 0, ``pp`` and ``ell``; those that were learned."""
-        names = {pair: f"lensed_{pair}" for pair in ("tt", "ee", "te", "bb")}
-        return self._spectra({**names, "pp": "phiphi"}, lmax)
-
-    def raw_cl(self, lmax: int = -1, nofail: bool = False) -> Spectra:
-        """Unlensed C_l without unit from l = 0, ``pp`` and ``ell``; those that were learned."""
-        names = {pair: f"unlensed_{pair}" for pair in ("tt", "ee", "te", "bb")}
-        return self._spectra({**names, "pp": "phiphi"}, lmax)
-
-    def _spectra(self, names: Mapping[str, str], lmax: int) -> Spectra:
-        solution = self._solution
-        lmax = self._learned.lmax if lmax < 0 else int(lmax)
-        unit = (solution.parameters["T_cmb"] * 1e6) ** 2
-        result = Spectra()
-        for pair, name in names.items():
-            if name in solution.theory:
-                spectrum = severe(solution.spectrum, name, lmax)
-                result[pair] = spectrum / (1.0 if pair == "pp" else unit)
-        if set(result) <= {"pp"}:
-            raise CosmoSevereError(
-                f"{names['tt']} was not learned; this emulator has "
-                f"{', '.join(self._learned.outputs)}"
-            )
-        result["ell"] = np.arange(lmax + 1)
-        return result
 
     @property
     def nonlinear_method(self) -> int:

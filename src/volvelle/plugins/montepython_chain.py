@@ -7,8 +7,8 @@ from pathlib import Path
 
 from volvelle.inference import ChainFiles
 from volvelle.plugins.certify_chain import ForeignChain, check_solver
+from volvelle.plugins.class_words import ALWAYS_EXACT, STAND_IN, VARIABLE
 from volvelle.plugins.errors import ForeignError
-from volvelle.plugins.montepython import ALWAYS_EXACT, VARIABLE
 from volvelle.plugins.montepython_model import MontePythonModel
 
 
@@ -22,7 +22,7 @@ def montepython_chain(files: ChainFiles, solver: str, root: Path | None = None) 
     cannot be loaded again.
     """
     emulated = MontePythonModel.load(files.root.parent, root)
-    emulator = emulated.cosmo_arguments.get("volvelle_emulator") or os.environ.get(VARIABLE)
+    emulator = emulated.cosmo_arguments.get(STAND_IN) or os.environ.get(VARIABLE)
     if not emulator:
         raise ForeignError(
             f"{files.root.parent} names no emulator (data.cosmo_arguments['volvelle_emulator']); "

@@ -19,11 +19,11 @@ import jax
 
 from volvelle.boltzmann import Ledger, default_ledger
 from volvelle.compute import ProcessExecutor
+from volvelle.plugins.class_words import LEARN
 from volvelle.plugins.errors import ForeignError
 from volvelle.plugins.learned_posterior import LearningOptions, learn_posterior
 from volvelle.plugins.montepython_model import MontePythonModel
 
-LEARN = "volvelle_learn"
 OPTIONS = {
     "volvelle_accuracy": ("accuracy", float),
     "volvelle_max_training": ("max_training", int),

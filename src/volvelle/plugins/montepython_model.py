@@ -24,15 +24,15 @@ from volvelle.boltzmann import SolverError, load_classy
 from volvelle.boltzmann.library import extension_of, file_sha256
 from volvelle.inference import Prior, Uniform
 from volvelle.inference.chain_files import LOG_PARAM
+from volvelle.plugins.class_words import STAND_IN, VARIABLE
 from volvelle.plugins.errors import ForeignError
 from volvelle.plugins.theory import digest_of
+from volvelle.training import REFERENCE_WIDTHS
 
 ROOT = re.compile(r"^\s*data\.path\['root'\]\s*=\s*(['\"])(?P<root>.*)\1\s*$", re.MULTILINE)
 VERSION = "VERSION"  # the file in MontePython's root that names its version
-STAND_IN = "volvelle_emulator"  # stands in the log.param of a run with the stand-in for CLASS
 SELF = "volvelle_"  # begins the names of inputs and outputs of the stand-in for CLASS's own
 BBN = "sBBN file"
-WIDTH = 2.5  # half width of the training's first box, in the step that the file gives
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class MontePythonModel:
         return ("montepython_2013", "montepython_2019")
 
     def identity(self) -> dict[str, str]:
-        """Its text, MontePython's version, the theory code's, and what the environment changes."""
+        """Its text, MontePython's version, its likelihoods' code and settings, the theory code's
+        version, and what the environment changes; the likelihoods' data are not looked at."""
         version = Path(self.root) / VERSION
         return {
             "solver": self.name,
@@ -98,13 +99,24 @@ class MontePythonModel:
             "model": hashlib.sha256(self.text.encode()).hexdigest(),
             "environment": "; ".join(f"{name}={value}" for name, value in self.environment),
             "theory": self._theory(),
+            "likelihoods": self._likelihoods(),
         }
+
+    def _likelihoods(self) -> str:
+        """Hash of all files in the folders of the likelihoods."""
+        digest = hashlib.sha256()
+        for name in self._loaded.data.experiments:
+            folder = Path(self.root) / "montepython" / "likelihoods" / name
+            for path in sorted(p for p in folder.glob("*") if p.suffix in (".py", ".data")):
+                digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def _theory(self) -> str:
         """Which code computes: a CLASS by its library, or an emulator by its hash."""
         module = self._loaded.classy
         if getattr(module, "STANDS_IN", False):
-            emulator = self.cosmo_arguments.get(STAND_IN) or os.environ.get(module.VARIABLE, "")
+            variables = {**os.environ, **dict(self.environment)}
+            emulator = self.cosmo_arguments.get(STAND_IN) or variables.get(VARIABLE, "")
             return f"emulator {digest_of(emulator)}"
         version = getattr(module, "__version__", "unknown")
         return f"classy {version} {file_sha256(extension_of(module))}"
@@ -128,7 +140,8 @@ class MontePythonModel:
     def evaluate(self, parameters: Mapping[str, float]) -> tuple[float, dict[str, float]]:
         """ln L and the derived parameters, as MontePython would write them into a chain.
 
-        Raises SolverError where the theory fails.
+        Raises SolverError where MontePython rejects the point, ForeignError for anything else that
+        goes wrong, which says nothing of the point.
         """
         loaded = self._loaded
         data = loaded.data
@@ -148,7 +161,7 @@ class MontePythonModel:
                 value = float(loaded.compute_lkl(loaded.cosmo, data))
         except Exception as error:  # its likelihoods are anybody's code
             words = " ".join(str(error).split())
-            raise SolverError(f"MontePython: {type(error).__name__}: {words}") from error
+            raise ForeignError(f"MontePython: {type(error).__name__}: {words}") from error
         if value <= data.boundary_loglike:
             words = " ".join(said.getvalue().split())
             raise SolverError(f"MontePython has no likelihood there: {words or 'no reason given'}")
@@ -180,7 +193,7 @@ class MontePythonModel:
     def reference(self) -> tuple[tuple[float, float], ...]:
         """Value and half width of each sampled parameter's first box."""
         found = (self._loaded.data.mcmc_parameters[name]["initial"] for name in self.sampled)
-        return tuple((float(each[0]), WIDTH * float(each[3])) for each in found)
+        return tuple((float(each[0]), REFERENCE_WIDTHS * float(each[3])) for each in found)
 
 
 @dataclass(frozen=True)
@@ -233,7 +246,8 @@ def _for_class(arguments: Mapping[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _classy_of(model: MontePythonModel) -> Iterator[None]:
     """What MontePython is to find as ``classy``: CLASS, or Volvelle's stand-in as in the run."""
-    if not model.with_class and STAND_IN not in model.text:
+    named = STAND_IN in model.text or VARIABLE in {*os.environ, *dict(model.environment)}
+    if not model.with_class and not named:
         yield
         return
     before = sys.modules.get("classy")

@@ -47,6 +47,10 @@ ALIASES: dict[str, tuple[str, float]] = {
 }
 """Other codes' names: Volvelle's, and what their value is multiplied with to be Volvelle's."""
 
+DERIVED_FACTORS = {"thetastar": 1.0}
+"""Where a number that comes out has another unit than the input of that name: CAMB's derived
+``thetastar`` is 100 times its input."""
+
 OTHER_ANGLES = ("100*theta_s", "theta_s_100", "theta_s_1e2", "theta_MC_100", "cosmomc_theta")
 """Angular scales of other definitions than theta_star_100; they differ by 1e-4 to 1e-3."""
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import RectBivariateSpline, make_interp_spline
 
-from ..boltzmann import BACKGROUND_Z, OUTPUTS, POWER_K, POWER_Z
+from ..boltzmann import BACKGROUND_Z, LIGHT_SPEED, OUTPUTS, POWER_K, POWER_Z
 from .errors import BeyondTableError, NotLearnedError
 
-LIGHT_SPEED = 299792.458  # [km/s]
 DEGREE = 5  # as in the BAO likelihood: a cubic leaves 2e-5 in D_M between the first two nodes
 ROUNDING = 1e-9  # relative; a table's last node may come back from a host with its last digit lost
 BACKGROUND = np.asarray(BACKGROUND_Z)

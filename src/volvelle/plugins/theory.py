@@ -15,14 +15,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..boltzmann import OUTPUTS, SolverNotInstalledError
+from ..boltzmann import OUTPUTS, SolverError, SolverNotInstalledError
 from ..compute import load_plugin
 from ..emulator import Emulator, OutsideDomainError, load_emulator
+from ..errors import VolvelleError
 from ..learning import StorageError
 from .errors import NotLearnedError, PluginInputError
 from .exact import ExactTheory
 from .inputs import Inputs
-from .names import own_name, with_equivalents
+from .names import DERIVED_FACTORS, own_name, with_equivalents
 from .solution import Solution, check_lmax, not_learned
 
 OUTSIDE = ("exact", "raise", "reject", "flag")
@@ -159,7 +160,17 @@ class LearnedTheory:
         ours, factor = own_name(name)
         if ours not in solution.parameters:
             raise NotLearnedError(not_learned(name, self.inputs.derived_names()))
-        return solution.parameters[ours] / factor
+        return solution.parameters[ours] / DERIVED_FACTORS.get(name, factor)
+
+    def rejects(self, error: VolvelleError) -> bool:
+        """Whether an error of ``solution`` means that the point has no probability; for all others
+        a host has to stop."""
+        if isinstance(error, OutsideDomainError):
+            return self.outside == "reject"
+        unsolved = isinstance(error, SolverError) and not isinstance(error, SolverNotInstalledError)
+        if unsolved:
+            self.log.warning("no exact solution, no probability: %s", error)
+        return unsolved
 
     def solution(self, given: Mapping[str, Any]) -> Solution:
         """All outputs at one point, predicted, or solved where the point lies outside.

@@ -2,7 +2,12 @@
 
 from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
-from volvelle.training.black_box import BlackBox, black_box_problem, evaluate_all
+from volvelle.training.black_box import (
+    REFERENCE_WIDTHS,
+    BlackBox,
+    black_box_problem,
+    evaluate_all,
+)
 from volvelle.training.boxed import BoxSettings, BoxTraining
 from volvelle.training.certificate import Certificate, certify, smooth_log_weights
 from volvelle.training.check import CheckResult, check_request, compare, domain_points
@@ -29,6 +34,7 @@ from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 __all__ = [
     "DOUBTFUL",
     "FAILED",
+    "REFERENCE_WIDTHS",
     "BlackBox",
     "BoxSettings",
     "BoxTraining",

@@ -8,6 +8,7 @@ solutions, a temperature that follows the measured error, and a stopping rule in
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -135,7 +136,9 @@ class Trainer(Training[TrainingSettings]):
         stored = load_iterations(self.folder)
         while True:
             number = len(self.iterations)
-            known = number < len(stored) and stored[number].reason not in (FAILED, DOUBTFUL)
+            known = number < len(stored)
+            if known and stored[number].reason in (FAILED, DOUBTFUL):
+                return self._satisfied()  # it had ended here; ``add`` takes what follows
             iteration = stored[number] if known else self._next(number, warm)
             if iteration is None and self._satisfied():
                 return True
@@ -170,6 +173,10 @@ class Trainer(Training[TrainingSettings]):
         training do not show them: they are where no solution is. An emulator that doubts itself at
         most samples has no such tail: it is poor everywhere, and the certificate says how poor.
         """
+        return self._doubtful(samples, DOUBTED_VARIANCE)
+
+    def _doubtful(self, samples: np.ndarray, most: float) -> np.ndarray | None:
+        """See ``doubtful``; ``most``: the share of a variance that they may make up."""
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
@@ -179,7 +186,7 @@ class Trainer(Training[TrainingSettings]):
         doubted, share = seen[far], float(np.mean(far))
         z = (seen - seen.mean(axis=0)) / seen.std(axis=0)
         variance = float(np.max(np.mean(np.where(far[:, None], z**2, 0.0), axis=0)))
-        matters = share > 0.1 * self.settings.accuracy or variance > DOUBTED_VARIANCE
+        matters = share > 0.1 * self.settings.accuracy or variance > most
         if not matters or share > MOST_DOUBTED:
             return None
         self.say(
@@ -189,14 +196,24 @@ class Trainer(Training[TrainingSettings]):
         return doubted[self._choose(doubted, min(self.batch, len(doubted)))]
 
     def add(self, x: np.ndarray, reason: str) -> None:
-        """Take points in and refit."""
+        """Take points in and refit; on repetition those that were taken in then.
+
+        Raises:
+            TrainingError: what was done then was something else: by other rules of another version.
+        """
         stored = load_iterations(self.folder)
         number = len(self.iterations)
         iteration = Iteration(number, 1.0, x, np.empty((0, x.shape[1])), reason)
-        if number < len(stored):
+        if number == len(stored):
+            save_iteration(self.folder, iteration)
+        elif stored[number].reason == reason:
             iteration = stored[number]
         else:
-            save_iteration(self.folder, iteration)
+            raise TrainingError(
+                f"iteration {number} in {self.folder} holds the points of a {stored[number].reason}"
+                f", now those of a {reason} are due: another version made it; choose another "
+                "output folder (the exact solutions are in the ledger)"
+            )
         self._advance(iteration)
 
     def _suffices(self, warm: np.ndarray) -> bool:
@@ -222,7 +239,7 @@ class Trainer(Training[TrainingSettings]):
         seeds = range(self._seed(number), self._seed(number) + LOOKS)
         looks = [self._explore(1.0, seed, LARGEST_REACH) for seed in seeds]
         samples = np.concatenate(looks)
-        doubtful = self.doubtful(samples)
+        doubtful = self._doubtful(samples, math.inf)  # too few samples to know a variance from
         return None if doubtful is None else Iteration(number, 1.0, doubtful, samples, LAST_LOOK)
 
     def _propose(self, number: int, warm: np.ndarray | None) -> Iteration | None:

@@ -26,6 +26,10 @@ from volvelle.likelihood.base import Nuisance, Theory, read_output
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
+REFERENCE_WIDTHS = 2.5
+"""Half width of the first box of a training, in the widths or steps that another program's file
+gives to a parameter."""
+
 
 class BlackBox(Protocol):
     """ln L of named parameters; picklable, it loads what it needs at the first evaluation."""

@@ -30,8 +30,10 @@ class Certificate:
     """The verdict of exact solutions on an emulator's posterior.
 
     ``points`` [n, d] with their ``log_weights`` [n] (what the smooth part leaves of them is itself
-    smoothed where its tail is heavy); ``pareto_k``: of the raw weights' tail; ``entries`` are the
-    ledger's, failures included.
+    smoothed where its tail is heavy); a point that the exact solver refuses, or its likelihood
+    excludes, has ln w = -inf, as it has no probability in the exact posterior. ``pareto_k``: of the
+    raw weights' tail; ``entries`` are the ledger's, also of points that were not finished (a worker
+    died, a time limit), of which nothing is known: these alone are left out.
     """
 
     names: tuple[str, ...]
@@ -45,14 +47,23 @@ class Certificate:
 
     @property
     def n(self) -> int:
-        """Exact solutions that entered."""
+        """Exact solutions that entered, refusals among them."""
         return len(self.log_weights)
+
+    @property
+    def weighty(self) -> np.ndarray:
+        """Which of the points have a weight at all [n]."""
+        return np.isfinite(self.raw_log_weights)
+
+    @property
+    def unknown(self) -> int:
+        """Points that were not finished."""
+        return len(self.entries) - self.n
 
     @property
     def log_weight_std(self) -> float:
         """Scatter of ln w; infinite when a point has no weight at all."""
-        finite = np.all(np.isfinite(self.raw_log_weights))
-        return float(np.std(self.raw_log_weights)) if finite else float("inf")
+        return float(np.std(self.raw_log_weights)) if np.all(self.weighty) else float("inf")
 
     @property
     def ess_fraction(self) -> float:
@@ -86,9 +97,20 @@ class Certificate:
             f"{verdict}: {self.n} fresh exact solutions in the emulator's place {moves} +- "
             f"{shift.mean_shift_error:.3f} sigma{f' ({worst})' if self.passed else ''}; the limit "
             f"is {self.limit:g} sigma with two errors included. {self._widths()}"
-            f"The logarithms of their weights scatter by {self.log_weight_std:.3f}; "
+            f"{self._without()}"
+            f"The logarithms of their weights scatter by "
+            f"{float(np.std(self.raw_log_weights[self.weighty])):.3f}; "
             f"{100 * self.ess_fraction:.1f}% of the points remain effective."
         )
+
+    def _without(self) -> str:
+        """Sentences on the points that have no weight, or of which nothing is known."""
+        excluded, words = self.n - int(np.sum(self.weighty)), ""
+        if excluded:
+            words = f"{excluded} of them the exact solver or its likelihood excludes. "
+        if self.unknown:
+            words += f"{self.unknown} more were not finished and are left out. "
+        return words
 
     def _widths(self) -> str:
         """A sentence on the width that changes most, where one is beyond its limit."""
@@ -111,6 +133,8 @@ class Certificate:
             "passed": self.passed,
             "limit_sigma": self.limit,
             "n": self.n,
+            "excluded": self.n - int(np.sum(self.weighty)),
+            "unfinished": self.unknown,
             "ess_fraction": self.ess_fraction,
             "log_weight_std": self.log_weight_std if np.isfinite(self.log_weight_std) else None,
             "pareto_k": None if np.isnan(self.pareto_k) else self.pareto_k,
@@ -131,7 +155,8 @@ class Certificate:
 class Evaluated:
     """Points of a chain with what exact solutions and the emulator say there.
 
-    ``x`` [n, d]; ln L [n] of both; the quantities that are certified [n, p], as emulated and exact.
+    ``x`` [n, d]; ln L [n] of both, the exact one -inf where there is no solution; the quantities
+    that are certified [n, p], as emulated and exact (emulated where there is no solution).
     """
 
     x: np.ndarray
@@ -202,13 +227,15 @@ def certify(
         return quantities(x, emulator.batch(x[:, : problem.n_emulated], outputs))
 
     def evaluate(x: np.ndarray, entries: Sequence[LedgerEntry]) -> Evaluated:
-        theories = [exact.theory(entry) for entry in entries]
-        pairs = zip(x, theories, strict=True)
-        log_exact = np.array([problem.log_likelihood(row, theory) for row, theory in pairs])
+        good = solved(entries)
+        theories = [exact.theory(entry) for entry in entries if not entry.failed]
+        log_exact, known = np.full(len(x), -np.inf), emulated(x)
+        pairs = zip(x[good], theories, strict=True)
+        log_exact[good] = [problem.log_likelihood(row, theory) for row, theory in pairs]
         scalars = {name: np.array([float(t[name]) for t in theories]) for name in outputs}
-        log_emulated = posterior_batch(posterior, x)
-        both = emulated(x), quantities(x, scalars)
-        return Evaluated(x, log_exact, log_emulated, *both)
+        found = known.copy()
+        found[good] = quantities(x[good], scalars)
+        return Evaluated(x, log_exact, posterior_batch(posterior, x), known, found)
 
     x = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
     carrying = emulated(x)
@@ -248,8 +275,8 @@ def reweigh(
     """Evaluate points of a chain until the errors of all shifts are small, or it is hopeless.
 
     Args:
-        solve: points [n, d] exactly; evaluate: the points that could be solved, with their
-        solutions; the others as in `certify`.
+        solve: points [n, d] exactly; evaluate: points with their solutions or refusals; the others
+        as in `certify`.
 
     Raises:
         TrainingError: more than a fifth of the solutions fail.
@@ -265,9 +292,9 @@ def reweigh(
         new = solve(asked)
         entries.extend(new)
         refuse_many_failures(entries)
-        good = [i for i, entry in enumerate(new) if not entry.failed]
-        if good:
-            more = evaluate(asked[good], [new[i] for i in good])
+        finished = [i for i, entry in enumerate(new) if not entry.failed or entry.stored]
+        if finished:
+            more = evaluate(asked[finished], [new[i] for i in finished])
             found = more if found is None else found.joined(more)
         assert found is not None, "at most a fifth of all points failed"
         raw = found.log_exact - found.log_emulated
@@ -289,6 +316,11 @@ def reweigh(
         if wanted is None or target >= min(max_points, len(order)):
             return certificate
         target = min(max_points, len(order), max(wanted, target + points // 4))
+
+
+def solved(entries: Sequence[LedgerEntry]) -> np.ndarray:
+    """Which of the entries have a solution [n]."""
+    return np.array([not entry.failed for entry in entries], dtype=bool)
 
 
 def _wanted(certificate: Certificate, solved: int) -> int | None:

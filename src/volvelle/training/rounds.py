@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from safetensors.numpy import load, save
 
 from volvelle.boltzmann import LedgerEntry
@@ -30,6 +34,8 @@ from volvelle.training.certificate import Certificate, certify
 
 ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
 BEST_STARTS = 3
+COMPARED = 64  # stored samples whose ln P is computed again
+SAME = 1e-3  # difference of ln P up to which an emulator is the same, fitted again
 FITTING, SAMPLING, CERTIFYING = "fit and explore", "sampling", "certificate"
 
 
@@ -105,7 +111,7 @@ class Rounds:
             self.say(certificate.words())
             self.say("not certified yet: its solutions join the training set")
             self.lost += [entry for entry in certificate.entries if entry.failed]
-            self._add(certificate.points, FAILED)
+            self._add(certificate.points[certificate.weighty], FAILED)
         return Outcome(emulator, posterior, chains, certificate, trained, tuple(self.lost))
 
     def _add(self, x: np.ndarray, reason: str) -> None:
@@ -114,8 +120,9 @@ class Rounds:
 
     def _sample(self, posterior: Posterior, number: int) -> Chains:
         path = self.folder / f"chains_{number}.safetensors"
-        if path.exists():
-            return _load_chains(path, posterior.names)
+        known = self._known(path, posterior)
+        if known is not None:
+            return known
         posterior = posterior.softened(self.trainer.widths())
         best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
         problem, settings = self.trainer.exact.problem, self.settings
@@ -129,6 +136,25 @@ class Rounds:
             chains = run_chains(posterior, mode, sampler, **size, progress=progress)
         _save_chains(path, chains)
         return chains
+
+    def _known(self, path: Path, posterior: Posterior) -> Chains | None:
+        """Chains that were drawn before, if they are of this very posterior.
+
+        A training that was repeated by another version, or after a solution that had failed was
+        there, ends in another emulator; its own weights at another one's samples would all be
+        near one, and certify them.
+        """
+        if not path.exists():
+            return None
+        chains = _load_chains(path, posterior.names)
+        shape = (self.settings.chains, self.settings.draws, len(posterior.names))
+        if chains.samples.shape == shape:
+            some = np.linspace(0, len(chains.flat) - 1, COMPARED).astype(int)
+            now = np.asarray(_log_prob(posterior, jnp.asarray(chains.flat[some])))
+            if np.all(np.abs(now - chains.log_prob.reshape(-1)[some]) <= SAME):
+                return chains
+        self.say(f"{path.name} was drawn from another emulator or with other settings: drawn again")
+        return None
 
     def _sample_elsewhere(
         self, posterior: Posterior, mode: Laplace, size: dict[str, int]
@@ -158,6 +184,11 @@ class Rounds:
             avoid=self.trainer.x,
             say=self.say,
         )
+
+
+@eqx.filter_jit
+def _log_prob(posterior: Posterior, x: Array) -> Array:
+    return jax.lax.map(posterior.log_prob, x)
 
 
 def _save_chains(path: Path, chains: Chains) -> None:

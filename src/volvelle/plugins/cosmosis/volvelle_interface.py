@@ -17,13 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.boltzmann import BACKGROUND_Z, POWER_K, POWER_Z, SolverError, SolverNotInstalledError
-from volvelle.emulator import OutsideDomainError
+from volvelle.boltzmann import BACKGROUND_Z, LIGHT_SPEED, POWER_K, POWER_Z
 from volvelle.errors import VolvelleError
 from volvelle.plugins import LearnedTheory, PluginInputError, Solution
 
 OPTIONS, COSMOLOGY = "module_options", "cosmological_parameters"
-LIGHT_SPEED = 299792.458  # [km/s]
 
 INPUTS: dict[str, tuple[tuple[str, float], ...]] = {
     "omega_b": (("ombh2", 1.0),),
@@ -44,6 +42,8 @@ INPUTS: dict[str, tuple[tuple[str, float], ...]] = {
 """Volvelle's names: CosmoSIS's, the first that is there counts, and the factor to our value."""
 LOGARITHMS = ("log1e10as", "ln10a_s")
 FRACTIONS = {"omega_b": "omega_b", "omega_cdm": "omega_c"}
+NEUTRINOS = ("omnuh2", "omega_nu")
+"""Other words for the neutrinos' masses, which mean nothing to an emulator."""
 ABSENT = {"nrun": 0.0, "nrunrun": 0.0, "r": 0.0, "r_t": 0.0, "a_lens": 1.0, "alens": 1.0}
 ABSENT |= {"cs2_de": 1.0, "k_s": 0.05, "pivot_scalar": 0.05}
 """What emulators do not follow, and its value in their universes."""
@@ -105,16 +105,9 @@ def execute(block: Any, module: Module) -> int:
     try:
         solution = module.theory.solution(parameters(block, module.theory))
         _write(block, module, solution)
-    except OutsideDomainError as error:
-        if module.theory.outside == "reject":
-            return 1
-        raise SystemExit(f"volvelle: {error}") from error
-    except SolverNotInstalledError as error:
-        raise SystemExit(f"volvelle: {error}") from error
-    except SolverError as error:
-        module.theory.log.warning("no exact solution, no probability: %s", error)
-        return 1
     except VolvelleError as error:
+        if module.theory.rejects(error):
+            return 1
         raise SystemExit(f"volvelle: {error}") from error
     return 0
 
@@ -139,6 +132,12 @@ def parameters(block: Any, theory: LearnedTheory) -> dict[str, float]:
         if found is not None and found != value:
             raise PluginInputError(
                 f"{name} is {found:g} in {COSMOLOGY}; this emulator knows {name} = {value:g} only"
+            )
+    for name in NEUTRINOS:
+        if number(name) is not None and number("mnu") is None:
+            raise PluginInputError(
+                f"{name} is given in {COSMOLOGY} without mnu; give the sum of the masses, "
+                "mnu [eV], which a consistency module can also derive"
             )
     found = {
         own: [
