@@ -13,6 +13,7 @@ from volvelle.boltzmann.request import Request
 from volvelle.boltzmann.solve import solve_many
 from volvelle.compute import DaskExecutor, ExecutorError, SerialExecutor, UnfitWorkerError
 from volvelle.cosmology import planck18
+from volvelle.errors import VolvelleError
 
 HERE = Path(__file__).parent
 REQUEST = Request(spectra=("lensed_tt",), lmax=30)
@@ -200,6 +201,21 @@ def test_a_worker_of_another_class(ledger, cluster, tmp_path):
     ):
         solve_many(ClassSolver(), [planck18()], Request(), ledger, executor, "run")
     assert ledger.status().solutions == 0 and ledger.status().failures == 0
+
+
+def test_a_worker_on_which_the_solver_cannot_be_made(fake, ledger, log):
+    class Elsewhere(fake.FakeSolver):
+        looks = 0
+
+        def identity(self):
+            type(self).looks += 1
+            if self.looks > 1:
+                raise VolvelleError("the data of fake are not there")
+            return super().identity()
+
+    with pytest.raises(UnfitWorkerError, match="no fake there: the data of fake are not there"):
+        solve_many(Elsewhere(str(log)), models(fake, 2), REQUEST, ledger, SerialExecutor(), "run")
+    assert not calls(log)
 
 
 def test_a_solver_that_changes_under_a_running_program(fake, ledger, log):

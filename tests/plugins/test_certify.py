@@ -1,6 +1,7 @@
 """``volvelle certify``: a chain that Cobaya made with a wrong theory is found out and corrected."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from volvelle.plugins import ForeignError, certify_chain
 from volvelle.plugins.cobaya_chain import THEORY, cobaya_chain, exact_theory
 
 TINY = 1e-9  # another theory than the chain's own, to no effect
+HERE = Path(__file__).parent
 BIAS = 0.15  # of a, whose posterior has a width of 0.36
 SAMPLES = 6000
 CHAIN_ERROR = 0.2  # of sigma: Cobaya's chain itself has some 400 independent samples
@@ -48,10 +50,10 @@ def chains(tmp_path_factory) -> dict[float, Path]:
     return {0.0: folder / "bias0.0", BIAS: folder / f"bias{BIAS}"}
 
 
-def invoke(chain: Path, *options: str, ledger: Path | None = None):
+def invoke(chain: Path, *options: str, ledger: Path | None = None, on=("--workers", "1")):
     theory = str(chain.parent / "exact.yaml")
     where = str(ledger or chain.parent / "ledger.sqlite")
-    command = ["certify", str(chain), "--with", theory, "--ledger", where, "--workers", "1"]
+    command = ["certify", str(chain), "--with", theory, "--ledger", where, *on]
     return CliRunner().invoke(app, [*command, *options])
 
 
@@ -95,6 +97,22 @@ def test_a_wrong_chain_is_refused_and_corrected(chains, tmp_path):
     assert Ledger(ledger).status().solvers[0].solutions == solved, "nothing is solved twice"
 
 
+def test_on_a_dask_cluster(chains, tmp_path):
+    sys.path.insert(0, str(HERE.parent))  # pytest's importlib mode leaves it out
+    from dask_cluster import dask_cluster
+
+    chain, found = chains[BIAS], {}
+    few = ("--points", "20", "--max-points", "20")
+    with dask_cluster(tmp_path, HERE, workers=1) as cluster:
+        for place, on in {"here": ("--workers", "1"), "there": ("--dask", cluster.address)}.items():
+            output, ledger = tmp_path / place, tmp_path / f"{place}.sqlite"
+            printed = invoke(chain, "--output", str(output), *few, ledger=ledger, on=on).output
+            assert ("dashboard http://" in printed) == (place == "there"), printed
+            assert Ledger(ledger).status().solutions == 20
+            found[place] = np.loadtxt(output / "exact_points.txt")
+    np.testing.assert_array_equal(found["there"], found["here"])
+
+
 def test_another_model_is_refused(chains, tmp_path):
     """The bias of the record changed behind the chain's back: its ln L is not found again."""
     folder = tmp_path / "moved"
@@ -128,6 +146,10 @@ def test_wrong_input(chains, tmp_path):
         str(chain), "--with", theory, "--output", str(chain.parent), "--workers", "1"
     )
     assert "would be overwritten" in into_itself
+    both = words(str(chain), "--with", str(chain), "--workers", "1", "--dask", "tcp://host:1")
+    assert "give one of them" in both
+    for address in ("host:8786", "tls://host:8786", "tcp://"):
+        assert f"--dask {address}:" in words(str(chain), "--with", "class", "--dask", address)
     assert "no such solver or file" in words(str(chain), "--with", "clas")
     (tmp_path / "empty.yaml").write_text("likelihood: {}\n")
     assert "no `theory:` block" in words(str(chain), "--with", str(tmp_path / "empty.yaml"))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..compute import CRASHES, Executor, Outcome, UnfitWorkerError, differences
+from ..errors import VolvelleError
 from .errors import SolverError, SolverNotInstalledError
 from .ledger import Ledger, LedgerEntry
 from .packing import as_float64, model_key, not_finite
@@ -113,8 +114,8 @@ def _solve(
     solver: _Solver, request: Request, identity: Mapping[str, str], cosmology: _Cosmology
 ) -> _Answer:
     """The worker's task; errors that are not the model's own are left to the executor."""
+    _require(solver, identity)
     try:
-        _require(solver, identity)
         theory = solver.solve(cosmology, request)
     except SolverNotInstalledError as error:
         raise UnfitWorkerError(f"no {solver.name} there: {error}") from error
@@ -129,7 +130,11 @@ def _solve(
 
 def _require(solver: _Solver, identity: Mapping[str, str]) -> None:
     """Raise UnfitWorkerError unless the solver, where this runs, is the one that was asked for."""
-    differing = differences(solver.identity(), identity)
+    try:
+        here = solver.identity()
+    except VolvelleError as error:  # where the program runs it has one
+        raise UnfitWorkerError(f"no {solver.name} there: {error}") from error
+    differing = differences(here, identity)
     if differing:
         raise UnfitWorkerError(f"another {solver.name} there: {differing}")
 

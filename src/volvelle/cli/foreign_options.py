@@ -17,6 +17,14 @@ LedgerPath = Annotated[Path | None, typer.Option(help="Another ledger than the u
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Evaluations at a time; all cores if not given.")
 ]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="tcp://HOST:PORT",
+        help="Evaluate on the workers of this Dask scheduler instead of on this machine's cores.",
+    ),
+]
 Accuracy = Annotated[
     float, typer.Option(min=1e-3, help="Largest |shift| + 2 errors of a mean [sigma].")
 ]
