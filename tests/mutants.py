@@ -19,6 +19,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.boltzmann import Request
+from volvelle.cli import emulator_check  # which `render` loads late
+from volvelle.cli.emulator_files import described, render
 from volvelle.emulator import Emulator, load_emulator
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.basis import PrincipalComponents
@@ -28,7 +31,9 @@ from volvelle.emulator.features import Features, Physical, Whitening
 from volvelle.errors import VolvelleError
 from volvelle.learning import Polynomial
 from volvelle.learning.storage import sign
+from volvelle.training import Provenance, TrainingError
 
+assert emulator_check
 for codec in ("cp437", "raw_unicode_escape", "unicode_escape", "ascii", "latin1"):
     codecs.lookup(codec)  # of archives and old pickles: loaded late they would look like an import
 PATIENCE = 10.0  # [s] after which a mutant counts as hanging; the longest takes a tenth of a second
@@ -41,7 +46,7 @@ STRANGE: tuple[Any, ...] = (
     1e-300, 1e308, "", "x", "Block", "Emulator", "Polynomial", "tensor", "../../etc/passwd",
     "\ud800", "\0", "9**9**9**9", "__import__('os')", [], {}, [[]], [0], {"value": None},
     {"tensor": "x"}, {"tuple": []}, {"class": "UserNetwork", "fields": {}},
-    {"function": "os:system"},
+    {"function": "os:system"}, "[" * 100_000, [[0.1], [0.1, 0.2]], [[10**400, 1.0]], [[None, 1.0]],
 )  # fmt: skip
 
 
@@ -60,9 +65,29 @@ def tiny() -> Emulator:
     return Emulator(Features(Physical(None, ()), two), amplitude, (block,), domain, names, ())
 
 
+RECORD: dict[str, Any] = {
+    "parameters": ["omega_cdm", "ln10A_s"],
+    "points": [[0.12, 3.0]],
+    "solver": {"solver": "camb", "version": "1", "settings": '{"precision": {"a": 1}}'},
+    "request": Request.of(("sigma8",)).to_json(),
+    "definitions": {"a": "2 * omega_cdm"},
+    "parametrisation": {"dropped": [], "unset": [["h", 0.7]], "idle": []},
+    "certificate": {"kind": "box", "words": "fine", "limits": {"sigma8": 1}},
+    "checks": [
+        {
+            "n": 1, "failed": 0, "points": [[0.13, 3.0]], "other_solver": [],
+            "solver": {"solver": "camb", "version": "1"},
+            "delta_chi2": {"expected": 1.0, "found": 2.0},
+            "errors": {"sigma8": {"unit": "relative", "percentiles": {
+                "50": 0.1, "68": 0.2, "95": None, "100": 1}}},
+        }
+    ],
+}  # fmt: skip
+
+
 def write_tiny(folder: Path) -> tuple[bytes, bytes]:
     """Store it; its JSON and its weights."""
-    tiny().save(folder, {"parameters": ["omega_cdm", "ln10A_s"], "points": [[0.12, 3.0]]})
+    tiny().save(folder, RECORD)
     (weights,) = folder.glob("weights-*.safetensors")
     return (folder / "model.json").read_bytes(), weights.read_bytes()
 
@@ -241,7 +266,7 @@ class Watch:
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         try:
             emulator, record = reader(path)
-            self._check(emulator, record)
+            self._check(path, emulator, record)
         except VolvelleError:
             self.refused += 1
             return None
@@ -257,9 +282,10 @@ class Watch:
         self.opened += 1
         return emulator
 
-    def _check(self, emulator: Emulator, record: Any) -> None:
+    def _check(self, path: Path, emulator: Emulator, record: Any) -> None:
         """What opened gives, when it is called, what it declares."""
         declared = {o.name: o.shape for block in emulator.blocks for o in block.outputs}
+        self._describe(path if path.is_dir() else path.parent, emulator, record)
         theory = emulator(jnp.full(len(emulator.parameters), 0.1))
         if {name: value.shape for name, value in theory.items()} != declared:
             self.wrong.append(f"shapes {theory} where {declared} is declared")
@@ -267,6 +293,18 @@ class Watch:
             self.wrong.append(f"types {theory}")
         if not isinstance(record, dict):
             self.wrong.append(f"record {record!r:.100}")
+
+    def _describe(self, folder: Path, emulator: Emulator, record: Any) -> None:
+        """The record of what opened is understood or refused, and shown all the same."""
+        try:
+            origin = Provenance.of(emulator, record)
+            if origin.asked.shape[1:] != (len(emulator.parameters),):
+                self.wrong.append(f"points {origin.asked.shape}")
+            if origin.solver is not None:
+                origin.solver_settings()
+        except TrainingError:
+            pass  # the documented refusal
+        list(render(described(folder, emulator, record)))
 
 
 def unchanged(folder: Path, text: bytes, weights: bytes) -> bool:

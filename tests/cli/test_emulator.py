@@ -167,6 +167,11 @@ def test_dry_run_computes_nothing(tmp_path: Path):
         ({"outputs": ["lensed_xx"]}, "outputs[0]"),
         ({"accuracy.spectra": 0.0}, "accuracy.spectra: expected a number above 0"),
         ({"accuracy.percentile": 101.0}, "accuracy.percentile: expected a number of at most 100"),
+        (
+            {"accuracy.percentile": 97.0},
+            "accuracy.percentile: the 97th percentile of 30 solutions is their largest error; "
+            "certify with at least 34",
+        ),
         ({"accuracy.sigma": 1.0}, "accuracy.sigma: unknown key"),
         ({"points.held_out": 5}, "points.held_out: expected a number of at least 20"),
         ({"points.initial": 2}, "points.initial: initial is 2 points for 2 sampled parameters"),
@@ -309,7 +314,92 @@ def test_a_certificate_that_a_check_contradicts(box: Path, monkeypatch: pytest.M
     monkeypatch.setattr(setup, "get_solver", lambda name, **settings: Changed())
     status, words = call("emulator", "check", str(box), "--points", "6")
     assert status == 1 and "sigma8: its certificate promises 0.001" in words
-    assert "do not trust it" in words
+    assert "at the 95th percentile; do not trust it" in words
+
+
+@pytest.mark.parametrize(("percentile", "contradicted"), [(50, False), (68.0, False), (90, True)])
+def test_a_check_is_judged_at_the_percentile_of_the_certificate(
+    percentile: float, contradicted: bool, box: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A quarter of the box is off: half of it is as good as promised, not nine tenths."""
+
+    @dataclass(frozen=True)
+    class Changed(Toy):
+        def solve(self, cosmology: Any, request: Any) -> dict[str, Any]:
+            solved = super().solve(cosmology, request)
+            off = float(cosmology.omega_cdm) > 0.125
+            return {**solved, "sigma8": (1.1 if off else 1.0) * solved["sigma8"]}
+
+    monkeypatch.setattr(setup, "get_solver", lambda name, **settings: Changed())
+    certificate = record_of(box / "emulator")["certificate"]
+    forged(box / "emulator", certificate={**certificate, "percentile": percentile})
+    status, words = call("emulator", "check", str(box), "--points", "40")
+    assert status == int(contradicted), words
+    assert (f"at the {percentile:g}th percentile" in words) == contradicted
+
+
+def test_limits_may_be_whole_numbers(box: Path):
+    certificate = record_of(box / "emulator")["certificate"]
+    forged(box / "emulator", certificate={**certificate, "limits": {"lensed_tt": 1, "sigma8": 1}})
+    assert call("emulator", "check", str(box), "--points", "6", "--quiet")[0] == 0
+
+
+def no_number(name: str) -> dict[str, Any]:
+    return {"kind": "box", "limits": {"lensed_tt": 0.1, "sigma8": 0.1}, "percentile": name}
+
+
+def solves_nothing(name: str, **settings: Any) -> Any:
+    raise AssertionError("a solver is made before all is known to be right")
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_solving(
+    box: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refused(**given: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(emulator_check.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(setup, "get_solver", solves_nothing)
+    status, words = call("emulator", "check", str(box), "--points", "6")
+    assert status == 2 and "cannot be written" in words and "copy the folder" in words
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Let something happen to the folder while a check solves."""
+    compare = emulator_check.compare
+
+    def slow(*given: Any, **named: Any) -> Any:
+        change()
+        return compare(*given, **named)
+
+    monkeypatch.setattr(emulator_check, "compare", slow)
+
+
+def test_a_check_of_somebody_else_in_the_meantime_is_kept(
+    box: Path, monkeypatch: pytest.MonkeyPatch
+):
+    theirs = {"n": 0, "points": []}
+    meanwhile(monkeypatch, lambda: forged(box / "emulator", checks=[theirs]))
+    assert call("emulator", "check", str(box), "--points", "6", "--quiet")[0] == 0
+    first, second = record_of(box / "emulator")["checks"]
+    assert first == theirs and second["n"] == 6
+
+
+@pytest.mark.parametrize("what", ["weights", "structure"])
+def test_another_emulator_in_the_meantime_is_left_alone(
+    what: str, box: Path, monkeypatch: pytest.MonkeyPatch
+):
+    emulator, record = load_emulator(box / "emulator")
+    block = emulator.blocks[0]
+    other = replace(emulator, fixed=(*emulator.fixed, ("w0", -1.0)))
+    if what == "weights":
+        other = replace(
+            emulator, blocks=(replace(block, weight=2.0 * block.weight), *emulator.blocks[1:])
+        )
+    meanwhile(monkeypatch, lambda: other.save(box / "emulator", record))
+    status, words = call("emulator", "check", str(box), "--points", "6")
+    assert status == 2 and "holds another emulator than when the check began" in words
+    assert "checks" not in record_of(box / "emulator")
 
 
 def forged(folder: Path, **entries: Any) -> None:
@@ -331,12 +421,53 @@ def forged(folder: Path, **entries: Any) -> None:
         ({"parametrisation": {"unset": [1]}}, "record cannot be understood"),
         ({"neutrino_hierarchy": "odd"}, "odd"),
         ({"certificate": {"kind": "box", "limits": {"sigma8": -1}}}, "certificate has no limits"),
+        ({"certificate": {"kind": "box", "limits": {"sigma8": True}}}, "certificate has no limits"),
+        ({"certificate": no_number("95")}, "certificate is of percentile '95', expected a number"),
+        ({"certificate": no_number(None)}, "certificate is of percentile None"),
+        ({"certificate": no_number(101)}, "certificate is of percentile 101"),
+        ({"points": [[10**400, 3.0]]}, "record cannot be understood (OverflowError"),
+        ({"points": [[None, 3.0]]}, "record cannot be understood"),
+        ({"checks": [{"points": [[0.12, 3.0], [0.12]]}]}, "record cannot be understood"),
+        ({"checks": [{"points": [[0.12, 3.0, 1.0]]}]}, "record cannot be understood"),
+        ({"parametrisation": {"unset": [["h", 10**400]]}}, "record cannot be understood"),
+        ({"request": "[" * 100_000}, "record cannot be understood (RecursionError"),
+        (
+            {"solver": {"solver": "camb", "version": "1", "settings": "[" * 100_000}},
+            "the settings of the emulator's solver cannot be read",
+        ),
     ],
 )
 def test_records_that_make_no_sense(entries: dict[str, Any], message: str, box: Path):
     forged(box / "emulator", **entries)
     status, words = call("emulator", "check", str(box), "--points", "6")
     assert status == 2 and message in words, words
+    assert call("emulator", "show", str(box))[0] == 0
+    assert call("emulator", "show", str(box), "--json")[0] == 0
+
+
+def test_settings_without_end_are_shown_as_they_are(box: Path):
+    """With another solver nothing of the record's settings is used, only compared."""
+    settings = {"solver": "camb", "version": "toy", "settings": "[" * 100_000}
+    forged(box / "emulator", solver=settings)
+    words = ["emulator", "check", str(box), "--points", "6", "--other-solver", "camb"]
+    assert call(*words, "--quiet")[0] == 0
+    (check,) = record_of(box / "emulator")["checks"]
+    assert check["other_solver"][0].startswith("settings were '[[[")
+
+
+def test_checks_that_make_no_sense_are_shown_as_such(box: Path):
+    assert call("emulator", "check", str(box), "--points", "6", "--quiet")[0] == 0
+    (check,) = record_of(box / "emulator")["checks"]
+    for key, value in (("delta_chi2", {"expected": 10**400, "found": 1.0}), ("n", 10**400)):
+        forged(box / "emulator", checks=[{**check, key: value}])
+        assert call("emulator", "show", str(box))[0] == 0
+
+
+def test_the_name_of_a_folder_is_shown_as_it_is(box: Path, tmp_path: Path):
+    other = tmp_path / "a [red]folder[/red] [/nothing]"
+    shutil.move(box / "emulator", other)
+    status, words = call("emulator", "show", str(other))
+    assert status == 0 and "a [red]folder[/red] [/nothing]" in words
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,18 @@ import numpy as np
 import pytest
 
 import mutants
-from volvelle.emulator import EmulatorError, build_emulator, export_emulator, load_emulator
-from volvelle.emulator.export import ACTIVATIONS
+from volvelle.emulator import (
+    EmulatorError,
+    Statement,
+    build_emulator,
+    export_emulator,
+    import_network,
+    load_emulator,
+    read_foreign,
+)
+from volvelle.emulator.export import _activation
 from volvelle.learning import NetworkSettings
-from volvelle.learning.activation import FIXED
+from volvelle.learning.activation import FIXED, FixedActivation
 
 ROOT = Path(__file__).parents[2]
 STORED = Path(__file__).parent / "stored"
@@ -60,13 +70,14 @@ def test_the_script_of_the_page(kind: str, evaluate: Any, tmp_path: Path):
 
 
 def test_the_script_stays_short_and_needs_numpy_only():
-    assert len([line for line in script().splitlines() if line.strip()]) <= 36
+    lines = [line for line in script().splitlines() if line.strip()]
+    assert len(lines) <= 30 and max(map(len, lines)) <= 100
     imports = re.findall(r"import (.*)", script())
     assert imports == ["json, math", "numpy as np"]
 
 
 @pytest.mark.parametrize("scaling", ["min_max", "log", "double_log", "constant"])
-@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 def test_every_scaling_of_a_network(scaling: str, activation: str, evaluate: Any, tmp_path: Path):
     """Positive spectra and a number: logarithms nest in the basis of the first."""
     rng = np.random.default_rng(3)
@@ -94,8 +105,9 @@ def test_every_activation_of_the_page(name: str):
     space: dict[str, Any] = {}
     exec(script(), space)
     v = np.linspace(-4.0, 4.0, 33)
-    kind, numbers = ACTIVATIONS[name]
-    found = space["follow"]([[kind, *map(str, numbers)]], v, {str(n): n for n in numbers})
+    kind, arrays, before, factor, shift = _activation(FixedActivation(name))
+    steps = [[kind, *map(str, arrays)]]
+    found = shift + factor * space["follow"](steps, before * v, {str(n): n for n in arrays})
     np.testing.assert_allclose(found, FIXED[name](jnp.asarray(v)), atol=1e-12)
 
 
@@ -130,6 +142,50 @@ def test_some_outputs_only(evaluate: Any, tmp_path: Path):
     assert set(found) == {"lensed_ee"}
     with pytest.raises(EmulatorError, match="'phiphi' was not learned"):
         export_emulator(emulator, tmp_path / "e.npz", ["phiphi"])
+
+
+def test_the_script_refuses_what_it_cannot_take(evaluate: Any, tmp_path: Path):
+    """Unknown names, other values of what was held fixed, missing parameters; as the emulator."""
+    emulator, record = load_emulator(STORED / "format_1" / "surrogates")
+    emulator = replace(emulator, fixed=(("m_nu", 0.06), ("w0", -1.0)))
+    export_emulator(emulator, tmp_path / "e.npz", record=record)
+    point = dict(zip(emulator.parameters, (0.12, 0.67, 3.045), strict=True))
+    found, _ = evaluate(tmp_path / "e.npz", {**point, "m_nu": 0.06, "w0": -1.0})
+    assert_same(found, evaluate(tmp_path / "e.npz", point)[0], 0.0, emulator.outputs)
+    for name, value in (("m_nu", 0.1), ("w0", 1.0), ("omega_k", 0.0)):
+        with pytest.raises(ValueError, match=f"{name} is no parameter; held fixed"):
+            evaluate(tmp_path / "e.npz", {**point, name: value})
+        with pytest.raises(EmulatorError):
+            emulator.predict({**point, name: value})
+    with pytest.raises(KeyError):
+        evaluate(tmp_path / "e.npz", dict(list(point.items())[1:]))
+
+
+@pytest.mark.parametrize("output", ["tt_nodes", "lensed_tt"])
+def test_unit_and_modes_of_an_imported_network(output: str, evaluate: Any, tmp_path: Path):
+    """A name of its own has the unit stated at the import and the file's own multipoles."""
+    from foreign_files import CENTRE, MODES, OURS, RANGES, RENAME, Net
+
+    content = Net(10).plain()
+    if output == "tt_nodes":
+        content[11] = 10 * MODES
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    said = Statement(output, "K^2", rename=RENAME, ranges=RANGES, fixed={"m_nu": 0.06})
+    emulator, record = import_network(read_foreign(tmp_path / "a.pkl"), said)
+    export_emulator(emulator, tmp_path / "e.npz", record=record)
+    point = dict(zip(OURS, CENTRE, strict=True))
+    found, _ = evaluate(tmp_path / "e.npz", point)
+    assert_same(found, emulator(jnp.asarray(CENTRE)), 1e-6, (output,))
+    file = np.load(tmp_path / "e.npz")
+    meta = json.loads(str(file["meta"]))
+    ((written,),) = (part["outputs"] for part in meta["parts"])
+    grids = [file[name].tolist() for name in meta["grids"][output]]
+    if output == "tt_nodes":
+        assert written["unit"] == "K^2" and grids == [(10.0 * MODES).tolist()]
+    else:
+        assert written["unit"] == "muK^2" and grids == []
+    with pytest.raises(ValueError, match="m_nu is no parameter"):
+        evaluate(tmp_path / "e.npz", {**point, "m_nu": 0.1})
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path):

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,16 @@ def changed(index: int, value: Any) -> bytes:
         (pickle.dumps(Net(10).plain())[:-300], "damaged"),
         (pickle.dumps([1, 2, 3]), "no layout of CosmoPower's"),
         (pickle.dumps("text"), "no layout of CosmoPower's"),
-        (changed(0, Net(10).weights[:2]), "2 layers|layers with"),
+        (changed(0, Net(10).weights[:2]), "2 weights_, 3 biases_"),
         (changed(0, [w.T for w in Net(10).weights]), "does not map|for another number of them"),
-        (changed(2, Net(10).alphas[:1]), "3 layers with 1 activations"),
+        (changed(2, Net(10).alphas[:1]), "1 alphas_, 2 betas_: every layer has one of each"),
+        (changed(3, Net(10).betas * 2), "2 alphas_, 4 betas_"),
+        (changed(0, [*Net(10).weights, Net(10).weights[2]]), "4 weights_, 3 biases_"),
+        (changed(1, [*Net(10).biases, Net(10).biases[2]]), "3 weights_, 4 biases_"),
+        (
+            pickle.dumps(foreign_files.numbered(Net(10).entries()) | {"W_7": Net(10).weights[2]}),
+            "numbered from 0 on",
+        ),
         (changed(4, CENTRE[:5]), "5 scales for the parameters"),
         (changed(5, np.zeros(6)), "a parameter has no scale"),
         (changed(6, np.full(10, np.nan)), "empty or holds what is no number"),
@@ -349,6 +357,30 @@ def test_pickles_that_do_more_than_hold_numbers(content: bytes, message: str | N
     with pytest.raises(EmulatorError, match=message):
         read_pickle(content)
     assert not TRACE.exists()
+
+
+LARGE = 2**20
+MADE = {
+    "arrays": b"(B" + LARGE.to_bytes(4, "little") + b"x" * LARGE + b"q\x00" + FLOATS + b"q\x01"
+    + b"cnumpy.core.numeric\n_frombuffer\n(h\x00h\x01(I131072\ntX\x01\x00\x00\x00CtR" * 200
+    + b"l.",
+    "texts": b"(X" + LARGE.to_bytes(4, "little") + b"x" * LARGE + b"q\x00"
+    + b"c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR" * 200 + b"l.",
+    "copies": pickle.dumps([np.zeros(LARGE // 8)] * 200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(MADE))
+def test_a_small_pickle_takes_little_memory(kind: str):
+    """A megabyte, made into an array or text two hundred times, or taken as often."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(EmulatorError, match="the same bytes over and over"):
+            read_pickle(MADE[kind])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * LARGE
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -197,11 +197,19 @@ def test_one_altered_byte_is_refused_wherever_it_stands(tmp_path):
     original = json.loads(content)
     spaces = 0
     for at in range(len(content)):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(StorageError):
-            load_model(tmp_path)
+        for bits in (1, 2, 3, 4, 16, 128):  # 3 makes format 2 the first, which had no hash
+            other = bytes([content[at] ^ bits])
+            path.write_bytes(content[:at] + other + content[at + 1 :])
+            if other in b" \t\n" and content[at] in b" \n":  # layout, if it stands between things
+                continue
+            with pytest.raises(StorageError):
+                load_model(tmp_path)
         spaces += content[at] in b" \n"
     assert spaces > 50, "white space too: a flipped bit makes it something else"
+    for number in (1, 2):  # a file that has a hash of its content is checked by it
+        path.write_text(json.dumps({**original, "format": number, "record": {"accuracy": 1}}))
+        with pytest.raises(StorageError, match="does not have the SHA-256"):
+            load_model(tmp_path)
     path.write_text(json.dumps(original))  # another layout of the same content
     assert load_model(tmp_path)[1] == {"accuracy": 0.125}
 

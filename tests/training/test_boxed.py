@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
-from volvelle.emulator import Box, error_scale, largest_error
+from volvelle.emulator import Box, error_at, error_scale, largest_error
 from volvelle.inference import make_prior
-from volvelle.training import BoxSettings, BoxTraining, Exact, TrainingError, compare
+from volvelle.training import BoxSettings, BoxTraining, CheckResult, Exact, TrainingError, compare
 
 NAMES = ("omega_cdm", "n_s", "ln10A_s")
 BOX = {"omega_cdm": (0.11, 0.13), "n_s": (0.94, 0.99), "ln10A_s": (2.9, 3.2)}
@@ -67,7 +68,7 @@ def test_fresh_solutions_confirm_the_accuracy(reached: BoxTraining):
     assert np.all(reached.emulator.distances(corners) <= 1.0)
 
 
-def test_the_certificate_is_made_of_points_that_decided_nothing(reached: BoxTraining):
+def test_the_certificate_is_made_of_points_that_nothing_has_seen(reached: BoxTraining):
     record = reached.record()
     certificate = record["certificate"]
     assert certificate["passed"] and certificate["n"] == 40 and certificate["kind"] == "box"
@@ -83,6 +84,7 @@ def test_the_certificate_is_made_of_points_that_decided_nothing(reached: BoxTrai
     for name, error in certificate["errors"].items():
         assert error["percentiles"]["95"] <= certificate["limits"][name]
     assert "reaches the accuracy asked for" in certificate["words"]
+    assert certificate["number"] == 1 and "certificate number" not in certificate["words"]
     assert all(
         set(row["error_over_limit"]) == {*reached.emulator.outputs} for row in reached.history
     )
@@ -152,7 +154,7 @@ def test_the_budget_ends_the_training_and_the_emulator_says_so(tmp_path: Path):
     settings = replace(FAST, spectra=1e-9, other=1e-12, max_training=60)
     found = training(tmp_path, settings)
     assert not found.run()
-    assert "max_training is 60" in found.ending and len(found.asked) <= 60
+    assert "max_training is 60" in found.ending and len(found.asked) - 40 <= 60
     certificate = found.record()["certificate"]
     assert not certificate["passed"] and certificate["n"] == 40
     assert "does NOT reach" in certificate["words"] and "max_training is 60" in certificate["words"]
@@ -167,9 +169,121 @@ def test_noise_of_the_solver_ends_the_training(tmp_path: Path, monkeypatch: pyte
     assert "stopped improving" in found.ending and len(found.asked) < 1000
 
 
+class Scripted(BoxTraining):
+    """Whose held-out solutions and certificates find what a test wants them to."""
+
+    verdicts: list[tuple[str, bool]]
+
+    def _good(self, result: CheckResult) -> bool:
+        if id(result) not in self.known:
+            reason = self.history[-1]["reason"]
+            wanted, good = self.verdicts.pop(0)
+            assert reason == wanted
+            self.known[id(result)] = good
+            self.kept.append(result)  # or another one takes its place in memory
+        return self.known[id(result)]
+
+
+def scripted(folder: Path, settings: BoxSettings, *verdicts: tuple[str, bool]) -> Scripted:
+    exact = training(folder, settings).exact
+    found = Scripted(exact, settings, folder / "training")
+    found.verdicts, found.known, found.kept = list(verdicts), {}, []
+    return found
+
+
+HELD, CERTIFICATE = "held out", "certificate"
+
+
+def test_a_failed_certificate_is_not_drawn_again_for_the_same_emulator(tmp_path: Path):
+    """The budget is spent when it fails: it stands, and its solutions count."""
+    settings = replace(FAST, initial=20, max_training=85)
+    found = scripted(tmp_path, settings, (HELD, True), (CERTIFICATE, False))
+    assert not found.run() and not found.verdicts
+    assert [row["reason"] for row in found.history] == [HELD, CERTIFICATE]
+    assert [row["exact_calls"] for row in found.history] == [40, 80] and len(found.asked) == 80
+    assert found.ending == "80 exact solutions were asked for and max_training is 85"
+    certificate = found.record()["certificate"]
+    assert not certificate["passed"] and certificate["number"] == 1
+
+
+def test_the_next_certificate_says_its_number(tmp_path: Path):
+    """Those of the first join the training, with those that led to it, and count as asked for."""
+    verdicts = (HELD, True), (CERTIFICATE, False), (HELD, True), (CERTIFICATE, True)
+    found = scripted(tmp_path, replace(FAST, initial=20, batch=6), *verdicts)
+    assert found.run() and found.ending == ""
+    assert len(found.x) == len(found.theories) == 20 + 20 + 40 + 6  # nothing solved is left out
+    assert [row["exact_calls"] for row in found.history] == [40, 80, 106, 146]
+    certificate = found.record()["certificate"]
+    assert certificate["number"] == 2 and certificate["passed"]
+    assert "certificate number 2: the one before failed and joined the training" in found.words
+    held, first, doubt, last = ({row.tobytes() for row in r.points} for r in found.kept)
+    trained = {row.tobytes() for row in found.x}
+    assert held | first <= trained and not (doubt | last) & trained
+
+
+def test_a_certificate_that_passes_at_the_end_takes_the_doubt_back(tmp_path: Path):
+    """No room for held-out solutions: nothing doubted the emulator in the end."""
+    said: list[str] = []
+    verdicts = (HELD, False), (CERTIFICATE, True)
+    found = scripted(tmp_path, replace(FAST, initial=20, batch=6, max_training=50), *verdicts)
+    found.say = said.append
+    assert found.run() and found.ending == ""
+    assert found.record()["certificate"]["passed"] and "reaches the accuracy" in found.words
+    assert not any("not reached" in text for text in said) and "Training ended" not in found.words
+
+
+def test_words_say_how_many_solutions_failed(reached: BoxTraining):
+    entry = replace(reached.certificate.entries[0], theory=None, failure="no")
+    result = replace(reached.certificate, entries=(*reached.certificate.entries, entry))
+    said = replace_certificate(reached, result).words
+    assert "1 more failed: of its error there nothing is known" in said
+    assert "failed" not in reached.words
+
+
+def replace_certificate(found: BoxTraining, result: CheckResult) -> BoxTraining:
+    other = copy.copy(found)
+    other.certificate = result
+    return other
+
+
+def test_infinite_errors_are_no_accuracy(reached: BoxTraining):
+    """Interpolated between infinities, a percentile would be no number, and above no limit."""
+    bad = np.full(12, np.inf)
+    result = replace(reached.certificate, errors={**reached.certificate.errors, "sigma8": bad})
+    assert SETTINGS.ratios(result)["sigma8"] == np.inf
+    assert not reached._good(result)
+    assert result.percentiles("sigma8")["95"] == np.inf
+    said = replace_certificate(reached, result).words
+    assert "does NOT reach" in said and "inf times the limit (sigma8)" in said
+
+
+@pytest.mark.parametrize(
+    ("errors", "percentile", "wanted"),
+    [
+        (np.arange(100.0), 95.0, 94.0),  # five of a hundred are larger
+        (np.arange(101.0), 95.0, 95.0),
+        (np.arange(20.0), 95.0, 18.0),
+        (np.arange(250.0)[::-1], 64.4, 160.0),  # 2.5 * 64.4 is a little more than 161 in floats
+        (np.append(np.arange(94.0), [np.inf] * 6), 95.0, np.inf),
+        (np.append(np.arange(95.0), [np.inf] * 5), 95.0, 94.0),
+        (np.array([1.0, np.nan]), 95.0, np.inf),
+        (np.array([3.0, 1.0]), 100.0, 3.0),
+    ],
+)
+def test_a_percentile_is_one_of_the_errors(errors: np.ndarray, percentile: float, wanted: float):
+    assert error_at(errors, percentile) == wanted
+
+
+def test_the_largest_error_may_be_asked_for():
+    replace(SETTINGS, percentile=100.0).check()
+    replace(SETTINGS, percentile=97.5).check()  # one of 40
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"percentile": 99.0}, "99th percentile of 40 solutions is their largest error; certify"),
+        ({"percentile": 99.0}, "with at least 100, or"),
         ({"initial": 3}, "initial is 3 points for 3 sampled parameters"),
         ({"initial": 50, "max_training": 40}, "initial is 50, more than max_training"),
     ],

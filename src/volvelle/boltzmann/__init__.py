@@ -8,7 +8,7 @@ from .grids import BACKGROUND_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
 from .ledger_file import default_ledger
 from .library import load_classy, new_class
-from .outputs import OUTPUTS, OutputInfo, suggestion
+from .outputs import OUTPUTS, OutputInfo, is_spectrum, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
 from .solve import failure_summary, solve_many
 from .solver import NON_LINEAR, SOLVERS, Solver, Theory, get_solver
@@ -40,6 +40,7 @@ __all__ = [
     "default_ledger",
     "failure_summary",
     "get_solver",
+    "is_spectrum",
     "load_classy",
     "local_rms",
     "new_class",

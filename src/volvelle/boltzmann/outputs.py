@@ -133,6 +133,11 @@ FOLLOWS = {
 """What is not offered: another output times a known factor, which learning could only spoil."""
 
 
+def is_spectrum(name: str) -> bool:
+    """Whether an output is a spectrum in l of the CMB or its lensing potential."""
+    return name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
+
+
 def names_of(kind: str) -> tuple[str, ...]:
     """Names of one kind, in the registry's order."""
     return tuple(info.name for info in _INFOS if info.kind == kind)

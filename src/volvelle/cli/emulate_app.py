@@ -29,7 +29,7 @@ def emulate(
 
     The file has the blocks `theory` and `params` of `volvelle run`, where the priors' ends are the
     box, and `outputs`, `accuracy` and `points`. Exact solutions are added until fresh ones show the
-    accuracy; others, that decided nothing, certify it.
+    accuracy; still others, that it was not trained on, certify it.
 
     - `volvelle emulate box.yaml`
 

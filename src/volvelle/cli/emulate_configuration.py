@@ -54,11 +54,11 @@ class PointsBlock(Block):
     batch: Count | None = None
     """Where the largest error is expected, in the first round; chosen likewise if null."""
     held_out: Annotated[int, Field(ge=20)] = 24
-    """Fresh ones per round, which decide whether the accuracy is there."""
+    """Fresh ones per round; where they show the accuracy, a certificate is tried."""
     certificate: Annotated[int, Field(ge=20)] = 100
-    """Fresh ones at the end, which decide nothing."""
+    """Fresh ones that certify; those of a certificate that fails join the training."""
     max_training: Count = 400
-    """Most of all before the certificate."""
+    """Most of all before the last certificate."""
 
 
 class EmulateFile(Block):
@@ -147,6 +147,13 @@ class EmulateConfiguration:
                 f"is {points.max_training}, but the start takes {initial} and deciding takes "
                 f"{points.held_out} more; raise it",
             )
+        box = BoxSettings(
+            **file.accuracy.model_dump(), **points.model_dump(), kind=file.kind, seed=file.seed
+        )
+        try:
+            box.check()
+        except TrainingError as error:
+            raise document.error(("accuracy", "percentile"), str(error)) from error
         content = file.model_dump(mode="json", by_alias=True, exclude=NO_RESULT, exclude_none=True)
         return cls(
             source=document.path,
@@ -161,9 +168,7 @@ class EmulateConfiguration:
             parametrisation=parts.parametrisation,
             outputs=tuple(file.outputs),
             lmax=file.lmax,
-            settings=BoxSettings(
-                **file.accuracy.model_dump(), **points.model_dump(), kind=file.kind, seed=file.seed
-            ),
+            settings=box,
             ledger=file.ledger or default_ledger(),
             compute=computed_where(document, file.compute, file.workers),
         )

@@ -186,9 +186,9 @@ class EmulatorBlock(Block):
     def _lmax_is_used(self) -> EmulatorBlock:
         if "lmax" not in self.model_fields_set:
             return self
-        from ..boltzmann import OUTPUTS  # brings JAX: only where it is needed
+        from ..boltzmann import is_spectrum  # brings JAX: only where it is needed
 
-        if not any(n in OUTPUTS and OUTPUTS[n].kind == "spectrum" for n in self.outputs):
+        if not any(map(is_spectrum, self.outputs)):
             raise PydanticCustomError(
                 "lmax",
                 "lmax is {lmax}, but outputs lists no spectrum that it could be of; add one, such "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from rich.table import Table
 
 from ..boltzmann import SOLVERS, Ledger, Solver, default_ledger
 from ..compute import ProcessExecutor
-from ..emulator import load_emulator
+from ..emulator import error_at, load_emulator
+from ..learning import model_digest
 from ..training import Exact, Provenance, TrainingError, check_request, compare, domain_points
 from . import setup
 from .emulator_files import emulator_folder
@@ -23,6 +25,7 @@ from .progress import Reporter
 
 SAME = "same"
 MARGIN = 1.5  # a percentile of fifty points is that uncertain; beyond, the certificate is doubted
+LARGEST = 1e300  # of a limit that is a number
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,20 @@ def check_folder(order: CheckOrder, *, progress: bool = True) -> int:
     console = Console()
     reporter = Reporter(console, silent=not progress)
     folder = emulator_folder(order.folder)
+    digest = model_digest(folder)
     emulator, record = load_emulator(folder)
+    require_writable(folder)
     origin = Provenance.of(emulator, record)
     solver, differences = _solver(order, origin)
     trained = origin.request if origin.solver is not None else None
     problem = origin.problem(solver, check_request(emulator, trained))
+    promise = Promise.of(record.get("certificate"), emulator.outputs)
     x = domain_points(emulator, origin.asked, order.points, order.seed)
     ledger = Ledger(order.ledger or default_ledger())
     with ProcessExecutor(order.workers) as executor:
         exact = Exact(problem, ledger, executor, uuid.uuid4().hex, reporter.solving)
         with reporter.bar("exact solutions"):
-            limits = box_limits(record.get("certificate"), emulator.outputs)
+            limits = None if promise is None else promise.limits
             result = compare(emulator, exact, x, reporter.say, limits=limits)
     entry = {
         **result.record(),
@@ -64,10 +70,10 @@ def check_folder(order: CheckOrder, *, progress: bool = True) -> int:
         "solver": solver.identity(),
         "other_solver": differences,
     }
-    emulator.save(folder, {**record, "checks": [*origin.checks, entry]})
+    append_check(folder, digest, entry)
     if progress:
         console.print(check_table(entry))
-    contradicted = [] if differences else contradictions(record.get("certificate"), entry)
+    contradicted = [] if differences or promise is None else promise.contradictions(result.errors)
     for words in contradicted:
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     return 1 if contradicted else 0
@@ -99,31 +105,76 @@ def _solver(order: CheckOrder, origin: Provenance) -> tuple[Solver, list[str]]:
     return solver, differences
 
 
-def box_limits(certificate: Any, outputs: Sequence[str]) -> dict[str, float] | None:
-    """Limits of all outputs in the certificate of a box; None for another certificate."""
-    if not isinstance(certificate, dict) or certificate.get("kind") != "box":
-        return None
-    limits = certificate.get("limits")
-    found = {n: limits.get(n) for n in outputs} if isinstance(limits, dict) else {}
-    if not all(type(v) is float and v > 0.0 for v in found.values()) or not found:
-        raise TrainingError("the emulator's certificate has no limits; ask its author")
-    return {name: float(value or 0.0) for name, value in found.items()}
+def require_writable(folder: Path) -> None:
+    """Raises TrainingError if the record could not be extended: before anything is solved."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} cannot be written ({error}), and a check is kept in the emulator's record; "
+            "copy the folder to where you may write, and check it there"
+        ) from error
 
 
-def contradictions(certificate: Any, check: Mapping[str, Any]) -> list[str]:
-    """Where a check finds much larger errors than an emulator's certificate of a box does."""
-    limits = box_limits(certificate, tuple(check["errors"]))
-    if limits is None or certificate.get("passed") is not True:
-        return []
-    words: list[str] = []
-    for name, error in check["errors"].items():
-        limit, found = limits[name], error["percentiles"]["95"]
-        if found > MARGIN * limit:
-            words.append(
-                f"{name}: its certificate promises {limit:g} and the check finds {found:.3g} at "
-                "the 95th percentile; do not trust it"
+def append_check(folder: Path, digest: str, entry: Mapping[str, Any]) -> None:
+    """Add a check to the record as it is now: others may have added theirs in the meantime.
+
+    Raises TrainingError if the emulator is no longer the one that was checked.
+    """
+    if model_digest(folder) != digest:
+        raise TrainingError(
+            f"{folder} holds another emulator than when the check began; it is left as it is. "
+            "Repeat the check: what was solved is in the ledger"
+        )
+    emulator, record = load_emulator(folder)
+    origin = Provenance.of(emulator, record)
+    emulator.save(folder, {**record, "checks": [*origin.checks, dict(entry)]})
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The certificate of a box: every output's limit, at a percentile, and whether it passed."""
+
+    limits: Mapping[str, float]
+    percentile: float
+    passed: bool
+
+    @classmethod
+    def of(cls, certificate: Any, outputs: Sequence[str]) -> Promise | None:
+        """Read a record's certificate; None for one of another kind.
+
+        Raises TrainingError for one without limits or percentile.
+        """
+        if not isinstance(certificate, dict) or certificate.get("kind") != "box":
+            return None
+        limits = certificate.get("limits")
+        found: dict[str, Any] = {}
+        if isinstance(limits, dict):
+            found = {name: limits.get(name) for name in outputs}
+        sound = all(type(v) in (int, float) and 0.0 < v < LARGEST for v in found.values())
+        if not found or not sound:
+            raise TrainingError("the emulator's certificate has no limits; ask its author")
+        percentile: Any = certificate.get("percentile")
+        if type(percentile) not in (int, float) or not 0.0 < percentile <= 100.0:
+            raise TrainingError(
+                f"the emulator's certificate is of percentile {percentile!r:.40}, expected a "
+                "number up to 100; ask its author"
             )
-    return words
+        passed = certificate.get("passed") is True
+        return cls({n: float(v) for n, v in found.items()}, float(percentile), passed)
+
+    def contradictions(self, errors: Mapping[str, np.ndarray]) -> list[str]:
+        """Where a check finds much larger errors than the certificate does."""
+        words: list[str] = []
+        for name, each in errors.items() if self.passed else ():
+            limit, found = self.limits[name], error_at(each, self.percentile)
+            if not found <= MARGIN * limit:
+                words.append(
+                    f"{name}: its certificate promises {limit:g} and the check finds {found:.3g} "
+                    f"at the {self.percentile:g}th percentile; do not trust it"
+                )
+        return words
 
 
 def check_table(check: Mapping[str, Any]) -> Table:

@@ -24,6 +24,7 @@ from ..emulator import (
     read_foreign,
 )
 from ..learning.untrusted import printable
+from ..training import MALFORMED
 from .data_app import size
 from .errors import ConfigurationError
 
@@ -42,7 +43,11 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises StorageError and EmulatorError for a folder that holds none.
     """
     folder = emulator_folder(folder)
-    emulator, record = load_emulator(folder)
+    return described(folder, *load_emulator(folder))
+
+
+def described(folder: Path, emulator: Emulator, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of what was read from its folder."""
     record, domain = printable(record), emulator.domain
     bytes_ = sum(
         p.stat().st_size for p in folder.iterdir() if p.suffix in (".json", ".safetensors")
@@ -104,7 +109,7 @@ def _ends(emulator: Emulator, record: Mapping[str, Any]) -> Iterator[dict[str, f
     else:
         try:
             points = np.asarray(record.get("points", []), dtype=float).reshape(-1, d)
-        except (TypeError, ValueError):
+        except MALFORMED:
             points = np.empty((0, d))
         lower = points.min(axis=0) if len(points) else np.full(d, np.nan)
         upper = points.max(axis=0) if len(points) else np.full(d, np.nan)
@@ -115,7 +120,7 @@ def _ends(emulator: Emulator, record: Mapping[str, Any]) -> Iterator[dict[str, f
 
 def render(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The description for people."""
-    parameters = Table("parameter", "from", "to", "unit", title=found["folder"])
+    parameters = Table("parameter", "from", "to", "unit", title=escape(found["folder"]))
     for name, about in found["parameters"].items():
         ends = ("?" if about[e] is None else f"{about[e]:.6g}" for e in ("min", "max"))
         parameters.add_row(escape(name), *ends, about["unit"])
@@ -163,7 +168,7 @@ def _check_words(check: Mapping[str, Any]) -> Iterator[RenderableType]:
 
     try:
         yield check_table(check)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except MALFORMED:
         yield "check: its record cannot be understood"
 
 

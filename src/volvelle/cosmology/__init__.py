@@ -1,5 +1,7 @@
 """The universe as a frozen pytree: parameters, neutrinos, presets, conversions."""
 
+from .background import dark_energy_equation, hubble, matter_fraction
+from .constants import LIGHT_SPEED
 from .conversions import (
     class_neutrinos,
     from_camb,
@@ -11,14 +13,25 @@ from .conversions import (
     to_class,
 )
 from .cosmology import Cosmology
+from .distances import (
+    age,
+    angular_diameter_distance,
+    comoving_distance,
+    lookback_time,
+    luminosity_distance,
+    sound_horizon,
+    transverse_comoving_distance,
+)
 from .errors import (
     ConversionError,
     CosmologyError,
     ExpressionError,
     NeutrinoError,
     ParameterError,
+    ScaleFactorError,
 )
 from .expression import Definitions, Expression, in_order, needed_for, needs, parse, resolve
+from .growth import growth_factor, growth_rate
 from .neutrinos import (
     HIERARCHIES,
     N_EFF_PER_MASSIVE_STATE,
@@ -35,6 +48,7 @@ from .presets import planck18
 __all__ = [
     "HIERARCHIES",
     "INPUT_PARAMETERS",
+    "LIGHT_SPEED",
     "NATIVE",
     "NEUTRINO_TEMPERATURE",
     "N_EFF_PER_MASSIVE_STATE",
@@ -49,11 +63,22 @@ __all__ = [
     "ParameterError",
     "ParameterInfo",
     "Parametrisation",
+    "ScaleFactorError",
+    "age",
+    "angular_diameter_distance",
     "class_neutrinos",
+    "comoving_distance",
+    "dark_energy_equation",
     "from_camb",
     "from_class",
+    "growth_factor",
+    "growth_rate",
+    "hubble",
     "in_order",
+    "lookback_time",
+    "luminosity_distance",
     "massless_number",
+    "matter_fraction",
     "minimal_sum",
     "nearest_names",
     "needed_for",
@@ -63,8 +88,10 @@ __all__ = [
     "parse",
     "planck18",
     "resolve",
+    "sound_horizon",
     "to_astropy",
     "to_camb",
     "to_ccl",
     "to_class",
+    "transverse_comoving_distance",
 ]

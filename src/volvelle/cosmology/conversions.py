@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .constants import OMEGA_PHOTON
 from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import (
@@ -23,7 +24,6 @@ from .neutrinos import (
 MASS_TOLERANCE = 1e-6
 """Largest difference, relative to the sum, at which masses count as a hierarchy's."""
 PLAIN_NEUTRINO_TEMPERATURE = (4.0 / 11.0) ** (1.0 / 3.0)
-_OMEGA_PHOTON = 2.472813e-5  # Omega_gamma h^2 at T_cmb = 2.7255 K, CODATA 2018
 
 
 def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
@@ -340,7 +340,7 @@ def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
     masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
     _, N_eff = _neutrinos(cosmology)
     states = max(int(N_eff), len(masses))
-    photon = _OMEGA_PHOTON * (float(cosmology.T_cmb) / 2.7255) ** 4 / h**2
+    photon = OMEGA_PHOTON * float(cosmology.T_cmb) ** 4 / h**2
     massless = massless_number(cosmology) * 7.0 / 8.0 * PLAIN_NEUTRINO_TEMPERATURE**4 * photon
     matter = (float(cosmology.omega_b) + float(cosmology.omega_cdm)) / h**2
     neutrino = float(cosmology.omega_nu) / h**2

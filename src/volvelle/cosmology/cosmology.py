@@ -18,6 +18,8 @@ Scalar = Float[Array, ""] | float
 
 _STANDARD_NEUTRINOS = {"m_nu": 0.06, "N_eff": 3.044}
 _ALTERNATIVES = (("h", "theta_star_100"), ("A_s", "sigma8"))
+_NEEDED = ("omega_b", "omega_cdm", "n_s", "tau_reio")
+_FRACTIONS = {"Omega_b": "omega_b", "Omega_cdm": "omega_cdm"}
 # Open limits (name, low, high) that refuse nonsense (a wrong unit or sign), not unusual physics.
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("omega_b", 0.0, 1.0),
@@ -55,9 +57,11 @@ def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Cosmology(eqx.Module):
-    """Parameters of a universe, under the field's names; densities are Omega h^2.
+    """Parameters of a universe, under the field's names; omega is Omega h^2.
 
-    Exactly one of ``h`` and ``theta_star_100``, and exactly one of ``A_s`` and ``sigma8``.
+    ``Omega_b`` and ``Omega_cdm`` may be given in the place of ``omega_b`` and ``omega_cdm``, with
+    ``h``; what is kept, and stays when another parameter is replaced, is omega. Exactly one of
+    ``h`` and ``theta_star_100``, and exactly one of ``A_s`` and ``sigma8``.
     ``theta_star_100`` is 100 r_s(z_*)/D_M(z_*) with z_* where the optical depth without
     reionisation is 1. ``m_nu`` [eV] is the sum, split by ``neutrino_hierarchy``; ``N_eff`` is the
     total, massive states included (see ``neutrinos``); None means 0.06 and 3.044. ``Y_he`` None
@@ -70,29 +74,61 @@ class Cosmology(eqx.Module):
     Raises ParameterError and NeutrinoError; traced values are not range-checked.
     """
 
-    _: dataclasses.KW_ONLY
     omega_b: Scalar = eqx.field(converter=_scalar)
     omega_cdm: Scalar = eqx.field(converter=_scalar)
     n_s: Scalar = eqx.field(converter=_scalar)
     tau_reio: Scalar = eqx.field(converter=_scalar)
-    h: Scalar | None = eqx.field(converter=_scalar, default=None)
-    theta_star_100: Scalar | None = eqx.field(converter=_scalar, default=None)
-    A_s: Scalar | None = eqx.field(converter=_scalar, default=None)
-    sigma8: Scalar | None = eqx.field(converter=_scalar, default=None)
-    m_nu: Scalar | None = eqx.field(converter=_scalar, default=None)
-    N_eff: Scalar | None = eqx.field(converter=_scalar, default=None)
-    w0: Scalar = eqx.field(converter=_scalar, default=-1.0)
-    wa: Scalar = eqx.field(converter=_scalar, default=0.0)
-    Omega_k: Scalar = eqx.field(converter=_scalar, default=0.0)
-    T_cmb: Scalar = eqx.field(converter=_scalar, default=2.7255)
-    Y_he: Scalar | None = eqx.field(converter=_scalar, default=None)
-    extra: dict[str, Scalar] = eqx.field(converter=_scalars, default_factory=dict)
-    neutrino_hierarchy: str = eqx.field(static=True, default="single")
+    h: Scalar | None = eqx.field(converter=_scalar)
+    theta_star_100: Scalar | None = eqx.field(converter=_scalar)
+    A_s: Scalar | None = eqx.field(converter=_scalar)
+    sigma8: Scalar | None = eqx.field(converter=_scalar)
+    m_nu: Scalar | None = eqx.field(converter=_scalar)
+    N_eff: Scalar | None = eqx.field(converter=_scalar)
+    w0: Scalar = eqx.field(converter=_scalar)
+    wa: Scalar = eqx.field(converter=_scalar)
+    Omega_k: Scalar = eqx.field(converter=_scalar)
+    T_cmb: Scalar = eqx.field(converter=_scalar)
+    Y_he: Scalar | None = eqx.field(converter=_scalar)
+    extra: dict[str, Scalar] = eqx.field(converter=_scalars)
+    neutrino_hierarchy: str = eqx.field(static=True)
 
-    def __post_init__(self) -> None:
-        for name, standard in _STANDARD_NEUTRINOS.items():
-            if getattr(self, name) is None and self.neutrino_hierarchy != NATIVE:
-                setattr(self, name, standard)
+    def __init__(
+        self,
+        *,
+        omega_b: Any = None,
+        omega_cdm: Any = None,
+        n_s: Any = None,
+        tau_reio: Any = None,
+        h: Any = None,
+        theta_star_100: Any = None,
+        A_s: Any = None,
+        sigma8: Any = None,
+        m_nu: Any = None,
+        N_eff: Any = None,
+        w0: Any = -1.0,
+        wa: Any = 0.0,
+        Omega_k: Any = 0.0,
+        T_cmb: Any = 2.7255,
+        Y_he: Any = None,
+        Omega_b: Any = None,
+        Omega_cdm: Any = None,
+        extra: Mapping[str, Any] | None = None,
+        neutrino_hierarchy: str = "single",
+    ) -> None:
+        given = {"omega_b": omega_b, "omega_cdm": omega_cdm, "n_s": n_s, "tau_reio": tau_reio}
+        given |= _from_fractions({"Omega_b": Omega_b, "Omega_cdm": Omega_cdm}, given, h)
+        missing = [name for name in _NEEDED if given[name] is None]
+        if missing:
+            raise ParameterError(f"missing {', '.join(missing)}; every cosmology needs them")
+        self.omega_b, self.omega_cdm = given["omega_b"], given["omega_cdm"]
+        self.n_s, self.tau_reio = given["n_s"], given["tau_reio"]
+        self.h, self.theta_star_100, self.A_s, self.sigma8 = h, theta_star_100, A_s, sigma8
+        native = neutrino_hierarchy == NATIVE
+        self.m_nu = _STANDARD_NEUTRINOS["m_nu"] if m_nu is None and not native else m_nu
+        self.N_eff = _STANDARD_NEUTRINOS["N_eff"] if N_eff is None and not native else N_eff
+        self.w0, self.wa, self.Omega_k, self.T_cmb, self.Y_he = w0, wa, Omega_k, T_cmb, Y_he
+        self.extra = dict(extra or {})
+        self.neutrino_hierarchy = neutrino_hierarchy
 
     def __check_init__(self) -> None:
         for first, second in _ALTERNATIVES:
@@ -152,9 +188,6 @@ class Cosmology(eqx.Module):
             values["A_s"] = _exp(_scalar(values["ln10A_s"])) * 1e-10
         values.pop("H0", None)
         values.pop("ln10A_s", None)
-        missing = [n for n in ("omega_b", "omega_cdm", "n_s", "tau_reio") if values.get(n) is None]
-        if missing:
-            raise ParameterError(f"missing {', '.join(missing)}; every cosmology needs them")
         return cls(**values, neutrino_hierarchy=hierarchy, extra=dict(extra or {}))
 
     def replace(self, **changes: Any) -> "Cosmology":
@@ -184,12 +217,12 @@ class Cosmology(eqx.Module):
     @property
     def Omega_m(self) -> Scalar:
         """Matter density today, massive neutrinos included and taken as non-relativistic."""
-        return self.omega_m / self._hubble() ** 2
+        return self.omega_m / self.hubble_parameter**2
 
     @property
     def H0(self) -> Scalar:
         """Hubble constant [km/s/Mpc]."""
-        return 100.0 * self._hubble()
+        return 100.0 * self.hubble_parameter
 
     @property
     def ln10A_s(self) -> Scalar:
@@ -199,6 +232,11 @@ class Cosmology(eqx.Module):
         if isinstance(self.A_s, float):
             return math.log(1e10 * self.A_s)
         return jnp.log(1e10 * self.A_s)
+
+    @property
+    def N_eff_total(self) -> Scalar:
+        """N_eff; raises ParameterError where one solver's own inputs set the neutrinos."""
+        return self._neutrino("N_eff")
 
     def _neutrino(self, name: str) -> Scalar:
         value = getattr(self, name)
@@ -210,7 +248,9 @@ class Cosmology(eqx.Module):
             )
         return value
 
-    def _hubble(self) -> Scalar:
+    @property
+    def hubble_parameter(self) -> Scalar:
+        """h; raises ParameterError where only a solver knows it."""
         if self.h is None:
             raise ParameterError(
                 "h of a cosmology given by theta_star_100; a solver must find it (theory['h'])"
@@ -240,12 +280,28 @@ class Cosmology(eqx.Module):
         return cls(**fields, extra=extra)  # pyright: ignore[reportArgumentType]
 
 
+def _from_fractions(
+    fractions: Mapping[str, Any], given: Mapping[str, Any], h: Any
+) -> dict[str, Any]:
+    """omega = Omega h^2 of the fractions that are not None."""
+    result = {}
+    for name, value in fractions.items():
+        own = _FRACTIONS[name]
+        if value is None:
+            continue
+        if given[own] is not None or h is None:
+            words = f"{own} is given too; drop one" if h is not None else "give h beside it"
+            raise ParameterError(f"{name} is a fraction of the critical density; {words}")
+        result[own] = _scalar(value) * _scalar(h) ** 2
+    return result
+
+
 def _exp(value: Any) -> Any:
     return math.exp(value) if isinstance(value, float) else jnp.exp(value)
 
 
 def _check_input_name(name: str) -> None:
-    if name in INPUT_PARAMETERS:
+    if name in INPUT_PARAMETERS or name in _FRACTIONS:
         return
     if name in PARAMETERS:
         raise ParameterError(f"'{name}' is a derived quantity; give the inputs it follows from")

@@ -15,6 +15,10 @@ class NeutrinoError(CosmologyError):
     """Neutrino masses that no hierarchy allows."""
 
 
+class ScaleFactorError(CosmologyError):
+    """A time that no universe has, or that a function is not made for."""
+
+
 class ConversionError(CosmologyError):
     """Parameters of another code that have no counterpart here."""
 

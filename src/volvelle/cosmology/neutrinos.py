@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .constants import BOLTZMANN, CRITICAL_DENSITY, ELECTRON_VOLT, HBAR, LIGHT_SPEED
 from .errors import NeutrinoError
 
 HIERARCHIES: tuple[str, ...] = ("single", "degenerate", "normal", "inverted")
@@ -32,12 +33,6 @@ N_EFF_PER_MASSIVE_STATE = (NEUTRINO_TEMPERATURE / (4.0 / 11.0) ** (1.0 / 3.0)) *
 """What one massive state adds to N_eff while it is relativistic."""
 
 _ZETA_3 = 1.2020569031595942
-_BOLTZMANN = 1.380649e-23  # [J/K]
-_HBAR = 1.054571817e-34  # [J s]
-_LIGHT_SPEED = 2.99792458e8  # [m/s]
-_EV = 1.602176634e-19  # [J]
-_NEWTON = 6.67428e-11  # [m^3/kg/s^2], the value of CLASS, so that omega_nu agrees to 1e-6
-_MPC = 3.085677581282e22  # [m]
 _MAX_NEWTON_STEPS = 60
 # The smallest mass solves a convex equation: Newton from above falls monotonically and is done in
 # about 10 steps.
@@ -45,11 +40,10 @@ _MAX_NEWTON_STEPS = 60
 
 def _omega_nu_per_ev() -> float:
     """omega_nu of a non-relativistic state of 1 eV at T_cmb = 1 K: n m / rho_crit h^2."""
-    temperature = NEUTRINO_TEMPERATURE * _BOLTZMANN / (_HBAR * _LIGHT_SPEED)  # [1/m]
+    light = 1e3 * LIGHT_SPEED  # [m/s]
+    temperature = NEUTRINO_TEMPERATURE * BOLTZMANN / (HBAR * light)  # [1/m]
     number_density = 1.5 * _ZETA_3 / math.pi**2 * temperature**3  # [1/m^3], both helicities
-    hubble = 1e5 / _MPC  # [1/s]
-    critical = 3.0 * hubble**2 / (8.0 * math.pi * _NEWTON)  # [kg/m^3]
-    return number_density * (_EV / _LIGHT_SPEED**2) / critical
+    return number_density * (ELECTRON_VOLT / light**2) / CRITICAL_DENSITY
 
 
 OMEGA_NU_PER_EV = _omega_nu_per_ev()

@@ -3,6 +3,7 @@
 from volvelle.emulator.accuracy import (
     COSMIC_VARIANCE,
     also_needed,
+    error_at,
     error_percentiles,
     error_scale,
     error_unit,
@@ -31,6 +32,7 @@ __all__ = [
     "box_of",
     "build_emulator",
     "combined_noise",
+    "error_at",
     "error_percentiles",
     "error_scale",
     "error_unit",

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from volvelle.boltzmann import OUTPUTS
+from volvelle.boltzmann import OUTPUTS, is_spectrum
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.noise import VISIBLE, cosmic_variance
 
 PERCENTILES = (68.0, 95.0)
 UNITS = ("spectrum", "local")
+ROUNDING = 1e-9  # of a rank among the errors
 HALF_WINDOW = 150  # multipoles on either side: together one acoustic oscillation
 
 
@@ -68,8 +69,17 @@ RELATIVE = "relative"
 def error_unit(name: str) -> str:
     """In what ``largest_error`` measures an output: ``COSMIC_VARIANCE`` for spectra in l of the
     CMB and its lensing potential, else ``RELATIVE``."""
-    spectrum = name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
-    return COSMIC_VARIANCE if spectrum else RELATIVE
+    return COSMIC_VARIANCE if is_spectrum(name) else RELATIVE
+
+
+def error_at(errors: Float[np.ndarray, " n"], percentile: float) -> float:
+    """The least of the errors that so many per cent of the solutions do not exceed.
+
+    Nothing is interpolated, so that infinite errors count as such; NaN counts as infinite.
+    """
+    ordered = np.sort(np.where(np.isnan(errors), np.inf, errors))
+    share = len(ordered) * percentile / 100.0
+    return float(ordered[max(int(np.ceil(share * (1.0 - ROUNDING))), 1) - 1])
 
 
 def also_needed(names: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.boltzmann import HISTORY_Z, OUTPUTS
+from volvelle.boltzmann import HISTORY_Z, OUTPUTS, is_spectrum
 from volvelle.emulator.amplitude import Amplitude
 from volvelle.emulator.basis import Basis
 from volvelle.emulator.errors import EmulatorError
@@ -53,8 +53,7 @@ def transform_of(name: str, values: Sequence[np.ndarray]) -> str:
 
 def known_zeros(name: str) -> int:
     """How many first elements are zero by definition (l = 0, 1; the distance to z = 0)."""
-    spectrum = name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
-    return 2 if spectrum else int(name == "transverse_comoving_distance")
+    return 2 if is_spectrum(name) else int(name == "transverse_comoving_distance")
 
 
 @storable

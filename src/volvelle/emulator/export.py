@@ -2,7 +2,8 @@
 
 Every part of an emulator is written as a few kinds of steps on a vector, in version ``VERSION`` of
 a format that docs/emulator-files.md describes together with a reader of thirty lines. Bases are
-multiplied out, so that the reader need not know them.
+multiplied out, so that the reader need not know them. All steps begin at the vector of parameters
+[x, p, ln x], where p are the parameters with the angular scale and masses in their places.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from volvelle.boltzmann import OUTPUTS
 from volvelle.emulator.amplitude import A_S_PIVOT, Amplitude
 from volvelle.emulator.basis import Basis
 from volvelle.emulator.block import AMPLITUDE_POWER, Block, Output
-from volvelle.emulator.domain import Box, Domain
+from volvelle.emulator.domain import Domain
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
 from volvelle.emulator.features import MASS_SCALE, Whitening
@@ -41,15 +42,15 @@ from volvelle.learning.network import Network, Perceptron
 from volvelle.learning.polynomial import monomials
 
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "tanh": ("sigmoid", (2.0, 2.0, -1.0)),
-    "sigmoid": ("sigmoid", (1.0, 1.0, 0.0)),
+    "tanh": ("tanh", (1.0, 1.0, 0.0)),
+    "sigmoid": ("tanh", (0.5, 0.5, 0.5)),
     "silu": ("alsing", (1.0, 0.0)),
     "relu": ("bent", (0.0, 0.0)),
     "leaky_relu": ("bent", (0.01, 0.0)),
     "elu": ("bent", (0.0, 1.0)),
     "gelu": ("gelu", ()),
 }
-"""Activations as steps with numbers."""
+"""Activations as steps with numbers; those of tanh: factor before it, factor and shift after it."""
 KIND = "volvelle emulator"
 VERSION = 1
 Steps = list[list[str]]
@@ -96,39 +97,41 @@ def export_emulator(
     domain = emulator.domain
     lower, upper = np.asarray(domain.lower), np.asarray(domain.upper)
     width, middle = upper - lower, 0.5 * (upper + lower)
-    around: Steps = []
+    matrix, constant = np.diag(2.0 / width), -2.0 * middle / width
+    around = [[writer.step("affine", _rows(matrix, d, int(isinstance(domain, Domain))), constant)]]
     if isinstance(domain, Domain):
-        around = [_whiten(writer, domain.whitening, 1.0 / float(domain.radius))]
+        first = _whiten(writer, domain.whitening, 1, 1.0 / float(domain.radius))
+        around.append([first, *_root_of_squares(writer, d)])
     physical = emulator.features.physical
-    replaced = []
+    replaced: list[tuple[int, Steps]] = []
     if physical.angular_scale is not None:
         angular = physical.angular_scale
-        steps = [_whiten(writer, angular.inputs), *_regressor(writer, angular.regressor, d)]
+        steps = [_whiten(writer, angular.inputs, 0), *_regressor(writer, angular.regressor, d)]
         steps.append(writer.step("affine", [[angular.scale]], [angular.offset]))
-        replaced.append([angular.index, steps])
-    features = _whiten(writer, emulator.features.whitening)
+        replaced.append((d + angular.index, steps))
+    for i in physical.masses:
+        pair = np.zeros((3 * d, 2))
+        pair[i, 0] = 1.0
+        steps = [writer.step("affine", pair, [0.0, MASS_SCALE]), *_root_of_squares(writer, 2)]
+        replaced.append((d + i, steps))
+    features = _whiten(writer, emulator.features.whitening, 1)
+    constants, *factors = _logarithms(emulator.amplitude, d)
+    scalings = np.concatenate([factors[0], np.zeros((2, d)), factors[1]], axis=1), constants
     parts = [
         {**part, "steps": [features, *part["steps"]]}
         for block in emulator.blocks
-        for part in _parts(writer, block, d, wanted)
+        for part in _parts(writer, block, d, wanted, scalings, record)
     ]
     content = {
         "kind": KIND,
         "version": VERSION,
         "parameters": list(emulator.parameters),
         "fixed": dict(emulator.fixed),
-        "ln": [writer.name(each) for each in _logarithms(emulator.amplitude, d)],
         "replaced": replaced,
-        "masses": list(physical.masses),
-        "mass_scale": MASS_SCALE,
         "parts": parts,
-        "box_of": "parameters" if isinstance(domain, Box) else "physical",
-        "ellipsoid": around,
-        "box": [writer.step("affine", np.diag(2.0 / width), -2.0 * middle / width)],
+        "domain": around,
         "grids": {
-            name: [writer.name(grid) for grid in OUTPUTS[name].grids]
-            for name in wanted
-            if name in OUTPUTS
+            name: [writer.name(grid) for grid in _grids(name, emulator, record)] for name in wanted
         },
         "solver": record.get("solver"),
         "certificate": record.get("certificate"),
@@ -141,9 +144,41 @@ def export_emulator(
     return tuple(name for name in emulator.outputs if name in wanted)
 
 
-def _whiten(writer: _Writer, whitening: Whitening, factor: float = 1.0) -> list[str]:
+def _rows(matrix: np.ndarray, d: int, place: int) -> np.ndarray:
+    """A matrix [d, m] on x (place 0) or p (1), as one on [x, p, ln x]."""
+    full = np.zeros((3 * d, matrix.shape[1]))
+    full[place * d : (place + 1) * d] = matrix
+    return full
+
+
+def _whiten(writer: _Writer, whitening: Whitening, place: int, factor: float = 1.0) -> list[str]:
     matrix = factor * np.asarray(whitening.matrix).T
-    return writer.step("affine", matrix, -np.asarray(whitening.centre) @ matrix)
+    constant = -np.asarray(whitening.centre) @ matrix
+    return writer.step("affine", _rows(matrix, len(whitening.centre), place), constant)
+
+
+def _root_of_squares(writer: _Writer, n: int) -> Steps:
+    """The norm of a vector [n]."""
+    return [
+        writer.step("monomials", 2.0 * np.eye(n)),
+        writer.step("affine", np.ones((n, 1)), [0.0]),
+        writer.step("monomials", [[0.5]]),
+    ]
+
+
+def _grids(name: str, emulator: Emulator, record: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+    """Where an output's values are: those of the registry, or of the file that it came from."""
+    if name in OUTPUTS:
+        return OUTPUTS[name].grids
+    size = next(o.shape for b in emulator.blocks for o in b.outputs if o.name == name)
+    modes = record.get("modes")
+    if record.get("imported") is None or not isinstance(modes, list) or size != (len(modes),):
+        return ()
+    if not all(type(v) is float for v in modes):
+        raise EmulatorError(
+            f"the record's modes of {name} are no numbers; import the network again"
+        )
+    return (np.array(modes, dtype=float),)
 
 
 def _logarithms(amplitude: Amplitude, d: int) -> tuple[np.ndarray, ...]:
@@ -184,7 +219,7 @@ def _regressor(writer: _Writer, regressor: Regressor, d: int) -> Steps:
             _exponents(d, regressor.degree),
             regressor.beta,
             regressor.points,
-            np.exp(-2.0 * np.asarray(regressor.log_length)),
+            -0.5 * np.exp(-2.0 * np.asarray(regressor.log_length)),
             regressor.weights,
         )
         return [step, writer.step("affine", np.eye(m), np.zeros(m))]
@@ -201,18 +236,33 @@ def _regressor(writer: _Writer, regressor: Regressor, d: int) -> Steps:
 
 
 def _layers(writer: _Writer, perceptron: Perceptron) -> Iterator[list[str]]:
+    """Steps of layers and activations; what an activation does linearly goes into the layers."""
+    shift, factor = 0.0, 1.0
     for layer, activation in zip(perceptron.layers, (*perceptron.activations, None), strict=True):
-        yield writer.step("affine", layer.weight, layer.bias)
-        if isinstance(activation, AlsingActivation):
-            yield writer.step("alsing", activation.beta, activation.gamma)
-        elif isinstance(activation, FixedActivation):
-            kind, numbers = ACTIVATIONS[activation.name]
-            yield writer.step(kind, *numbers)
-        elif activation is not None:
-            raise EmulatorError(
-                "an activation of the user's own cannot be exported: its code is not part of the "
-                "emulator; export one with a named activation"
-            )
+        weight, bias = np.asarray(layer.weight, float), np.asarray(layer.bias, float)
+        bias, weight = bias + shift * np.sum(weight, axis=0), factor * weight
+        kind, arrays, before, factor, shift = _activation(activation)
+        yield writer.step("affine", before * weight, before * bias)
+        if kind:
+            yield writer.step(kind, *arrays)
+
+
+def _activation(activation: Any) -> tuple[str, tuple[Any, ...], float, float, float]:
+    """Kind and arrays of a step, the factor before it, and factor and shift after it."""
+    if activation is None:
+        return "", (), 1.0, 1.0, 0.0
+    if isinstance(activation, AlsingActivation):
+        return "alsing", (activation.beta, activation.gamma), 1.0, 1.0, 0.0
+    if not isinstance(activation, FixedActivation):
+        raise EmulatorError(
+            "an activation of the user's own cannot be exported: its code is not part of the "
+            "emulator; export one with a named activation"
+        )
+    kind, numbers = ACTIVATIONS[activation.name]
+    if kind != "tanh":
+        return kind, numbers, 1.0, 1.0, 0.0
+    before, factor, shift = numbers
+    return kind, (), before, factor, shift
 
 
 def _exponents(d: int, degree: int) -> np.ndarray:
@@ -228,7 +278,12 @@ def _pieces(basis: Basis) -> list[tuple[int, Basis]]:
 
 
 def _parts(
-    writer: _Writer, block: Block, d: int, wanted: Sequence[str]
+    writer: _Writer,
+    block: Block,
+    d: int,
+    wanted: Sequence[str],
+    scalings: tuple[np.ndarray, np.ndarray],
+    record: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """A block as programs, each from features to outputs that stand side by side."""
     if not any(output.name in wanted for output in block.outputs):
@@ -251,7 +306,12 @@ def _parts(
             kept = np.repeat([o.name in wanted for o in outputs], [o.size for o in outputs])
             for name in steps[-1][1:]:
                 writer.arrays[name] = writer.arrays[name][..., kept]
-            chosen = [_output(writer, output) for output in outputs if output.name in wanted]
+            chosen, at = [], 0
+            for output in outputs:
+                if output.name in wanted:
+                    written = _output(writer, output, scalings, record)
+                    chosen.append({**written, "slice": [at, at + output.size]})
+                    at += output.size
             yield {"steps": [*body, *steps], "outputs": chosen}
 
 
@@ -272,24 +332,43 @@ def _decode(writer: _Writer, basis: Basis, matrix: np.ndarray, offset: np.ndarra
     return [writer.step("affine", rows, constant)]
 
 
-def _output(writer: _Writer, output: Output) -> dict[str, Any]:
-    """How an output follows from its piece of the vector."""
+def _output(
+    writer: _Writer,
+    output: Output,
+    scalings: tuple[np.ndarray, np.ndarray],
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    """How an output follows from its piece of the vector, and its factor from the parameters.
+
+    ``scalings``: ln of the two known factors, as a matrix [2, 3 d] and a constant [2].
+    """
     if output.transform in STEPPED:
         raise EmulatorError(
             f"{output.name} is learned with the step of reionisation taken out, for which the "
             "exported format has no place; choose the other outputs"
         )
     power = {"cmb": [1.0, 0.0], "potential": [0.0, 1.0]}.get(output.transform, [0.0, 0.0])
-    steps: Steps = [["depth"]] if output.transform == "depth" else []
+    steps: Steps = []
+    if output.transform == "depth":
+        steps = [writer.step("monomials", [[2.0 / 3.0]]), writer.step("affine", [[1.0]], [-1.0])]
     if output.transform in AMPLITUDE_POWER:
         power = [0.0, AMPLITUDE_POWER[output.transform]]
         steps = [writer.step("exp", 0.0)]
     return {
         "name": output.name,
-        "unit": OUTPUTS[output.name].unit if output.name in OUTPUTS else "",
+        "unit": _unit(output.name, record),
         "shape": list(output.shape),
-        "size": output.size,
         "zeros": output.skip,
         "steps": steps,
-        "power": power,
+        "factor": [
+            writer.step("affine", (power @ scalings[0])[:, None], [power @ scalings[1]]),
+            writer.step("exp", 0.0),
+        ],
     }
+
+
+def _unit(name: str, record: Mapping[str, Any]) -> str:
+    """The registry's, or the one stated at the import."""
+    units = record.get("units")
+    own = units.get(name, "") if isinstance(units, dict) else ""
+    return OUTPUTS[name].unit if name in OUTPUTS else str(own)

@@ -82,8 +82,7 @@ class Foreign:
 
     ``basis``: from the perceptron's output to the values; ``modes``: where these are [k];
     ``ranges``: of the training's parameters, where the file has them; ``hints``: else their mean
-    and standard deviation; ``logarithm``: whether the values are log10 of the output, None where
-    the file leaves it open.
+    and standard deviation.
     """
 
     layout: str

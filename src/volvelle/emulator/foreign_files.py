@@ -131,19 +131,19 @@ def _from_entries(
     get = _Entries(found)
     names = tuple(parameters) or get.names("parameters")
     if "hyper_params" in found:
-        layers = [(w, b) for w, b in get.pairs("weights")]
-        weights = [(np.asarray(w).T, b) for w, b in layers]
+        weights = [(np.asarray(w).T, b) for w, b in get.pairs("weights")]
         if weights:
             weights[-1] = (weights[-1][0], _last_bias(weights[-1][1], last_bias))
         activations = get.pairs("hyper_params")
     else:
-        weights = list(
-            zip(get.several("weights_", "W_"), get.several("biases_", "b_"), strict=False)
-        )
-        betas = get.several("betas_", "betas_")
-        activations = list(zip(get.several("alphas_", "alphas_"), betas, strict=False))
-    sizes = len(get.several("biases_", "b_")) if "hyper_params" not in found else len(weights)
-    if len(weights) != sizes or len(activations) != sizes - 1:
+        stems = (("weights_", "W_"), ("biases_", "b_"), ("alphas_",) * 2, ("betas_",) * 2)
+        parts = [get.several(whole, stem) for whole, stem in stems]
+        if len(parts[0]) != len(parts[1]) or len(parts[2]) != len(parts[3]):
+            counts = ", ".join(f"{len(p)} {w}" for p, (w, _) in zip(parts, stems, strict=True))
+            raise EmulatorError(f"{counts}: every layer has one of each, the last no activation")
+        weights = list(zip(parts[0], parts[1], strict=True))
+        activations = list(zip(parts[2], parts[3], strict=True))
+    if len(activations) != len(weights) - 1:
         raise EmulatorError(f"{len(weights)} layers with {len(activations)} activations")
     dense = tuple(Dense(_floats(w, 2), _floats(b, 1)) for w, b in weights)
     curved = tuple(AlsingActivation(_floats(a, 1), _floats(b, 1)) for a, b in activations)
@@ -165,9 +165,10 @@ def _from_entries(
         if matrix.shape != (len(offset), len(mean)) or spread.shape != mean.shape:
             raise EmulatorError(f"components of shape {matrix.shape} for {len(mean)} values")
         basis = Standardised(offset, factor, PrincipalComponents(mean, matrix * spread))
-    if len(centre) != len(names):
-        raise EmulatorError(f"{len(centre)} scales for the parameters {', '.join(names)}")
-    hints = {n: (float(a), float(b)) for n, a, b in zip(names, centre, scale, strict=False)}
+    for given in (centre, scale):
+        if len(given) != len(names):
+            raise EmulatorError(f"{len(given)} scales for the parameters {', '.join(names)}")
+    hints = {n: (float(a), float(b)) for n, a, b in zip(names, centre, scale, strict=True)}
     network = ForeignNetwork(centre, scale, Perceptron(dense, curved))
     layout = "CosmoPower" if pca is None else "CosmoPower PCA"
     return Foreign(layout, names, network, basis, np.asarray(modes), hints=hints)
@@ -212,9 +213,10 @@ class _Entries:
         value = self.first(whole)
         if isinstance(value, list):
             return value
-        numbered = [self.found[f"{stem}{i}"] for i in range(100) if f"{stem}{i}" in self.found]
-        if not numbered:
-            raise EmulatorError(f"{whole} is missing, or no list of arrays")
+        count = sum(str(k).startswith(stem) and str(k)[len(stem) :].isdigit() for k in self.found)
+        numbered = [self.found.get(f"{stem}{i}") for i in range(count)]
+        if not numbered or any(each is None for each in numbered):
+            raise EmulatorError(f"{whole} is missing, or no list of arrays numbered from 0 on")
         return numbered
 
 

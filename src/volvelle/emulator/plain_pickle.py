@@ -3,7 +3,8 @@
 A pickle is a program. This machine knows the operations that put plain values together, and five
 names, each of which stands for something it does itself: NumPy's arrays and their types, and
 TensorFlow's list that is a list. Whatever else a file asks for, it is refused. Sizes are checked
-before memory is taken; lists that hold one another in a circle, or fan out, are refused.
+before memory is taken, and all that is made of a file may be ``SHARE`` times as large as it;
+lists that hold one another in a circle, or fan out, are refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from volvelle.emulator.errors import EmulatorError
 MOST_OPERATIONS = 500_000
 MOST_VALUES = 100_000  # after all that is shared is written out
 DEEPEST = 20
+SHARE = 4  # of a file's size: arrays made of its bytes, of bytes in texts, and both written out
+SPARE = 2**16  # bytes besides
 RECONSTRUCT = "multiarray._reconstruct"
 SCALAR = "multiarray.scalar"
 FROM_BUFFER = "numeric._frombuffer"
@@ -70,7 +73,20 @@ class _Array:
 
 
 @dataclass
+class _Room:
+    """What may still be made of a file: each piece is paid for before it is made."""
+
+    bytes: int
+    values: int = MOST_VALUES
+
+    def take(self, size: int) -> None:
+        self.bytes -= size
+        _require(self.bytes >= 0, "the same bytes over and over")
+
+
+@dataclass
 class _Machine:
+    room: _Room
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -148,11 +164,11 @@ class _Machine:
         elif name == "REDUCE":
             given, function = self.pop(), self.pop()
             _require(type(function) is _Name and type(given) is tuple, "a call of what is no name")
-            self.stack.append(_call(function.name, given))
+            self.stack.append(_call(function.name, given, self.room))
         elif name == "BUILD":
             state = self.pop()
             _require(type(state) is tuple, "a state that is none")
-            _build(self.stack[-1] if self.stack else None, state)
+            _build(self.stack[-1] if self.stack else None, state, self.room)
         else:
             raise EmulatorError(f"the pickle does {name}, which plain values do not need")
 
@@ -163,13 +179,13 @@ def read_pickle(content: bytes) -> Any:
     Raises:
         EmulatorError: it is damaged, or asks for anything else.
     """
-    machine = _Machine()
+    machine = _Machine(_Room(SHARE * len(content) + SPARE))
     try:
         for count, (operation, given, _) in enumerate(pickletools.genops(content)):
             _require(count < MOST_OPERATIONS, f"more than {MOST_OPERATIONS} operations")
             if operation.name == "STOP":
                 _require(len(machine.stack) == 1, "an end in the middle")
-                return _resolved(machine.pop(), [MOST_VALUES], DEEPEST)
+                return _resolved(machine.pop(), machine.room, DEEPEST)
             machine.do(operation.name, given)
     except (ValueError, OverflowError, UnicodeError, TypeError) as error:
         raise EmulatorError(f"the pickle is damaged ({' '.join(str(error).split())})") from error
@@ -183,25 +199,26 @@ def _require(fits: bool, what: str) -> None:
         )
 
 
-def _call(name: str, given: tuple[Any, ...]) -> Any:
+def _call(name: str, given: tuple[Any, ...], room: _Room) -> Any:
     if name == RECONSTRUCT and len(given) == 3 and given[0] == _Name(ARRAY):
         return _Array()
     if name == TYPE and given and isinstance(given[0], str):
         return _Type(given[0])
     if name == SCALAR and len(given) == 2 and type(given[0]) is _Type:
-        return _numbers(given[1], given[0], (), "C").item()
+        return _numbers(given[1], given[0], (), "C", room).item()
     if name == FROM_BUFFER and len(given) == 4 and type(given[1]) is _Type:
-        return _Array(_numbers(given[0], given[1], given[2], given[3]))
+        return _Array(_numbers(given[0], given[1], given[2], given[3], room))
     if name == EMPTY and not given:
         return b""
     if name == WRAPPER and len(given) == 1 and type(given[0]) is list:
         return given[0]
     if name == ENCODE and len(given) == 2 and given[1] == "latin1" and isinstance(given[0], str):
+        room.take(len(given[0]))
         return given[0].encode("latin1")
     raise EmulatorError(f"the pickle calls {name} in a way that arrays and lists do not need")
 
 
-def _build(target: Any, state: tuple[Any, ...]) -> None:
+def _build(target: Any, state: tuple[Any, ...], room: _Room) -> None:
     """Fill an array or finish a type, as NumPy's ``__setstate__`` does."""
     if type(target) is _Type and len(state) >= 2 and state[1] in ("<", ">", "=", "|"):
         target.order = state[1]
@@ -212,34 +229,37 @@ def _build(target: Any, state: tuple[Any, ...]) -> None:
             _require(bool(content), "an array of no objects")
             target.value = content if shape else content[0]
         else:
-            target.value = _numbers(content, kind, shape, "F" if fortran else "C")
+            target.value = _numbers(content, kind, shape, "F" if fortran else "C", room)
     else:
         raise EmulatorError("the pickle changes what is neither an array nor its type")
 
 
-def _numbers(content: Any, kind: _Type, shape: Any, order: Any) -> np.ndarray:
+def _numbers(content: Any, kind: _Type, shape: Any, order: Any, room: _Room) -> np.ndarray:
+    _require(isinstance(content, (str, bytes, bytearray)), "an array that is no bytes")
+    room.take(len(content))
     if isinstance(content, str):
         content = content.encode("latin1")
     sound = type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)
     _require(sound and len(shape) <= 4, "an array of no shape")
-    _require(isinstance(content, (bytes, bytearray)), "an array that is no bytes")
     dtype = kind.dtype()
     _require(len(content) == prod(shape) * dtype.itemsize, "an array of another size than it says")
     array = np.frombuffer(bytes(content), dtype).reshape(shape, order="F" if order == "F" else "C")
     return array.astype(dtype.newbyteorder("="))
 
 
-def _resolved(value: Any, left: list[int], depth: int) -> Any:
+def _resolved(value: Any, room: _Room, depth: int) -> Any:
     """Plain values, with arrays in the place of what stands for them."""
-    left[0] -= 1
-    _require(left[0] > 0 and depth > 0, "lists within lists without end")
+    room.values -= 1
+    _require(room.values > 0 and depth > 0, "lists within lists without end")
+    if isinstance(value, np.ndarray):
+        room.take(value.nbytes)  # whoever takes two that are one copies both
     if type(value) is _Array:
         _require(value.value is not None, "an array without content")
-        return _resolved(value.value, left, depth - 1)
+        return _resolved(value.value, room, depth - 1)
     if isinstance(value, (list, tuple)):
-        return [_resolved(each, left, depth - 1) for each in value]
+        return [_resolved(each, room, depth - 1) for each in value]
     if isinstance(value, dict):
-        return {key: _resolved(each, left, depth - 1) for key, each in value.items()}
+        return {key: _resolved(each, room, depth - 1) for key, each in value.items()}
     plain = value is None or isinstance(value, (bool, int, float, str, np.ndarray))
     _require(plain, f"a {type(value).__name__}")
     return value

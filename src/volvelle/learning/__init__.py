@@ -15,7 +15,13 @@ from volvelle.learning.network import Network
 from volvelle.learning.polynomial import Polynomial, fit_polynomial
 from volvelle.learning.regressor import Regressor
 from volvelle.learning.selection import Selected, select
-from volvelle.learning.storage import load_model, save_model, storable, write_atomically
+from volvelle.learning.storage import (
+    load_model,
+    model_digest,
+    save_model,
+    storable,
+    write_atomically,
+)
 from volvelle.learning.user_function import UserFunction
 
 __all__ = [
@@ -42,6 +48,7 @@ __all__ = [
     "least_solutions",
     "load_model",
     "loss_weights",
+    "model_digest",
     "save_model",
     "select",
     "storable",

@@ -258,6 +258,16 @@ def load_model(folder: Path, functions: Functions | None = None) -> tuple[Any, d
     return model, content["record"]
 
 
+def model_digest(folder: Path) -> str:
+    """SHA-256 of a stored model without its record: the same as long as it computes the same.
+
+    Raises:
+        StorageError: there is none, or its ``model.json`` is damaged.
+    """
+    content = _content(Path(folder) / "model.json")
+    return digest_of({key: content[key] for key in ("model", "weights_sha256")})
+
+
 def _content(path: Path) -> Content:
     """``model.json`` with its hash, its format and the types of its keys checked."""
     try:
@@ -271,13 +281,14 @@ def _content(path: Path) -> Content:
             f"{path.parent} has format {number!r:.40}, this version reads {min(UPGRADES)} to "
             f"{FORMAT}; read it with the version that wrote it"
         )
-    if number >= 2:
-        signature = content.pop("sha256", None)
-        if signature != digest_of(content):
-            raise StorageError(
-                f"{path} is damaged: its content does not have the SHA-256 that it names; train "
-                "again or copy the folder anew"
-            )
+    signature = content.pop("sha256", None)
+    # real files of format 1 have no hash of their content; one that has was altered to say 1
+    hashed = number >= 2 or signature is not None
+    if hashed and signature != digest_of(content):
+        raise StorageError(
+            f"{path} is damaged: its content does not have the SHA-256 that it names; train "
+            "again or copy the folder anew"
+        )
     types = {"weights": str, "weights_sha256": str, "model": dict, "record": dict}
     for key, kind in types.items():
         if not isinstance(content.get(key), kind):

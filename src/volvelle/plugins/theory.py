@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..boltzmann import OUTPUTS, SolverError, SolverNotInstalledError
+from ..boltzmann import OUTPUTS, SolverError, SolverNotInstalledError, is_spectrum
 from ..compute import load_plugin
 from ..emulator import Emulator, OutsideDomainError, load_emulator
 from ..errors import VolvelleError
@@ -139,7 +139,7 @@ class LearnedTheory:
             output.shape[0] - 1
             for block in self.emulator.blocks
             for output in block.outputs
-            if output.name in OUTPUTS and OUTPUTS[output.name].kind == "spectrum"
+            if is_spectrum(output.name)
         ]
         return max(sizes, default=0)
 

@@ -27,13 +27,14 @@ from volvelle.training.fit import fit_emulator
 from volvelle.training.halting import Halt
 from volvelle.training.iterative import Iterative, IterativeSettings, IterativeStage
 from volvelle.training.problem import Exact, Problem, request_of
-from volvelle.training.provenance import Provenance
+from volvelle.training.provenance import MALFORMED, Provenance
 from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
     "DOUBTFUL",
     "FAILED",
+    "MALFORMED",
     "REFERENCE_WIDTHS",
     "BlackBox",
     "BoxSettings",

@@ -1,8 +1,10 @@
 """An emulator of a stated box to a stated accuracy, without any likelihood.
 
 A space-filling start; then, until fresh exact solutions show the accuracy: solutions where the
-emulator expects its largest error, and the fresh ones that refused it, join the training. What
-decided to stop is not the certificate: that takes solutions of its own, uniform in the box.
+emulator expects its largest error, and the fresh ones that refused it, join the training. Where the
+fresh ones of a round show it, more of them, uniform in the box, certify it. A certificate that
+fails joins the training like them, and the next one takes solutions of its own; the record says
+which number the last one has.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from volvelle.emulator import (
     Emulator,
     box_of,
     build_emulator,
+    error_at,
     error_scale,
     error_unit,
 )
@@ -38,6 +41,7 @@ CANDIDATES = 2000  # points of the box among which those of the largest expected
 LARGEST = 0.1  # of the candidates, from which the points are taken, far apart
 GROWTH = 1.5  # of the batch, from round to round
 PATIENCE = 4  # rounds of which one has to bring something
+ROUNDING = 1e-9
 IMPROVEMENT = 0.9  # of the best error before them
 
 
@@ -48,8 +52,9 @@ class BoxSettings:
     ``spectra``: largest error of any multipole [sigma of full-sky cosmic variance]; ``other``: of
     any other number, relative; each at the ``percentile`` of the models in the box. ``initial``,
     ``batch``: solutions of the start and of the first round (None: from the dimension);
-    ``held_out``: fresh ones that decide, per round; ``certificate``: fresh ones that certify;
-    ``max_training``: most solutions before the certificate, failed ones included.
+    ``held_out``: fresh ones per round, after which a certificate is tried; ``certificate``: fresh
+    ones that certify; ``max_training``: most solutions before the last certificate, those of failed
+    certificates and those that the solver failed at included.
     """
 
     spectra: float = 0.1
@@ -70,9 +75,20 @@ class BoxSettings:
     def ratios(self, result: CheckResult) -> dict[str, float]:
         """Error over limit of each output, at the percentile."""
         return {
-            name: float(np.percentile(errors, self.percentile)) / self.limit(name)
+            name: error_at(errors, self.percentile) / self.limit(name)
             for name, errors in result.errors.items()
         }
+
+    def check(self) -> None:
+        """Raises TrainingError for a percentile that so small a certificate cannot show."""
+        beyond = self.certificate * (1.0 - self.percentile / 100.0)
+        if self.percentile < 100.0 and beyond < 1.0 - ROUNDING:
+            least = int(np.ceil(100.0 / (100.0 - self.percentile) * (1.0 - ROUNDING)))
+            raise TrainingError(
+                f"the {self.percentile:g}th percentile of {self.certificate} solutions is their "
+                f"largest error; certify with at least {least}, or ask for percentile 100, or a "
+                "lower one"
+            )
 
 
 @dataclass
@@ -81,8 +97,8 @@ class BoxTraining:
 
     The box is that of the problem's priors; ``outputs`` are learned (all of the request's if none
     is named, and the angular scale besides where the expansion rate is sampled). ``ending``: why
-    the accuracy was not reached, empty where it was; ``certificate``: by solutions that nothing
-    else has seen.
+    the accuracy was not reached, empty where it was; ``certificate``: the last one, number
+    ``certificates``, of solutions that its emulator has not seen.
     """
 
     exact: Exact
@@ -97,6 +113,7 @@ class BoxTraining:
     emulator: Emulator = field(init=False)
     report: BuildReport = field(init=False)
     certificate: CheckResult = field(init=False)
+    certificates: int = 0
     ending: str = ""
 
     def __post_init__(self) -> None:
@@ -114,6 +131,7 @@ class BoxTraining:
             TrainingError: more than a fifth of the solutions fail, or too few points are allowed.
         """
         d, settings = len(self.exact.problem.names), self.settings
+        settings.check()
         initial = settings.initial or default_start(d)
         check_size(initial, d, "initial")
         check_budget(initial, settings.max_training, "initial")
@@ -121,25 +139,37 @@ class BoxTraining:
         batch = float(settings.batch or 2 * d + 4)
         while True:
             self._fit()
-            found = self._measured(HELD_OUT, settings.held_out)
-            if found is not None and self._good(found[0]):
-                certificate = self._measured(FRESH, settings.certificate)
-                assert certificate is not None, "a certificate is not part of the budget"
-                if self._good(certificate[0]):
-                    self.certificate = certificate[0]
-                    return True
-                found = certificate
+            found = self._held_out()
+            tried = found is not None and self._good(found)
+            if tried and self._good(self._certified()):
+                return True
             if found is None or self._stopped(batch):
                 break
             worst = self._solve(WORST, lambda count=int(batch): self._worst(count))
-            self._join(*found[1:])
+            for result in (found, self.certificate) if tried else (found,):
+                self._join(result.points, self._theories(result))
             self._join(*worst)
             batch *= GROWTH
-        self.say(f"not reached: {self.ending}")
-        certificate = self._measured(FRESH, settings.certificate)
-        assert certificate is not None, "a certificate is not part of the budget"
-        self.certificate = certificate[0]
-        return self._good(self.certificate)
+        self.say(f"training ends: {self.ending}")
+        if not tried:
+            self._certified()
+        if self._good(self.certificate):
+            self.ending = ""  # held-out solutions doubted it, or there was no room for them
+        return not self.ending
+
+    def _held_out(self) -> CheckResult | None:
+        """Errors at the fresh solutions of this round; None without room for them."""
+        n = self.settings.held_out
+        if len(self.asked) + n > self.settings.max_training:
+            self.ending = self._spent()
+            return None
+        return self._measured(HELD_OUT, n)
+
+    def _certified(self) -> CheckResult:
+        """The next certificate, which always has room."""
+        self.certificates += 1
+        self.certificate = self._measured(FRESH, self.settings.certificate)
+        return self.certificate
 
     def _start(self, n: int) -> tuple[Any, int, float, int]:
         return self.exact.problem, n, 1.0, self.settings.seed
@@ -207,22 +237,16 @@ class BoxTraining:
         scales = {name: self.settings.limit(name) * error_scale(name, theory) for name in theory}
         return {name: np.where(scale > 0.0, scale, np.inf) for name, scale in scales.items()}
 
-    def _measured(
-        self, reason: str, n: int
-    ) -> tuple[CheckResult, np.ndarray, list[dict[str, Any]]] | None:
-        """Errors at fresh points, and their solutions; None without budget for them."""
-        if reason != FRESH and len(self.asked) + n > self.settings.max_training:
-            self.ending = self.ending or self._spent()
-            return None
+    def _measured(self, reason: str, n: int) -> CheckResult:
+        """Errors at fresh points, all of which count as asked for."""
         seed = self.settings.seed + 7919 * (self._number + 1)
         points = self._points(reason, lambda: domain_points(self.emulator, self.x, n, seed))
         say = self._saying(reason)
         limits = {name: self.settings.limit(name) for name in self.emulator.outputs}
         fresh = reason == FRESH
         result = compare(self.emulator, self.exact, points, say, chi2=fresh, limits=limits)
-        if reason != FRESH:
-            self.asked.extend(result.entries)
-        refuse_many_failures([*self.asked, *result.entries])
+        self.asked.extend(result.entries)
+        refuse_many_failures(self.asked)
         ratios = self.settings.ratios(result)
         worst = max(ratios, key=ratios.__getitem__)
         self.history.append(
@@ -237,8 +261,10 @@ class BoxTraining:
             f"{reason}: at the {self.settings.percentile:g}th percentile {worst} is off by "
             f"{ratios[worst]:.3g} times the accuracy asked for"
         )
-        theories = [self._learned(entry) for entry in result.entries if not entry.failed]
-        return result, result.points, theories
+        return result
+
+    def _theories(self, result: CheckResult) -> list[dict[str, Any]]:
+        return [self._learned(entry) for entry in result.entries if not entry.failed]
 
     def _saying(self, reason: str) -> Callable[[str], None]:
         return lambda text: self.say(f"{reason}: {text}")
@@ -281,10 +307,20 @@ class BoxTraining:
         reached = self._good(self.certificate)
         worst = max(ratios, key=ratios.__getitem__)
         verdict = "reaches" if reached else "does NOT reach"
+        failed = sum(entry.failed for entry in self.certificate.entries)
+        before = self.certificates - 1
+        earlier = "the one before" if before == 1 else f"the {before} before"
         return (
             f"The emulator {verdict} the accuracy asked for: at the {settings.percentile:g}th "
             f"percentile of {len(self.certificate.points)} fresh exact solutions, uniform in the "
             f"box, the largest error is {ratios[worst]:.3g} times the limit ({worst})."
+            + (f" {failed} more failed: of its error there nothing is known." if failed else "")
+            + (
+                f" This is certificate number {self.certificates}: {earlier} failed and joined "
+                "the training."
+                if before
+                else ""
+            )
             + (f" Training ended because {self.ending}." if self.ending else "")
         )
 
@@ -302,6 +338,7 @@ class BoxTraining:
                 "kind": "box",
                 "passed": self._good(self.certificate),
                 "words": self.words,
+                "number": self.certificates,
                 "ending": self.ending or None,
                 "limits": {name: self.settings.limit(name) for name in self.emulator.outputs},
                 "percentile": self.settings.percentile,

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from volvelle.boltzmann import OUTPUTS, LedgerEntry, Request, restrict
+from volvelle.boltzmann import OUTPUTS, LedgerEntry, Request, is_spectrum, restrict
 from volvelle.emulator import (
     Box,
     Emulator,
     also_needed,
+    error_at,
     error_scale,
     error_unit,
     largest_error,
@@ -47,8 +48,7 @@ class CheckResult:
 
     def percentiles(self, name: str) -> dict[str, float]:
         """Of an output's error over the solutions."""
-        values = np.percentile(self.errors[name], PERCENTILES)
-        return {f"{p:g}": float(v) for p, v in zip(PERCENTILES, values, strict=True)}
+        return {f"{p:g}": error_at(self.errors[name], p) for p in PERCENTILES}
 
     def record(self) -> dict[str, Any]:
         """Plain values for the emulator's record."""
@@ -87,7 +87,7 @@ def check_request(emulator: Emulator, trained: Request | None) -> Request:
         output.shape[0] - 1
         for block in emulator.blocks
         for output in block.outputs
-        if output.name in OUTPUTS and OUTPUTS[output.name].kind == "spectrum"
+        if is_spectrum(output.name)
     ]
     request = Request.of((*names, *also_needed(names)), max(lengths, default=2))
     return request if trained is None else request.union(trained)
@@ -199,8 +199,8 @@ def _measure(
 
 def _cut(theory: Mapping[str, Any], predicted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Spectra as long as the emulator's."""
-    lmax = max((v.shape[1] for n, v in predicted.items() if _spectrum(n)), default=0)
-    return {n: np.asarray(v)[:lmax] if _spectrum(n) else np.asarray(v) for n, v in theory.items()}
+    lmax = max((v.shape[1] for n, v in predicted.items() if is_spectrum(n)), default=0)
+    return {n: np.asarray(v)[:lmax] if is_spectrum(n) else np.asarray(v) for n, v in theory.items()}
 
 
 def _sum(predicted: np.ndarray, name: str, exact: Mapping[str, np.ndarray], limit: float) -> float:
@@ -208,10 +208,6 @@ def _sum(predicted: np.ndarray, name: str, exact: Mapping[str, np.ndarray], limi
     scale = limit * error_scale(name, exact)
     error = np.asarray(predicted) - exact[name]
     return float(np.sum((error / np.where(scale > 0.0, scale, np.inf)) ** 2))
-
-
-def _spectrum(name: str) -> bool:
-    return name in OUTPUTS and OUTPUTS[name].kind == "spectrum"
 
 
 def _found(

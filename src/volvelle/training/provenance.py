@@ -27,14 +27,19 @@ HANDED_ON = ("non_linear", "lens_potential_accuracy", "lens_margin", "precision"
 OUR_OWN = ("interface", "curved_precision", "tensors")
 """Entries of a solver's settings that no user sets: they are compared, not handed on."""
 
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError,
+             RecursionError)  # fmt: skip
+"""What reading values of another type than expected, or texts nested without end, may raise."""
+
 
 @dataclass(frozen=True)
 class Provenance:
     """Where an emulator comes from.
 
     ``solver``: its identity, None for an imported network; ``points``: of the training [n, d];
-    ``checks``: results of earlier checks; ``complete``: whether the record says how parameters
-    become a universe (those of before checks existed do so only where all are Volvelle's own).
+    ``checks``: results of earlier checks; ``asked``: points that were solved before, of the
+    training and of these checks [m, d]; ``complete``: whether the record says how parameters become
+    a universe (those of before checks existed do so only where all are Volvelle's own).
     """
 
     parameters: tuple[str, ...]
@@ -45,6 +50,7 @@ class Provenance:
     parametrisation: Parametrisation
     points: np.ndarray
     checks: tuple[Mapping[str, Any], ...]
+    asked: np.ndarray
     complete: bool
 
     @classmethod
@@ -52,7 +58,7 @@ class Provenance:
         """Read a record; raises TrainingError for what is not what it should be."""
         try:
             return cls._of(emulator, record)
-        except (KeyError, TypeError, ValueError, AttributeError, VolvelleError) as error:
+        except (*MALFORMED, VolvelleError) as error:
             raise TrainingError(
                 f"the emulator's record cannot be understood ({type(error).__name__}: {error}); "
                 "ask its author, or train again"
@@ -67,7 +73,7 @@ class Provenance:
             raise ValueError("the solver has no name, version or settings")
         request = record.get("request")
         own = {*names, *(name for name, _ in emulator.fixed)} <= {*INPUT_PARAMETERS}
-        points = np.asarray(record.get("points", []), dtype=float).reshape(-1, len(names))
+        points = _points(record, len(names))
         checks = record.get("checks", [])
         if not isinstance(checks, list) or not all(isinstance(c, dict) for c in checks):
             raise ValueError("the checks are no list")
@@ -80,15 +86,9 @@ class Provenance:
             recorded_parametrisation(record),
             points,
             tuple(checks),
+            np.concatenate([points, *(_points(check, len(names)) for check in checks)]),
             record.get("parametrisation") is not None or own,
         )
-
-    @property
-    def asked(self) -> np.ndarray:
-        """Points that were solved before: of the training and of earlier checks [n, d]."""
-        earlier = [np.asarray(c.get("points", []), dtype=float) for c in self.checks]
-        kept = [p for p in earlier if p.ndim == 2 and p.shape[1] == len(self.parameters)]
-        return np.concatenate([self.points, *kept])
 
     def solver_settings(self, trusted: bool = False) -> tuple[str, dict[str, Any]]:
         """Name and keyword arguments of the solver of the training, for ``get_solver``.
@@ -160,7 +160,7 @@ def recorded_solver(
         for key in ("precision", "extra"):
             values = dict(given.get(key, {}))
             refused += [k for k, v in values.items() if not (trusted or _is_number(v))]
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+    except MALFORMED as error:
         raise TrainingError(
             f"the settings of the emulator's solver cannot be read ({error}); name a solver to "
             "compare it with (--other-solver class or camb)"
@@ -196,6 +196,16 @@ def parametrisation_record(found: Parametrisation) -> dict[str, Any]:
     return {"dropped": list(found.dropped), "unset": list(found.unset), "idle": list(found.idle)}
 
 
+def _points(entry: Mapping[str, Any], d: int) -> np.ndarray:
+    """Points [n, d] of a record or of a check in it; ValueError for what is none."""
+    points = np.asarray(entry.get("points", []), dtype=float)
+    if points.size == 0:
+        return np.empty((0, d))
+    if points.ndim != 2 or points.shape[1] != d or not np.all(np.isfinite(points)):
+        raise ValueError(f"points of shape {points.shape}; expected finite numbers [n, {d}]")
+    return points
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (bool, int, float))
 
@@ -205,5 +215,5 @@ def _settings(there: str | None, here: str | None) -> list[str]:
         old, new = json.loads(there or "{}"), json.loads(here or "{}")
         keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         return [f"setting {key} was {old.get(key)!r:.60}, is {new.get(key)!r:.60}" for key in keys]
-    except (ValueError, AttributeError):
+    except MALFORMED:
         return [f"settings were {there!r:.80}, are {here!r:.80}"]

@@ -1,0 +1,129 @@
+"""The homogeneous universe: densities and the expansion rate at any time.
+
+H^2 = (100 km/s/Mpc)^2 sum_i omega_i(a), with photons, massless neutrinos, massive neutrinos by
+their phase-space integral, baryons, cold dark matter, curvature, and a dark energy with
+w = w0 + wa (1 - a) that closes the sum at a = 1. Functions take arrays of a of any shape.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .checking import checked_scale_factor
+from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
+from .cosmology import Cosmology
+from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE
+from .quadrature import gauss_fermi
+
+_ORDER = 20  # of the phase-space integral: 1.3e-6 of one state's density at the worst mass
+_FERMI = 7.0 * np.pi**4 / 120.0  # the integral of q^3 / (exp(q) + 1)
+_PER_MASSLESS = 7.0 / 8.0 * (4.0 / 11.0) ** (4.0 / 3.0)  # of the photons' density
+_PER_EV = ELECTRON_VOLT / (BOLTZMANN * NEUTRINO_TEMPERATURE)  # m c^2 / (k T_nu) at 1 eV, 1 K
+
+
+class Densities(eqx.Module):
+    """omega_i = Omega_i h^2 of all components today, and what their evolution needs."""
+
+    photons: Float[Array, ""]
+    massless: Float[Array, ""]
+    matter: Float[Array, ""]
+    """Baryons and cold dark matter."""
+    curvature: Float[Array, ""]
+    dark_energy: Float[Array, ""]
+    w0: Float[Array, ""]
+    wa: Float[Array, ""]
+    state: Float[Array, ""]
+    """One massive state as if it were massless."""
+    ratios: Float[Array, " n"]
+    """m c^2 / (k T) today of each massive state."""
+
+    def massive(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+        """omega of the massive neutrinos at a, kinetic energy included."""
+        return self.state * jnp.sum(relativistic_energy(self.ratios * a[..., None]), -1) / a**4
+
+    def dark(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+        """omega of the dark energy at a."""
+        growth = -3.0 * (1.0 + self.w0 + self.wa) * jnp.log(a) - 3.0 * self.wa * (1.0 - a)
+        return self.dark_energy * jnp.exp(growth)
+
+    def total(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+        """(H / (100 km/s/Mpc))^2 at a."""
+        radiation = (self.photons + self.massless) / a**4
+        known = radiation + self.matter / a**3 + self.curvature / a**2
+        return known + self.massive(a) + self.dark(a)
+
+
+def relativistic_energy(y: Float[Array, " *a"]) -> Float[Array, " *a"]:
+    """Energy density of a massive state over that of a massless one, y = m c^2 a / (k T_nu).
+
+    F(y) = int q^2 sqrt(q^2 + y^2) / (e^q + 1) dq / int q^3 / (e^q + 1) dq.
+    """
+    q, weight = gauss_fermi(_ORDER)
+    return jnp.sqrt(q**2 + y[..., None] ** 2) @ jnp.asarray(weight / _FERMI)
+
+
+def densities(cosmology: Cosmology) -> Densities:
+    """All components today.
+
+    Raises ParameterError without h, or where one solver's own inputs set the neutrinos.
+    """
+    h2 = jnp.asarray(cosmology.hubble_parameter) ** 2
+    photons = jnp.asarray(OMEGA_PHOTON * cosmology.T_cmb**4)
+    masses = cosmology.neutrino_masses
+    number = cosmology.N_eff_total - N_EFF_PER_MASSIVE_STATE * len(masses)
+    made = Densities(
+        photons=photons,
+        massless=_PER_MASSLESS * number * photons,
+        matter=jnp.asarray(cosmology.omega_b + cosmology.omega_cdm),
+        curvature=cosmology.Omega_k * h2,
+        dark_energy=jnp.zeros_like(h2),
+        w0=jnp.asarray(cosmology.w0),
+        wa=jnp.asarray(cosmology.wa),
+        state=_PER_MASSLESS * N_EFF_PER_MASSIVE_STATE * photons,
+        ratios=masses * _PER_EV / cosmology.T_cmb,
+    )
+    rest = h2 - made.total(jnp.ones(()))
+    return eqx.tree_at(lambda d: d.dark_energy, made, rest)
+
+
+def expansion(found: Densities, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+    """H in units of 100 km/s/Mpc."""
+    return jnp.sqrt(found.total(a))
+
+
+def hubble(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Float[Array, " *a"]:
+    """The expansion rate H(a) [km/s/Mpc].
+
+    Args:
+        a: scale factor, above 0 and 1 today.
+
+    Raises ScaleFactorError for a <= 0, and what ``densities`` raises; traced values of a that
+    cannot be give NaN.
+    """
+    return 100.0 * expansion(densities(cosmology), checked_scale_factor(a, latest=None))
+
+
+def log_slope(found: Densities, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+    """d ln H / d ln a."""
+
+    def logarithm(x: Float[Array, " *a"]) -> Float[Array, " *a"]:
+        return jnp.log(found.total(jnp.exp(x))) / 2.0
+
+    x = jnp.log(a)
+    return jax.jvp(logarithm, (x,), (jnp.ones_like(x),))[1]
+
+
+def matter_fraction(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Float[Array, " *a"]:
+    """Omega_m(a): baryons, cold dark matter and the energy of massive neutrinos over the total.
+
+    Raises as ``hubble``.
+    """
+    found, at = densities(cosmology), checked_scale_factor(a, latest=None)
+    return (found.matter / at**3 + found.massive(at)) / found.total(at)
+
+
+def dark_energy_equation(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Array:
+    """w(a) = w0 + wa (1 - a). Raises ScaleFactorError as ``hubble``."""
+    return cosmology.w0 + cosmology.wa * (1.0 - checked_scale_factor(a, latest=None))
