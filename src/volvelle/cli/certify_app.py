@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import verbs
-from .foreign_options import (
+from .options import (
     Accuracy,
     DaskAddress,
     LedgerPath,

@@ -1,4 +1,4 @@
-"""Options that the verbs on other programs' models and chains have in common."""
+"""Options that several verbs have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DaskAddress = Annotated[
     typer.Option(
         "--dask",
         metavar="tcp://HOST:PORT",
-        help="Evaluate on the workers of this Dask scheduler instead of on this machine's cores.",
+        help="Evaluate on the workers of this Dask scheduler, not on this machine's cores.",
     ),
 ]
 Accuracy = Annotated[
