@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 import volvelle
-from volvelle.boltzmann.errors import SolverNotInstalledError
 from volvelle.boltzmann.ledger import Ledger, LedgerEntry
 from volvelle.boltzmann.request import Request
 from volvelle.boltzmann.solve import failure_summary, solve_many
-from volvelle.compute import ProcessExecutor, SerialExecutor
+from volvelle.compute import ProcessExecutor, SerialExecutor, UnfitWorkerError
 
 HERE = Path(__file__).parent
 SOURCE = Path(volvelle.__file__).parents[1]
@@ -110,7 +109,7 @@ def test_what_is_not_the_models_fault_is_not_kept(fake, ledger, log, processes):
 
 def test_missing_library_stops_at_once(fake, ledger, log):
     solver = fake.FakeSolver(str(log))
-    with pytest.raises(SolverNotInstalledError, match="no library called fake"):
+    with pytest.raises(UnfitWorkerError, match="no library called fake"):
         wanted = models(fake, fake.ABSENT, 0.5)
         solve_many(solver, wanted, REQUEST, ledger, SerialExecutor(), "run")
     assert calls(log) == 1 and ledger.status().failures == 0

@@ -76,7 +76,7 @@ def put_toy(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """The toy in the solvers' place, in this process, in a folder of its own."""
     patch.setattr(setup, "get_solver", lambda name, **settings: Toy())
     patch.setattr(emulate_job, "make_executor", serial)
-    patch.setattr(emulator_check, "ProcessExecutor", serial)
+    patch.setattr(emulator_check, "make_executor", serial)
     patch.chdir(folder)
     patch.setenv("VOLVELLE_LEDGER", str(folder / "ledger.sqlite"))
     patch.setenv("COLUMNS", "200")
@@ -300,6 +300,22 @@ def test_another_solver_is_refused_or_flagged(
     assert any(message in difference for difference in check["other_solver"])
     status, words = call("emulator", "check", str(box), "--other-solver", "cmbfast")
     assert status == 2 and "choose class, camb, or same" in words
+
+
+def test_where_a_check_solves(box: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[Any] = []
+
+    def made(block: Any, say: Any) -> Any:
+        asked.append(block.chosen)
+        return serial()
+
+    monkeypatch.setattr(emulator_check, "make_executor", made)
+    command = ("emulator", "check", str(box), "--points", "6", "--quiet")
+    for place in ((), ("--workers", "3"), ("--dask", "tcp://host:8786")):
+        assert call(*command, *place)[0] == 0
+    assert (asked[0].workers, asked[1].workers, asked[2].address) == (None, 3, "tcp://host:8786")
+    status, words = call(*command, "--workers", "3", "--dask", "tcp://host:8786")
+    assert status == 2 and "give one of them" in words
 
 
 def test_a_certificate_that_a_check_contradicts(box: Path, monkeypatch: pytest.MonkeyPatch):

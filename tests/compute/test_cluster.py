@@ -1,16 +1,29 @@
 """A Dask cluster that loses workers and its scheduler, hangs, or has the wrong workers."""
 
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from dask_cluster import kill, wait_until
-from volvelle.compute import DaskExecutor, ExecutorError, Tls, UnsendableError, connection
-from volvelle.compute.cluster_worker import differences
+from volvelle.compute import (
+    DaskExecutor,
+    ExecutorError,
+    Tls,
+    UnsendableError,
+    call,
+    cluster_worker,
+    connection,
+    differences,
+    rolling,
+)
+from volvelle.compute.cluster_worker import surroundings
 from volvelle.compute.plugin import load_plugin
 from volvelle.compute.travel import dumps
 
@@ -174,6 +187,81 @@ def test_a_scheduler_that_stays_away_ends_the_map(cluster, tasks):
             list(outcomes)
 
 
+def test_a_busy_scheduler_is_waited_for(cluster, tasks, tmp_path, monkeypatch):
+    scheduler = cluster.running[0]
+    cluster.worker()
+    workers_of(cluster.address, 1)
+    log, said = tmp_path / "calls", []
+    log.mkdir()
+    with DaskExecutor(cluster.address, say=said.append) as executor:
+        monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+        work = executor.map(tasks.count_and_sleep, [(str(log), n, 0.3) for n in range(4)])
+        outcomes = dict([next(work)])
+        scheduler.send_signal(signal.SIGSTOP)
+        threading.Timer(2.0, scheduler.send_signal, [signal.SIGCONT]).start()
+        outcomes |= dict(work)
+    assert sorted(outcome.value for outcome in outcomes.values()) == [0, 1, 2, 3]
+    assert any("slow to answer" in line for line in said)
+    assert not any("lost" in line for line in said) and calls(log) == ["0", "1", "2", "3"]
+
+
+def test_a_scheduler_that_never_answers_is_lost(cluster, tasks, monkeypatch):
+    cluster.worker()
+    workers_of(cluster.address, 1)
+    with DaskExecutor(cluster.address, reconnect=1.0, say=lambda _: None) as executor:
+        work = executor.map(tasks.sleep, [0.1] * 50)
+        next(work)
+        monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+        cluster.running[0].send_signal(signal.SIGSTOP)
+        with pytest.raises(ExecutorError, match="has been away for 1 s"):
+            list(work)
+
+
+def test_what_ran_before_the_connection_broke_is_ended(cluster, tasks, tmp_path):
+    cluster.worker()
+    workers_of(cluster.address, 1)
+    path, broken = tmp_path / "pid", []
+
+    def interrupt():
+        wait_until(lambda: path.exists() and path.read_text())
+        broken.append(time.monotonic())
+        client = executor._connection.client
+        client.loop.add_callback(client.scheduler_comm.comm.abort)
+
+    with DaskExecutor(cluster.address, time_limit=50.0, say=lambda _: None) as executor:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        (outcome,) = dict(executor.map(tasks.hang_once, [str(path)])).values()
+        thread.join()
+    assert time.monotonic() - broken[0] < 40.0, "the only thread waited for the time limit"
+    first = int(path.read_text())
+    assert outcome.value not in (None, first), outcome.error
+    wait_until(lambda: not alive(first))
+
+
+def test_a_task_stopped_before_it_began_returns_at_once():
+    cluster_worker.stop(["early"])
+    given = surroundings(), b"nothing", b"nothing", None, True
+    assert cluster_worker.run_task("early", *given).error.startswith("Stopped: ")
+    assert cluster_worker.run_task("early", *given).error.startswith("UnpicklingError: ")
+
+
+def test_a_task_stopped_while_its_child_starts_is_ended(tasks):
+    with cluster_worker._Child(1) as child:
+        child.abort()
+        with pytest.raises(ExecutorError, match="killed by SIGKILL"):
+            list(child.map(tasks.sleep, [300.0]))
+
+
+def test_chains_whose_worker_dies_say_what_to_do(dask, tasks, tmp_path):
+    words = r"killed by SIGKILL; .*more memory or a longer walltime, .*compute: local"
+    with (
+        DaskExecutor(dask.address, retries=0, say=lambda _: None) as executor,
+        pytest.raises(ExecutorError, match=words),
+    ):
+        call(executor, tasks.die_from_outside, str(tmp_path))
+
+
 def test_a_worker_of_another_volvelle_is_refused(cluster, tasks, tmp_path):
     cluster.worker(shim=shim(tmp_path / "old", "sitecustomize.py", OLD_VOLVELLE))
     cluster.worker(shim=shim(tmp_path / "none", "volvelle/__init__.py", ""))
@@ -216,6 +304,14 @@ def test_no_scheduler(monkeypatch):
         DaskExecutor("tcp://127.0.0.1:9")
     with pytest.raises(ExecutorError, match=r"no Dask scheduler answers at .*carrier-pigeon"):
         DaskExecutor("carrier-pigeon://127.0.0.1:9")
+
+
+def test_something_listens_and_never_answers(monkeypatch):
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ExecutorError, match=rf"no Dask scheduler answers at .*{address} "):
+            DaskExecutor(address)
 
 
 def test_dask_is_missing(monkeypatch):
@@ -263,8 +359,11 @@ def test_what_a_script_defines_travels_along(dask):
         assert dict(executor.map(double, [4]))[0].value == 8
 
 
-def test_large_tasks_go_to_their_worker_directly(dask, tasks):
+def test_large_tasks_are_not_kept_by_the_scheduler(dask, monkeypatch):
     with DaskExecutor(dask.address) as executor:
+        with monkeypatch.context() as patch, pytest.raises(UserWarning, match="large graph"):
+            patch.setattr(rolling, "LARGE", 1 << 30)
+            list(executor.map(len, [bytes(20_000_000)]))
         (outcome,) = dict(executor.map(len, [bytes(20_000_000)])).values()
     assert outcome.value == 20_000_000
 
@@ -289,3 +388,19 @@ def test_a_file_that_was_named_is_loaded_there_and_must_be_the_same(dask, tasks,
         file.write_text("def triple(x):\n    return 4 * x\n")
         (outcome,) = dict(executor.map(tasks.unpickle, [packed])).values()
     assert "mine.py differs between two machines" in outcome.error
+
+
+def test_a_worker_with_another_file_is_refused(cluster, tasks, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def triple(x):\n    return 3 * x\n")
+    other = "import volvelle.compute.travel as t\nt._sha256 = lambda path: 'of another file'\n"
+    cluster.worker(shim=shim(tmp_path / "other", "sitecustomize.py", other))
+    (wrong,) = workers_of(cluster.address, 1)
+    cluster.worker()
+    workers_of(cluster.address, 2)
+    said = []
+    with DaskExecutor(cluster.address, say=said.append) as executor:
+        outcomes = dict(executor.map(load_plugin(f"{file}:triple", "function"), range(4)))
+    assert [outcomes[n].value for n in range(4)] == [0, 3, 6, 9]
+    (refused,) = (line for line in said if "is refused, its results are not used" in line)
+    assert wrong in refused and "mine.py differs between two machines" in refused

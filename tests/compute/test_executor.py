@@ -67,8 +67,9 @@ def test_a_task_may_raise_that_the_place_is_unfit(tasks):
 
 def test_one_call(executor, tasks):
     assert call(executor, tasks.square, 3.0) == 9.0
-    with pytest.raises(ExecutorError, match=r"(?s)ValueError: -1.0 is negative.*worker_tasks.py"):
+    with pytest.raises(ExecutorError, match=r"(?s)^ValueError: -1.0 is neg.*worker_tasks.py") as e:
         call(executor, tasks.square, -1.0)
+    assert str(e.value).count("-1.0 is negative") == 1
 
 
 def test_more_tasks_than_are_sent_ahead(executor, tasks):

@@ -6,6 +6,7 @@ SLURM itself is not tested: `sbatch` and `scancel` below start and end the job's
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ echo "sbatch: error: invalid partition specified: nowhere" >&2
 exit 1
 """
 JOBS = SlurmJobs(cores=1, memory="1 GB", walltime="00:10:00", host="127.0.0.1")
+
+
+@pytest.fixture(autouse=True)
+def nobodys_settings(tmp_path):
+    """Without the developer's own jobqueue.yaml."""
+    import dask
+
+    dask.config.refresh(paths=[str(tmp_path / "empty")])
+    yield
+    dask.config.refresh()
 
 
 @pytest.fixture
@@ -101,6 +112,20 @@ def test_the_shortest_job_script_has_no_line_of_what_is_not_given():
     script = SlurmJobs(cores=2, memory="4 GB", walltime="1:00:00").script()
     assert f"{sys.executable} -m distributed.cli.dask_worker" in script
     assert not any(f"#SBATCH {option}" in script for option in ("-p", "-A", "--output"))
+
+
+def test_settings_that_no_job_can_have(queue):
+    jobs, words = replace(JOBS, memory="lots"), r"no SLURM jobs .*'lots'.*correct compute: slurm"
+    with pytest.raises(ExecutorError, match=words):
+        jobs.script()
+    with pytest.raises(ExecutorError, match=words), slurm_executor(jobs, say=lambda _: None):
+        pass
+
+
+def test_a_network_that_is_not_there(queue):
+    jobs, words = replace(JOBS, host=None, interface="ib9"), r"no SLURM jobs .*'ib9'.*correct comp"
+    with pytest.raises(ExecutorError, match=words), slurm_executor(jobs, say=lambda _: None):
+        pass
 
 
 def test_dask_jobqueue_is_missing(monkeypatch):

@@ -93,6 +93,14 @@ def kill_parent(folder: str) -> None:
     time.sleep(60)
 
 
+def hang_once(path: str) -> int:
+    """Never returns the first time; says who ran it the second time."""
+    if not Path(path).exists():
+        Path(path).write_text(str(os.getpid()))
+        time.sleep(300)
+    return os.getpid()
+
+
 def parent_and_sleep(task: tuple[str, float]) -> int:
     """Says who the Dask worker is, then sleeps."""
     path, seconds = task

@@ -52,6 +52,18 @@ def test_the_same_chains_as_here(target, cluster):
     assert not same(here, other)
 
 
+def test_a_worker_without_the_likelihoods_module_is_refused(target, cluster, tmp_path, monkeypatch):
+    (tmp_path / "targets_of_here.py").write_text((HERE / "targets.py").read_text())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from targets_of_here import gaussian as gaussian_of_here
+
+    with (
+        DaskExecutor(cluster.address, say=lambda _: None) as executor,
+        pytest.raises(ExecutorError, match=r"no worker .* is fit .*No module named 'targets_of"),
+    ):
+        run_chains_on(executor, gaussian_of_here(), target[1], SAMPLER, **SIZE)
+
+
 def test_a_posterior_that_cannot_be_sent(target):
     posterior, start = target
     held = eqx.tree_at(lambda p: p.theory, posterior, lambda x, held=(n for n in ()): {"x": x})

@@ -1,12 +1,14 @@
 """``volvelle certify``: a chain that Cobaya made with a wrong theory is found out and corrected."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import universe
 from cobaya.run import run
+from cobaya_toys import SIGMA_A
 from test_cobaya_sampler import exact_moments, info
 from typer.testing import CliRunner
 
@@ -18,11 +20,13 @@ from volvelle.plugins import ForeignError, certify_chain
 from volvelle.plugins.cobaya_chain import THEORY, cobaya_chain, exact_theory
 
 TINY = 1e-9  # another theory than the chain's own, to no effect
+HERE = Path(__file__).parent
 BIAS = 0.15  # of a, whose posterior has a width of 0.36
 SAMPLES = 6000
 CHAIN_ERROR = 0.2  # of sigma: Cobaya's chain itself has some 400 independent samples
 SIGMAS = 3.5
 WRITTEN = 1e-5  # Cobaya writes eight digits, of which the weights keep six
+ROUNDING = 1e-11  # exact_points.txt has twelve digits of ln w
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +52,10 @@ def chains(tmp_path_factory) -> dict[float, Path]:
     return {0.0: folder / "bias0.0", BIAS: folder / f"bias{BIAS}"}
 
 
-def invoke(chain: Path, *options: str, ledger: Path | None = None):
+def invoke(chain: Path, *options: str, ledger: Path | None = None, on=("--workers", "1")):
     theory = str(chain.parent / "exact.yaml")
     where = str(ledger or chain.parent / "ledger.sqlite")
-    command = ["certify", str(chain), "--with", theory, "--ledger", where, "--workers", "1"]
+    command = ["certify", str(chain), "--with", theory, "--ledger", where, *on]
     return CliRunner().invoke(app, [*command, *options])
 
 
@@ -95,6 +99,22 @@ def test_a_wrong_chain_is_refused_and_corrected(chains, tmp_path):
     assert Ledger(ledger).status().solvers[0].solutions == solved, "nothing is solved twice"
 
 
+def test_on_a_dask_cluster(chains, tmp_path):
+    """Every weight is that of the closed form."""
+    sys.path.insert(0, str(HERE.parent))  # pytest's importlib mode leaves it out
+    from dask_cluster import dask_cluster
+
+    ledger, few = tmp_path / "ledger.sqlite", ("--points", "20", "--max-points", "20")
+    with dask_cluster(tmp_path, HERE, workers=1) as cluster:
+        on = ("--output", str(tmp_path / "out"), *few, "--dask", cluster.address)
+        printed = invoke(chains[BIAS], ledger=ledger, on=on).output
+    assert f"Dask scheduler {cluster.address}: dashboard" in " ".join(printed.split()), printed
+    assert Ledger(ledger).status().solutions == 20
+    log_weights, a, b = np.loadtxt(tmp_path / "out" / "exact_points.txt").T
+    exact, emulated = (-0.5 * ((a + b + bias - 1.0) / SIGMA_A) ** 2 for bias in (TINY, BIAS))
+    np.testing.assert_allclose(log_weights, exact - emulated, rtol=0.0, atol=ROUNDING)
+
+
 def test_another_model_is_refused(chains, tmp_path):
     """The bias of the record changed behind the chain's back: its ln L is not found again."""
     folder = tmp_path / "moved"
@@ -128,6 +148,10 @@ def test_wrong_input(chains, tmp_path):
         str(chain), "--with", theory, "--output", str(chain.parent), "--workers", "1"
     )
     assert "would be overwritten" in into_itself
+    both = words(str(chain), "--with", str(chain), "--workers", "1", "--dask", "tcp://host:1")
+    assert "give one of them" in both
+    for address in ("host:8786", "tls://host:8786", "tcp://"):
+        assert f"--dask {address}:" in words(str(chain), "--with", "class", "--dask", address)
     assert "no such solver or file" in words(str(chain), "--with", "clas")
     (tmp_path / "empty.yaml").write_text("likelihood: {}\n")
     assert "no `theory:` block" in words(str(chain), "--with", str(tmp_path / "empty.yaml"))

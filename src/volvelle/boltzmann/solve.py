@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..compute import CRASHES, Executor, Outcome, UnfitWorkerError
+from ..compute import CRASHES, Executor, Outcome, UnfitWorkerError, differences
+from ..errors import VolvelleError
 from .errors import SolverError, SolverNotInstalledError
 from .ledger import Ledger, LedgerEntry
 from .packing import as_float64, model_key, not_finite
@@ -39,7 +40,6 @@ class _Cosmology(Protocol):
 class _Answer:
     theory: dict[str, np.ndarray] | None = None
     failure: str | None = None
-    not_installed: str | None = None
 
 
 @dataclass
@@ -118,7 +118,7 @@ def _solve(
     try:
         theory = solver.solve(cosmology, request)
     except SolverNotInstalledError as error:
-        return _Answer(not_installed=str(error))
+        raise UnfitWorkerError(f"no {solver.name} there: {error}") from error
     except SolverError as error:
         return _Answer(failure=str(error))
     arrays = as_float64(restrict(theory, request))
@@ -132,12 +132,11 @@ def _require(solver: _Solver, identity: Mapping[str, str]) -> None:
     """Raise UnfitWorkerError unless the solver, where this runs, is the one that was asked for."""
     try:
         here = solver.identity()
-    except SolverNotInstalledError as error:
+    except VolvelleError as error:  # where the program runs it has one
         raise UnfitWorkerError(f"no {solver.name} there: {error}") from error
-    names = [name for name in {**identity, **here} if here.get(name) != identity.get(name)]
-    if names:
-        pairs = (f"{name} {here.get(name)}, expected {identity.get(name)}" for name in names)
-        raise UnfitWorkerError(f"another {solver.name} there: {'; '.join(pairs)}")
+    differing = differences(here, identity)
+    if differing:
+        raise UnfitWorkerError(f"another {solver.name} there: {differing}")
 
 
 def _record(
@@ -158,8 +157,6 @@ def _record(
     crashed = outcome.signal in CRASHES
     if answer is None and not crashed:
         return LedgerEntry(None, outcome.error, outcome.seconds, run, time.time(), stored=False)
-    if answer is not None and answer.not_installed is not None:
-        raise SolverNotInstalledError(answer.not_installed)
     if answer is not None and answer.theory is not None:
         ledger.store(identity, model.parameters, request, answer.theory, outcome.seconds, run)
         return LedgerEntry(answer.theory, None, outcome.seconds, run, time.time())

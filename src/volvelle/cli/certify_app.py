@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from . import verbs
-from .foreign_options import Accuracy, LedgerPath, MontePythonPath, PackagesPath, Quiet, Workers
+from .options import (
+    Accuracy,
+    DaskAddress,
+    LedgerPath,
+    MontePythonPath,
+    PackagesPath,
+    Quiet,
+    Workers,
+)
 
 
 def certify(
@@ -43,6 +51,7 @@ def certify(
     montepython: MontePythonPath = None,
     ledger: LedgerPath = None,
     workers: Workers = None,
+    dask: DaskAddress = None,
     seed: Annotated[int, typer.Option(help="Chooses the points.")] = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -70,6 +79,7 @@ def certify(
     """
     verbs.enable_float64()
     from .certify_job import CertifyRequest, certify_chain_files
+    from .computing import compute_from
 
     request = CertifyRequest(
         chain=chain,
@@ -82,7 +92,7 @@ def certify(
         packages_path=packages_path,
         montepython=montepython,
         ledger=ledger,
-        workers=workers,
+        compute=compute_from(workers, dask),
         seed=seed,
     )
     raise typer.Exit(certify_chain_files(request, progress=not quiet))

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..boltzmann import SOLVERS, Ledger, default_ledger
-from ..compute import ProcessExecutor
 from ..inference import ChainFiles, read_chains
 from ..plugins import ForeignChain, ForeignError, certify_chain, write_certified
 from ..training import Certificate
+from .compute_block import ComputeBlock
+from .computing import make_executor
 from .progress import Reporter
 
 
@@ -33,7 +34,7 @@ class CertifyRequest:
     packages_path: str | None
     montepython: Path | None
     ledger: Path | None
-    workers: int | None
+    compute: ComputeBlock
     seed: int
 
 
@@ -51,7 +52,10 @@ def certify_chain_files(request: CertifyRequest, *, progress: bool = True) -> in
         f"{sum(file.burn_in for file in files.files)} rows of burn-in left out"
     )
     ledger = Ledger(request.ledger or default_ledger())
-    with ProcessExecutor(request.workers) as executor, reporter.bar("exact solutions"):
+    with (
+        make_executor(request.compute, reporter.say) as executor,
+        reporter.bar("exact solutions"),
+    ):
         certificate, log_weights = certify_chain(
             chain,
             ledger,

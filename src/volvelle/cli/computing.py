@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pydantic import ValidationError
+
 from ..compute import (
     DaskExecutor,
     Executor,
+    ExecutorError,
     ProcessExecutor,
     SerialExecutor,
     SlurmJobs,
@@ -54,6 +57,29 @@ def make_executor(block: ComputeBlock, say: Callable[[str], object]) -> Iterator
             say=say,
         ) as cluster:
             yield cluster
+
+
+def compute_from(workers: int | None, dask: str | None) -> ComputeBlock:
+    """The block that the options ``--workers`` and ``--dask`` stand for; all cores without either.
+
+    Raises ExecutorError for both together, or for an address that is none.
+    """
+    if dask is None:
+        return ComputeBlock(local=Local(workers=workers))
+    if workers is not None:
+        raise ExecutorError(
+            "--workers is a number of this machine's cores, --dask the address of a cluster; give "
+            "one of them"
+        )
+    if not dask.startswith("tcp://"):
+        raise ExecutorError(
+            f"--dask {dask}: expected tcp://host:port; certificates for tls:// can be given in a "
+            "configuration file alone"
+        )
+    try:
+        return ComputeBlock(dask=Dask(address=dask))
+    except ValidationError as error:
+        raise ExecutorError(f"--dask {dask}: {error.errors()[0]['msg']}") from error
 
 
 def slurm_jobs(block: Slurm) -> SlurmJobs:

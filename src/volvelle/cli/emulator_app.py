@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from . import verbs
+from .options import DaskAddress
 
 console = Console()
 Folder = Annotated[Path, typer.Argument(help="An emulator's folder, or the output of a run.")]
@@ -71,6 +72,7 @@ def check(
         Path | None, typer.Option(help="Another ledger than VOLVELLE_LEDGER or the user's own.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores.")] = None,
+    dask: DaskAddress = None,
     trust_settings: Annotated[
         bool,
         typer.Option(
@@ -96,9 +98,11 @@ def check(
     certificate says, 2 wrong input.
     """
     verbs.enable_float64()
+    from .computing import compute_from
     from .emulator_check import CheckOrder, check_folder
 
-    order = CheckOrder(folder, points, other_solver, seed, ledger, workers, trust_settings)
+    place = compute_from(workers, dask)
+    order = CheckOrder(folder, points, other_solver, seed, ledger, place, trust_settings)
     raise typer.Exit(check_folder(order, progress=not quiet))
 
 

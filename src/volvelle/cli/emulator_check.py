@@ -15,11 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..boltzmann import SOLVERS, Ledger, Solver, default_ledger
-from ..compute import ProcessExecutor
 from ..emulator import error_at, load_emulator
 from ..learning import model_digest
 from ..training import Exact, Provenance, TrainingError, check_request, compare, domain_points
 from . import setup
+from .compute_block import ComputeBlock
+from .computing import make_executor
 from .emulator_files import emulator_folder
 from .progress import Reporter
 
@@ -37,7 +38,7 @@ class CheckOrder:
     other_solver: str | None
     seed: int
     ledger: Path | None
-    workers: int | None
+    compute: ComputeBlock
     trusted: bool = False
 
 
@@ -59,7 +60,7 @@ def check_folder(order: CheckOrder, *, progress: bool = True) -> int:
     promise = Promise.of(record.get("certificate"), emulator.outputs)
     x = domain_points(emulator, origin.asked, order.points, order.seed)
     ledger = Ledger(order.ledger or default_ledger())
-    with ProcessExecutor(order.workers) as executor:
+    with make_executor(order.compute, reporter.say) as executor:
         exact = Exact(problem, ledger, executor, uuid.uuid4().hex, reporter.solving)
         with reporter.bar("exact solutions"):
             limits = None if promise is None else promise.limits

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from . import verbs
-from .foreign_options import Accuracy, LedgerPath, MontePythonPath, PackagesPath, Quiet, Workers
+from .options import (
+    Accuracy,
+    DaskAddress,
+    LedgerPath,
+    MontePythonPath,
+    PackagesPath,
+    Quiet,
+    Workers,
+)
 
 
 def learn(
@@ -29,6 +37,7 @@ def learn(
     montepython: MontePythonPath = None,
     ledger: LedgerPath = None,
     workers: Workers = None,
+    dask: DaskAddress = None,
     seed: Annotated[int, typer.Option(min=1, help="Of everything random.")] = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -51,6 +60,7 @@ def learn(
     """
     verbs.enable_float64()
     from ..plugins.learned_posterior import LearningOptions
+    from .computing import compute_from
     from .learn_job import learn_foreign
 
     options = LearningOptions(
@@ -68,7 +78,7 @@ def learn(
         packages_path=packages_path,
         montepython=montepython,
         ledger=ledger,
-        workers=workers,
+        compute=compute_from(workers, dask),
         progress=not quiet,
     )
     raise typer.Exit(status)

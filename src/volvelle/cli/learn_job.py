@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from ..boltzmann import Ledger, default_ledger
-from ..compute import ProcessExecutor
 from ..plugins import ForeignError
 from ..plugins.learned_posterior import LearningOptions, learn_posterior
 from .certify_job import certificate_table
+from .compute_block import ComputeBlock
+from .computing import make_executor
 from .progress import Reporter
 
 
@@ -23,7 +24,7 @@ def learn_foreign(
     packages_path: str | None,
     montepython: Path | None,
     ledger: Path | None,
-    workers: int | None,
+    compute: ComputeBlock,
     progress: bool,
 ) -> int:
     """Learn, sample, certify, write; 0 if certified, else 1. Raises VolvelleError."""
@@ -31,7 +32,7 @@ def learn_foreign(
     reporter = Reporter(console, silent=not progress)
     model, labels = _model(path, packages_path, montepython)
     folder = output or path.with_name(f"{path.stem if path.is_file() else path.name}_volvelle")
-    with ProcessExecutor(workers) as executor:
+    with make_executor(compute, reporter.say) as executor:
         found = learn_posterior(
             model,
             folder,

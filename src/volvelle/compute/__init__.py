@@ -1,6 +1,7 @@
 """Where work runs: in this process, on local cores, on a Dask cluster."""
 
 from .cluster import DaskExecutor, Tls
+from .cluster_worker import differences
 from .errors import (
     ExecutorError,
     PluginError,
@@ -13,7 +14,7 @@ from .plugin import load_named, load_plugin
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 from .slurm import SlurmJobs, slurm_executor
-from .travel import dumps
+from .travel import dumps, loads
 
 __all__ = [
     "CRASHES",
@@ -31,9 +32,11 @@ __all__ = [
     "UnsendableError",
     "available_cores",
     "call",
+    "differences",
     "dumps",
     "load_named",
     "load_plugin",
+    "loads",
     "require_float64",
     "slurm_executor",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class DaskExecutor:
         waiting: how long to wait while there is no worker at all [s]; None for ever;
         tls: certificates, for an address that begins with ``tls://``;
         say: told in one line what happens: dashboard, workers refused or lost, waiting;
-        upkeep: called about once a second while tasks are with the workers or none is there.
+        upkeep: called before every look at the workers: once a second while tasks are with them,
+            five times a second while none is there.
 
     Whoever can talk to the scheduler can run code as its user: see docs/clusters.md.
     Raises ExecutorError for impossible settings, a missing package or no scheduler; later if no
@@ -147,4 +149,18 @@ def _connector(to: Any, tls: Tls | None) -> Callable[[float], Any]:
             tls_client_key=files["key"],
             require_encryption=True,
         )
-    return lambda timeout: Client(to, timeout=timeout, **options)
+
+    class Punctual(Client):
+        """Gives up in time also where something listens and never says a word.
+
+        Dask's own time does not hold for the first words of a connection.
+        """
+
+        async def _start(self, timeout: float, **rest: Any) -> Any:
+            try:
+                return await asyncio.wait_for(super()._start(timeout=timeout, **rest), timeout)
+            except TimeoutError:
+                await self._close(fast=True)
+                raise
+
+    return lambda timeout: Punctual(to, timeout=timeout, **options)

@@ -15,24 +15,34 @@ from dataclasses import replace
 from typing import Any
 
 from .. import __version__
-from .errors import UnfitWorkerError
 from .executor import Outcome
 from .processes import ProcessExecutor
+from .travel import loads
 
 _own = threading.local()
+_lock = threading.Lock()
 _busy: dict[str, _Child] = {}
 """Children by the names of the tasks that they run."""
+_stopped: set[str] = set()
+"""Names of tasks that are not to begin; those that never come, some bytes each, stay in it."""
 
 
 class _Child(ProcessExecutor):
     """One child interpreter of one thread of a Dask worker."""
 
     thread_stays = True
+    aborted = False
 
     def abort(self) -> None:
-        """Kill what runs; its outcome says so to the thread that waits for it."""
+        """Kill what runs or is about to; its outcome says so to the thread that waits for it."""
+        self.aborted = True
         for worker in list(self._workers):
             worker.process.kill()
+
+    def _assign(self, job: Any) -> None:
+        super()._assign(job)
+        if self.aborted:  # before there was a process to kill
+            self.abort()
 
 
 class _FreeChild(_Child):
@@ -73,12 +83,18 @@ def run_task(
     if here != dict(wanted):
         return Outcome(error=f"UnfitWorkerError: {differences(here, wanted)}", unfit=True)
     child = _child(_Child if limited else _FreeChild, limit if limited else None)
-    _busy[name] = child
+    with _lock:
+        if name in _stopped:
+            _stopped.remove(name)
+            return Outcome(error="Stopped: nobody waits for this task any more")
+        child.aborted = False
+        _busy[name] = child
     try:
         ((_, outcome),) = child.map(unpack_and_call, [(function, task)])
         return outcome
     finally:
-        del _busy[name]
+        with _lock:
+            del _busy[name]
 
 
 def _child(kind: type[_Child], limit: float | None) -> _Child:
@@ -92,11 +108,13 @@ def _child(kind: type[_Child], limit: float | None) -> _Child:
 
 
 def stop(names: list[str]) -> None:
-    """Kill the children that run tasks of these names."""
-    for name in names:
-        child = _busy.get(name)
-        if child is not None:
-            child.abort()
+    """Kill the children that run tasks of these names; those not begun return at once."""
+    with _lock:
+        for name in names:
+            if name in _busy:
+                _busy[name].abort()
+            else:
+                _stopped.add(name)
 
 
 _functions: dict[bytes, Any] = {}
@@ -107,18 +125,8 @@ def unpack_and_call(packed: tuple[bytes, bytes]) -> bytes:
     function, task = packed
     if function not in _functions:
         _functions.clear()
-        _functions[function] = _loads(function)
-    return pickle.dumps(_functions[function](_loads(task)), protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def _loads(data: bytes) -> Any:
-    try:
-        return pickle.loads(data)
-    except ImportError as error:
-        raise UnfitWorkerError(
-            f"{error}: what the task is made of cannot be imported there; install it, or set "
-            "PYTHONPATH for the workers"
-        ) from error
+        _functions[function] = loads(function)
+    return pickle.dumps(_functions[function](loads(task)), protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def unpacked(outcome: Outcome[bytes]) -> Outcome[Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], object]
 """Takes one line for the user."""
 
-ANSWER_SECONDS = 20.0  # for what takes a scheduler milliseconds; longer means that it is gone
+ANSWER_SECONDS = 20.0  # for what takes a scheduler milliseconds, unless it is busy
 PAUSE_SECONDS = 0.2  # between two looks for a scheduler or for workers
 RUN_TASK = "__import__('volvelle.compute.cluster_worker', fromlist=['run_task']).run_task(*given)"
 """Text, because a Dask worker that cannot unpickle a function ends; it can raise ImportError."""
@@ -34,7 +34,8 @@ class Connection:
     connect: makes a client, or raises OSError, within a time [s]; where: the scheduler in words;
     patience: how long to look for a scheduler that was lost [s]; waiting: how long to wait for a
     worker while there is none [s], None for ever; say: told what happens; upkeep: called at every
-    look, to keep workers coming.
+    look, to keep workers coming. A scheduler that does not answer may be busy: it is lost after
+    `patience` without an answer, or when the connection breaks.
 
     Raises ExecutorError if the scheduler cannot be reached in the first place.
     """
@@ -53,6 +54,7 @@ class Connection:
         self._upkeep = upkeep
         self._threads: dict[str, int] = {}
         self._refused: dict[str, str] = {}
+        self._silent: float | None = None  # [s] since when answers are too slow
         try:
             self.client = connect(ANSWER_SECONDS)
         except (OSError, ValueError) as error:  # ValueError: no such protocol
@@ -86,14 +88,23 @@ class Connection:
             self._say(f"worker {worker} is refused, its results are not used: {words}")
 
     def look(self) -> None:
-        """Bring the roster up to date; raises LostError."""
+        """Bring the roster up to date, if the scheduler answers; raises LostError."""
         self._upkeep()
         if self.client.status != "running":
             raise LostError
         try:
             threads: Any = self.client.nthreads(callback_timeout=ANSWER_SECONDS)
+        except TimeoutError as error:
+            now = time.monotonic()
+            if self._silent is None:
+                self._silent = now
+                self._say(f"{self._where}: slow to answer, perhaps busy; waiting for it")
+            if now - self._silent > self._patience:
+                raise LostError from error
+            return
         except OSError as error:
             raise LostError from error
+        self._silent = None
         self._threads = dict(threads)
         self._refused = {at: why for at, why in self._refused.items() if at in self._threads}
 
@@ -130,7 +141,7 @@ class Connection:
         """Find the scheduler again; raises ExecutorError if it stays away."""
         self._say(f"{self._where}: lost, trying to find it again for {self._patience:g} s")
         self.close()
-        self._threads, self._refused = {}, {}
+        self._threads, self._refused, self._silent = {}, {}, None
         deadline = time.monotonic() + self._patience
         while True:
             left = deadline - time.monotonic()

@@ -17,6 +17,11 @@ CRASHES = frozenset({"SIGSEGV", "SIGABRT", "SIGFPE", "SIGBUS", "SIGILL"})
 """Signals that a task brings on itself; others (SIGKILL, SIGTERM) come from outside and say
 nothing about the task."""
 
+DIED = (
+    "; give the cluster's jobs more memory or a longer walltime, or take compute: local for this "
+    "run: what is finished is kept"
+)
+
 
 @dataclass(frozen=True)
 class Outcome(Generic[Value]):
@@ -97,8 +102,12 @@ def call(executor: Executor, function: Callable[[Task], Value], task: Task) -> V
     Raises ExecutorError, with the words of what went wrong, if the task did not return.
     """
     ((_, outcome),) = executor.map(function, [task], limited=False)
-    if not outcome.ok:
-        raise ExecutorError(f"{outcome.error}\n{outcome.traceback or ''}".strip())
+    if outcome.error is not None:
+        where = outcome.traceback or ""  # without one, it was not the function that raised
+        if outcome.error in where:  # as its last words
+            where = where[: where.rindex(outcome.error)].rpartition("\n")[0]
+        advice = DIED if executor.remote and outcome.traceback is None else ""
+        raise ExecutorError(f"{outcome.error}{advice}\n{where}".strip())
     return outcome.value  # type: ignore[return-value]
 
 

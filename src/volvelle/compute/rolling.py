@@ -22,7 +22,10 @@ LOOK_SECONDS = 1.0  # between two looks at who is there
 SHORT_SECONDS, MIDDLING_SECONDS = 0.5, 5.0
 # Of a task: shorter ones are sent ahead, two per thread or one, so that the way costs no time;
 # longer ones, and the first, are not, so that none waits behind another while a worker is idle.
-LARGE = 1 << 20  # [bytes] sent to its worker directly, past the scheduler
+LARGE = 1 << 20
+# [bytes] A larger task is handed to its worker first, and what is submitted only names it: Dask
+# keeps what is submitted in the scheduler and warns of large ones. It goes through the scheduler,
+# because workers need not be reachable from here.
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Rolling:
         self._wake = threading.Event()
         self._flying: dict[str, _Job] = {}  # in the order in which they were sent
         self._waiting: deque[_Job] = deque()
+        self._abandoned: list[str] = []  # names of tasks that may still run for nobody
         self._looked = -float("inf")
         self._finished, self._seconds = 0, 0.0
 
@@ -90,6 +94,8 @@ class Rolling:
                     self._wake.clear()
                     yield from self._collect()
                 except LostError:
+                    self._abandoned += self._flying
+                    self._looked = -float("inf")
                     for job in list(self._flying.values())[::-1]:
                         self._requeue(job)
                     self._connection.restore()
@@ -139,10 +145,11 @@ class Rolling:
                     yield from self._settle(job, outcome)
             elif status == "error":
                 yield from self._broken(job)
-            else:  # cancelled or lost, which is not the task's fault
-                self._requeue(job)
+            else:  # cancelled or lost with the connection, which is not the task's fault
                 if self._connection.client.status != "running":
                     raise LostError
+                self._abandoned.append(job.name)
+                self._requeue(job)
 
     def _outcome(self, job: _Job) -> Outcome[Any] | None:
         """What a finished task brought; None if its worker took that along."""
@@ -196,6 +203,9 @@ class Rolling:
             return
         self._connection.look()
         self._looked = time.monotonic()
+        if self._abandoned and self._connection.fit:
+            self._stop(self._abandoned, list(self._connection.fit))
+            self._abandoned = []
         begun: Counter[str] = Counter()
         for job in list(self._flying.values()):
             if self._connection.has(job.worker):
@@ -223,12 +233,22 @@ class Rolling:
 
     def _end(self) -> None:
         """Stop what still runs, the task itself included."""
-        jobs = list(self._flying.values())
-        if not jobs or self._connection.client.status != "running":
+        names = [*self._abandoned, *self._flying]
+        if not names or self._connection.client.status != "running":
             return
-        workers = {job.worker for job in jobs if self._connection.has(job.worker)}
-        names = [job.name for job in jobs]
+        futures = [job.future for job in self._flying.values()]
         with contextlib.suppress(OSError):  # the cluster is gone, and the tasks with it
-            self._connection.client.cancel([job.future for job in jobs], force=True)
-            self._connection.client.run(stop, names, workers=list(workers), on_error="ignore")
+            self._connection.client.cancel(futures, force=True)
+        self._stop(names, list(self._connection.fit))
         self._flying.clear()
+
+    def _stop(self, names: list[str], workers: list[str]) -> None:
+        """Tell workers to end tasks, or not to begin them."""
+        with contextlib.suppress(OSError):  # the cluster is gone, and the tasks with it
+            self._connection.client.run(
+                stop,
+                names,
+                workers=workers,
+                on_error="ignore",
+                callback_timeout=ANSWER_SECONDS,
+            )

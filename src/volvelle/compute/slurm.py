@@ -48,8 +48,13 @@ class SlurmJobs:
     python: str | None = None
 
     def script(self) -> str:
-        """The script that `sbatch` gets for each job, without talking to SLURM."""
-        return _job_class()(scheduler=SCHEDULER, name=NAME, **self._options()).job_script()
+        """The script that `sbatch` gets for each job, without talking to SLURM.
+
+        Raises ExecutorError for settings that no job can have.
+        """
+        job = _job_class()
+        with _corrections():
+            return job(scheduler=SCHEDULER, name=NAME, **self._options()).job_script()
 
     def _options(self) -> dict[str, Any]:
         written = () if self.logs is None else (f"--output={self.logs}/{NAME}-%j.out",)
@@ -70,6 +75,18 @@ class SlurmJobs:
         return {name: value for name, value in options.items() if value is not None}
 
 
+@contextmanager
+def _corrections() -> Iterator[None]:
+    """Dask's complaints about settings, as ours."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        raise ExecutorError(
+            f"no SLURM jobs can be had with these settings ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}); correct compute: slurm"
+        ) from error
+
+
 def _job_class() -> Any:
     try:
         from dask_jobqueue.slurm import SLURMJob
@@ -88,7 +105,8 @@ def slurm_executor(jobs: SlurmJobs, **settings: Any) -> Iterator[DaskExecutor]:
     Args:
         settings: of `DaskExecutor`; `waiting` None, the default here, waits for SLURM for ever.
 
-    Raises ExecutorError with sbatch's own words when it refuses a job.
+    Raises ExecutorError for settings that no job can have, and with sbatch's own words when it
+    refuses a job.
     """
     plain = _job_class()
     from dask_jobqueue.slurm import SLURMCluster
@@ -106,13 +124,15 @@ def slurm_executor(jobs: SlurmJobs, **settings: Any) -> Iterator[DaskExecutor]:
                 refusals.append(" ".join(str(error).split()))
                 await ProcessInterface.start(self)
 
+    jobs.script()  # refuses what no job can have, before Dask has a cluster half made
     if jobs.logs is not None:
         os.makedirs(jobs.logs, exist_ok=True)
     where: dict[str, Any] = {"dashboard_address": ":0"}
     if jobs.host is not None:
         where["host"] = jobs.host
     own: dict[str, Any] = {"job_cls": Job, "scheduler_options": where}
-    cluster = SLURMCluster(**own, **jobs._options())
+    with _corrections():
+        cluster = SLURMCluster(**own, **jobs._options())
 
     def upkeep() -> None:
         if refusals:

@@ -9,12 +9,12 @@ import sys
 from types import FunctionType
 from typing import Any
 
-from .errors import PluginError, UnsendableError
+from .errors import PluginError, UnfitWorkerError, UnsendableError
 from .plugin import FILE_MODULE, load_plugin
 
 
 def dumps(thing: Any) -> bytes:
-    """Bytes from which `pickle.loads` makes `thing` in another process or on another machine.
+    """Bytes from which `loads` makes `thing` in another process or on another machine.
 
     Modules are imported there. What a script or a notebook defines travels with the bytes; what
     stands in a file that was named as ``path/file.py:name`` is loaded from that file, which must
@@ -39,6 +39,20 @@ def dumps(thing: Any) -> bytes:
             "functions and classes, numbers and arrays"
         ) from error
     return stream.getvalue()
+
+
+def loads(data: bytes) -> Any:
+    """What `dumps` packed, made again where the task runs.
+
+    Raises UnfitWorkerError if a module, a name in it, or a user's file is missing or different.
+    """
+    try:
+        return pickle.loads(data)
+    except (ImportError, AttributeError, PluginError) as error:
+        raise UnfitWorkerError(
+            f"{error}: what the task is made of cannot be had there; install it, give it the same "
+            "file, or set PYTHONPATH for the workers"
+        ) from error
 
 
 def _whereabouts(thing: type | FunctionType) -> tuple[str, str, str]:

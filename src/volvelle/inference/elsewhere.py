@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
-from volvelle.compute import Executor, call, dumps
+from volvelle.compute import Executor, call, dumps, loads
 from volvelle.inference.laplace import Laplace
 from volvelle.inference.posterior import Posterior
 from volvelle.inference.sampler import Chains, Sampler, run_chains
@@ -38,5 +37,5 @@ def _sample(packed: bytes) -> Chains:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    posterior, laplace, sampler, given = pickle.loads(packed)
+    posterior, laplace, sampler, given = loads(packed)
     return run_chains(posterior, laplace, sampler, **given)

@@ -1,4 +1,4 @@
-"""Options that the verbs on other programs' models and chains have in common."""
+"""Options that several verbs have in common."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ MontePythonPath = Annotated[
 LedgerPath = Annotated[Path | None, typer.Option(help="Another ledger than the user's.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Evaluations at a time; all cores if not given.")
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="tcp://HOST:PORT",
+        help="Evaluate on the workers of this Dask scheduler, not on this machine's cores.",
+    ),
 ]
 Accuracy = Annotated[
     float, typer.Option(min=1e-3, help="Largest |shift| + 2 errors of a mean [sigma].")
