@@ -75,20 +75,23 @@ def hermite(t: Points) -> tuple[Points, Points, Points, Points]:
 
 
 class Curve(eqx.Module):
-    """Values on nodes with spline slopes: y(x), elementwise."""
+    """Values on nodes with spline slopes: y(x), or several y at once in the last axes."""
 
     nodes: Nodes = eqx.field(static=True)
-    values: Float[Array, " n"]
-    slopes: Float[Array, " n"]
+    values: Float[Array, "n *y"]
+    slopes: Float[Array, "n *y"]
 
     @classmethod
-    def through(cls, nodes: Nodes, values: Float[Array, " n"]) -> "Curve":
+    def through(cls, nodes: Nodes, values: Float[Array, "n *y"]) -> "Curve":
         """The spline through ``values``."""
         return cls(nodes, values, jnp.asarray(nodes.slopes) @ values)
 
-    def __call__(self, x: Points) -> Points:
-        """y at x; beyond the ends, the outermost cubic."""
+    def __call__(self, x: Points) -> Array:
+        """y at x, of shape (\\*x, \\*y); beyond the ends, the outermost cubic."""
         n, t, width = self.nodes.locate(x)
-        w0, w1, s0, s1 = hermite(t)
-        slopes = width * (s0 * self.slopes[n] + s1 * self.slopes[n + 1])
-        return w0 * self.values[n] + w1 * self.values[n + 1] + slopes
+        w0, w1, s0, s1 = (
+            jnp.reshape(w, (*w.shape, *(1,) * (self.values.ndim - 1)))
+            for w in (*hermite(t)[:2], *(width * s for s in hermite(t)[2:]))
+        )
+        values = w0 * self.values[n] + w1 * self.values[n + 1]
+        return values + s0 * self.slopes[n] + s1 * self.slopes[n + 1]
