@@ -13,3 +13,11 @@ class WavenumberError(PowerError):
 
 class RedshiftError(PowerError):
     """A time outside of what a spectrum is known for."""
+
+
+class TableError(PowerError):
+    """A table that is none: nodes that do not increase, wrong shapes, values that are not P."""
+
+
+class ModelError(PowerError):
+    """A model in a place where another kind is needed, or one that does not exist."""

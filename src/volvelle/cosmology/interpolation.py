@@ -1,0 +1,97 @@
+"""Cubic interpolation between fixed nodes, with the slopes of a spline.
+
+The slopes of the not-a-knot spline are linear in the values: one constant matrix per set of nodes,
+made once, so that only a product is left to compute and to differentiate.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.interpolate import CubicSpline
+
+_EVEN = 1e-9
+"""Largest deviation of equally spaced nodes, in steps."""
+
+Points = Float[Array, " *x"]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Increasing abscissae, at least two; compared by value, so that JAX may hold them static."""
+
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Nodes":
+        """Nodes at these values; raises ValueError unless two or more that increase."""
+        found = tuple(float(value) for value in values)
+        if len(found) < 2 or not np.all(np.diff(found) > 0.0):
+            raise ValueError(f"{len(found)} nodes; expected two or more, finite and increasing")
+        return cls(found)
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The values."""
+        return np.array(self.values)
+
+    @cached_property
+    def slopes(self) -> np.ndarray:
+        """Matrix from values at the nodes to derivatives there."""
+        return CubicSpline(self.array, np.eye(len(self.values)))(self.array, 1)
+
+    @cached_property
+    def _even(self) -> bool:
+        steps = np.arange(len(self.values)) - (self.array - self.array[0]) / self._step
+        return bool(np.max(np.abs(steps)) < _EVEN)
+
+    @property
+    def _step(self) -> float:
+        return (self.values[-1] - self.values[0]) / (len(self.values) - 1)
+
+    def locate(self, x: Points) -> tuple[Array, Points, Points]:
+        """Index n of the interval of x, the fraction of it that lies below x, and its width."""
+        last = len(self.values) - 2
+        if self._even:
+            at = (x - self.values[0]) / self._step
+            n = jnp.clip(jnp.floor(at).astype(int), 0, last)
+            return n, at - n, jnp.full_like(at, self._step)
+        nodes = jnp.asarray(self.array)
+        n = jnp.clip(jnp.searchsorted(nodes, x, side="right") - 1, 0, last)
+        width = nodes[n + 1] - nodes[n]
+        return n, (x - nodes[n]) / width, width
+
+
+def hermite(t: Points) -> tuple[Points, Points, Points, Points]:
+    """Weights at a fraction t of (value, value, slope, slope) at an interval's two ends; the slopes
+    are those times the width."""
+    rest = 1.0 - t
+    upper = t * t * (3.0 - 2.0 * t)
+    return 1.0 - upper, upper, t * rest * rest, -t * t * rest
+
+
+class Curve(eqx.Module):
+    """Values on nodes with spline slopes: y(x), or several y at once in the last axes."""
+
+    nodes: Nodes = eqx.field(static=True)
+    values: Float[Array, "n *y"]
+    slopes: Float[Array, "n *y"]
+
+    @classmethod
+    def through(cls, nodes: Nodes, values: Float[Array, "n *y"]) -> "Curve":
+        """The spline through ``values``."""
+        return cls(nodes, values, jnp.asarray(nodes.slopes) @ values)
+
+    def __call__(self, x: Points) -> Array:
+        """y at x, of shape (\\*x, \\*y); beyond the ends, the outermost cubic."""
+        n, t, width = self.nodes.locate(x)
+        w0, w1, s0, s1 = (
+            jnp.reshape(w, (*w.shape, *(1,) * (self.values.ndim - 1)))
+            for w in (*hermite(t)[:2], *(width * s for s in hermite(t)[2:]))
+        )
+        values = w0 * self.values[n] + w1 * self.values[n + 1]
+        return values + s0 * self.slopes[n] + s1 * self.slopes[n + 1]

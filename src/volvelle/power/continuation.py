@@ -1,0 +1,41 @@
+"""A linear spectrum beyond its own wavenumbers, for integrals that need a little of what is there.
+
+Outside of [k_min, k_max] P goes on with the shape k^n_s T^2 of Eisenstein & Hu's smooth transfer
+function, joined at the edge. Spectra that are handed out are never continued: there, what is
+outside stays NaN.
+"""
+
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology
+
+from .base import Spectrum
+from .eisenstein_hu import smooth_transfer
+
+Species = Literal["matter", "cb"]
+Points = Float[Array, " *k"]
+
+
+class Continued(eqx.Module):
+    """A spectrum of a universe at any k, within the spectrum's own times."""
+
+    cosmology: Cosmology
+    spectrum: Spectrum
+
+    def __call__(self, k: Points | np.ndarray, a: Points, species: Species = "matter") -> Points:
+        """P [Mpc^3], elementwise; k in 1/Mpc."""
+        low, high = self.spectrum.k_min, self.spectrum.k_max
+        evaluate = getattr(self.spectrum, species)
+        if isinstance(k, np.ndarray) and low <= np.min(k) and np.max(k) <= high:
+            return evaluate(jnp.asarray(k), a)
+        edge = jnp.clip(k, low, high)
+        return evaluate(edge, a) * self._shape(jnp.asarray(k)) / self._shape(edge)
+
+    def _shape(self, k: Points) -> Points:
+        tilt = jnp.exp(jnp.asarray(self.cosmology.n_s) * jnp.log(k))
+        return tilt * smooth_transfer(self.cosmology, k) ** 2

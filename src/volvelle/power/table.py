@@ -1,0 +1,143 @@
+"""Power spectra from tables, interpolated bicubically in ln k and ln(1 + z)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.boltzmann import POWER_K, POWER_Z
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.interpolation import Nodes, hermite
+from volvelle.cosmology.neutrinos import is_traced
+
+from .base import Model, Spectrum
+from .errors import TableError
+
+Points = Float[Array, " *k"]
+Values = Float[Array, "z k"]
+
+
+class Surface(eqx.Module):
+    """A function of x = ln k and y = ln(1 + z) between nodes of each."""
+
+    x: Nodes = eqx.field(static=True)
+    y: Nodes = eqx.field(static=True)
+    values: Float[Array, "z k 4"]
+    """f, f_x, f_y, f_xy."""
+
+    @classmethod
+    def through(cls, x: Nodes, y: Nodes, values: Values) -> "Surface":
+        """Bicubic through ``values``, with the slopes of splines along each axis."""
+        both = jnp.stack([values, jnp.asarray(y.slopes) @ values], -1)
+        along = jnp.einsum("kq,zqc->zkc", jnp.asarray(x.slopes), both)
+        return cls(x, y, jnp.stack([both[..., 0], along[..., 0], both[..., 1], along[..., 1]], -1))
+
+    def __call__(self, x: Points, y: Points) -> Points:
+        """f, elementwise; beyond the ends, the outermost cubics."""
+        (i, t, width), (j, u, height) = self.x.locate(x), self.y.locate(y)
+        wx, wy = hermite(t), hermite(u)
+        total = jnp.zeros(jnp.broadcast_shapes(x.shape, y.shape))
+        for up in (0, 1):
+            for right in (0, 1):
+                corner = self.values[j + up, i + right]
+                along = wx[right] * corner[..., 0] + width * wx[2 + right] * corner[..., 1]
+                slope = wx[right] * corner[..., 2] + width * wx[2 + right] * corner[..., 3]
+                total = total + wy[up] * along + height * wy[2 + up] * slope
+        return total
+
+
+class TabulatedSpectrum(Spectrum):
+    """ln P of matter and of baryons + cold dark matter between nodes in ln k and ln(1 + z)."""
+
+    k_min: float = eqx.field(static=True)
+    k_max: float = eqx.field(static=True)
+    a_min: float = eqx.field(static=True)
+    log_matter: Surface
+    log_cb: Surface
+
+    @classmethod
+    def through(cls, k: Nodes, z: Nodes, log_matter: Values, log_cb: Values) -> "TabulatedSpectrum":
+        """A spectrum through ln P at nodes of ``k`` = ln k and ``z`` = ln(1 + z), from z = 0."""
+        low, high = np.exp(k.values[0]), np.exp(k.values[-1])
+        matter = Surface.through(k, z, log_matter)
+        cb = matter if log_cb is log_matter else Surface.through(k, z, log_cb)
+        return cls(float(low), float(high), float(np.exp(-z.values[-1])), matter, cb)
+
+    def matter(self, k: Points, a: Points) -> Points:
+        """P of all matter."""
+        return jnp.exp(self.log_matter(jnp.log(k), -jnp.log(a)))
+
+    def cb(self, k: Points, a: Points) -> Points:
+        """P of baryons and cold dark matter."""
+        return jnp.exp(self.log_cb(jnp.log(k), -jnp.log(a)))
+
+
+class TabulatedPower(Model):
+    """A table of P(k, z), whatever the cosmology that it is asked for: the caller's own.
+
+    ln P is interpolated by cubics in ln k and ln(1 + z); nodes as dense as a solver's give back
+    what lies between to 1e-4 (``boltzmann.POWER_K`` and ``POWER_Z``).
+    """
+
+    k: Nodes = eqx.field(static=True)
+    z: Nodes = eqx.field(static=True)
+    matter: Values
+    cb: Values | None
+
+    def __init__(self, k: Any, z: Any, matter: Any, cb: Any = None) -> None:
+        """A table.
+
+        Args:
+            k: wavenumbers, increasing, two or more [1/Mpc].
+            z: redshifts, increasing from 0, two or more.
+            matter: P of all matter, shape (z, k) [Mpc^3].
+            cb: P of baryons and cold dark matter, the same shape; None where it is the matter's.
+
+        Raises TableError for nodes or shapes that are none, and for values that are not above 0.
+        """
+        self.k = _nodes("k", k, np.log, above=0.0)
+        self.z = _nodes("z", z, np.log1p, above=-1.0)
+        if self.z.values[0] != 0.0:
+            raise TableError(f"the first redshift is {np.asarray(z)[0]:.6g}; expected 0 (today)")
+        self.matter = self._checked("matter", matter)
+        self.cb = None if cb is None else self._checked("cb", cb)
+
+    def _checked(self, name: str, power: Any) -> Values:
+        shape = (len(self.z.values), len(self.k.values))
+        if np.shape(power) != shape:
+            raise TableError(f"{name} has shape {np.shape(power)}; expected {shape}, of (z, k)")
+        if not is_traced(power) and not np.all((np.asarray(power) > 0.0) & np.isfinite(power)):
+            raise TableError(f"{name} holds values that are not above 0, or not finite")
+        return jnp.asarray(power, dtype=jnp.result_type(float))
+
+    @classmethod
+    def of_theory(cls, theory: Mapping[str, Any]) -> "TabulatedPower":
+        """The table of a solver's or emulator's ``matter_power`` and, where there, ``cb_power``.
+
+        Raises TableError without ``matter_power``.
+        """
+        if "matter_power" not in theory:
+            raise TableError("the theory has no matter_power; ask the solver for it")
+        cb = theory["cb_power"] if "cb_power" in theory else None
+        return cls(POWER_K, POWER_Z, theory["matter_power"], cb)
+
+    def spectrum(self, cosmology: Cosmology) -> TabulatedSpectrum:
+        """The table; ``cosmology`` is not looked at."""
+        matter = jnp.log(self.matter)
+        cb = matter if self.cb is None else jnp.log(self.cb)
+        return TabulatedSpectrum.through(self.k, self.z, matter, cb)
+
+
+def _nodes(name: str, given: Any, scale: Callable[..., Any], above: float) -> Nodes:
+    if is_traced(given):
+        raise TableError(f"the nodes of {name} are traced; give NumPy arrays, made outside of jit")
+    values = np.asarray(given, dtype=float)
+    if values.ndim != 1 or not np.all(values > above) or not np.all(np.isfinite(values)):
+        raise TableError(f"{name} is no one-dimensional array of finite values above {above:g}")
+    try:
+        return Nodes.of(scale(values))
+    except ValueError as error:
+        raise TableError(f"{name}: {error}") from None
