@@ -55,12 +55,19 @@ def _hermite(
     return v0 + t * (s0 + t * (3.0 * rise - 2.0 * s0 - s1 + t * (s0 + s1 - 2.0 * rise)))
 
 
-def growth_table(found: Densities) -> GrowthTable:
-    """Solve the equation by the classical Runge-Kutta rule, as products of 2 x 2 matrices."""
+def growth_table(found: Densities, clustering_neutrinos: bool = False) -> GrowthTable:
+    """Solve the equation by the classical Runge-Kutta rule, as products of 2 x 2 matrices.
+
+    ``clustering_neutrinos``: the energy that massive neutrinos have beyond that of massless ones
+    is part of the source, as on scales far above their free streaming.
+    """
     step = -np.log(_FIRST) / _STEPS
     a = jnp.asarray(_FIRST * np.exp(np.arange(2 * _STEPS + 1) * step / 2.0))
     friction = 2.0 + log_slope(found, a)
-    source = 1.5 * found.matter / a**3 / found.total(a)
+    sources = found.matter / a**3
+    if clustering_neutrinos:
+        sources = sources + found.massive(a) - found.ratios.size * found.state / a**4
+    source = 1.5 * sources / found.total(a)
     zero, one = jnp.zeros_like(a), jnp.ones_like(a)
     rate = jnp.stack([jnp.stack([zero, one], -1), jnp.stack([source, -friction], -1)], -2)
     r0, r1, r2 = rate[:-1:2], rate[1::2], rate[2::2]

@@ -123,14 +123,16 @@ def _hyperparameters(x: np.ndarray, y: np.ndarray, complement: np.ndarray) -> np
 
 
 def fit_gaussian_process(
-    x: np.ndarray, s: np.ndarray, degree: int, tolerance: float = 0.0
+    x: np.ndarray, s: np.ndarray, degree: int, tolerance: float = 0.0, searched: int | None = None
 ) -> tuple[GaussianProcess, np.ndarray]:
     """Fit each coefficient; returns the process and its leave-one-out residuals [n, m].
 
     Args:
         x: features [n, d], of order one; s: coefficients [n, m]; degree: of the polynomial mean;
         tolerance: coefficients whose standard deviation is below it, in their own unit, take the
-            hyperparameters of the last one above it (they are not worth a search).
+            hyperparameters of the last one above it (they are not worth a search);
+        searched: how many solutions, the first ones, the search for hyperparameters looks at (its
+            cost grows with their cube); all if None.
 
     Raises:
         LearningError: too few solutions for the mean, or coinciding points.
@@ -142,7 +144,8 @@ def fit_gaussian_process(
             f"a Gaussian process on a mean of degree {degree} in {x.shape[1]} parameters needs at "
             f"least {p + 3} solutions, got {n}; solve more points or lower the degree"
         )
-    complement = np.linalg.qr(h, mode="complete")[0][:, p:]
+    looked = n if searched is None else min(n, max(searched, p + 3))
+    complement = np.linalg.qr(h[:looked], mode="complete")[0][:, p:]
     scale = np.maximum(np.std(s, axis=0), 1e-300)
     theta = np.append(np.full(x.shape[1], LOG_LENGTH_PRIOR[0]), LOG_NUGGET_PRIOR[0])
     parts: list[dict[str, np.ndarray]] = []
@@ -150,7 +153,7 @@ def fit_gaussian_process(
     for j in range(s.shape[1]):
         y = s[:, j] / scale[j]
         if j == 0 or scale[j] > tolerance:
-            theta = _hyperparameters(x, y, complement)
+            theta = _hyperparameters(x[:looked], y[:looked], complement)
         part, left_out[:, j] = _condition(theta, x, s[:, j], h)
         parts.append(part)
     fields = {key: jnp.asarray(np.stack([part[key] for part in parts])) for key in parts[0]}

@@ -19,5 +19,9 @@ class TableError(PowerError):
     """A table that is none: nodes that do not increase, wrong shapes, values that are not P."""
 
 
+class DomainError(PowerError):
+    """A cosmology outside of what a learned spectrum was trained on."""
+
+
 class ModelError(PowerError):
     """A model in a place where another kind is needed, or one that does not exist."""

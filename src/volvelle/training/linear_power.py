@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.stats import qmc
 
 from volvelle.boltzmann import (
+    EARLY_Z,
+    POWER_K,
+    POWER_Z,
     ClassSolver,
     Ledger,
     LedgerEntry,
@@ -24,6 +30,10 @@ from volvelle.boltzmann import (
 from volvelle.boltzmann.solve import Progress
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
+from volvelle.emulator.basis import principal_components
+from volvelle.learning.gaussian_process import fit_gaussian_process
+from volvelle.learning.process_mean import mean_of
+from volvelle.power.learned import PARAMETERS, Analytic, LearnedPower
 from volvelle.training.errors import TrainingError
 
 BOX: Mapping[str, tuple[float, float]] = {
@@ -43,6 +53,14 @@ EARLY_LARGEST = -0.1
 AMPLITUDE, TILT = 2.1e-9, 0.965
 """Of the exact solutions; the spectra are divided by the primordial one."""
 REQUEST = Request.of(["matter_power", "cb_power", "matter_power_early", "cb_power_early"])
+Z_NODES = np.concatenate([POWER_Z[::4], EARLY_Z[1::2]])
+"""Redshifts of the learned table; the rest is smooth between."""
+TOLERANCE = 2e-5
+"""Scatter of ln P of components that are left out."""
+SEARCHED = 200
+"""Solutions that the processes' length scales are found with."""
+TRUNCATION = 1e-4
+"""Scatter of ln P below which a component takes the smoothness of the one before it."""
 PRECISION: Mapping[str, float | int | str] = {
     # converged to 2e-4 without massive neutrinos, see docs/validation/linear_power.md
     "tol_perturbations_integration": 1e-6,
@@ -67,7 +85,8 @@ def exact_solver() -> ClassSolver:
 
 def universe(point: Mapping[str, float]) -> Cosmology:
     """The cosmology of a point of the box."""
-    return Cosmology(**point, A_s=AMPLITUDE, n_s=TILT, tau_reio=0.06)
+    fixed = {"A_s": AMPLITUDE, "n_s": TILT, "tau_reio": 0.06}
+    return Cosmology.from_parameters({**point, **fixed})
 
 
 def design(first: int, count: int, seed: int = 1) -> list[dict[str, float]]:
@@ -117,3 +136,65 @@ def solve_design(
         raise TrainingError(f"CLASS solved only {len(points) - failed} of {len(points)}: {words}")
     good = [n for n, entry in enumerate(entries) if entry.theory is not None]
     return Solutions([points[n] for n in good], [entries[n] for n in good])
+
+
+def rest_of(point: Mapping[str, float], theory: Mapping[str, Any], z: np.ndarray) -> np.ndarray:
+    """ln P less the analytic part, of matter and cb, at redshifts ``z`` of the solver's [2, z, k].
+
+    Where a closed universe has no mode, the value of the first one.
+    """
+    known = jax.jit(Analytic.of)(universe(point))
+    all_z = np.concatenate([POWER_Z, EARLY_Z])
+    chosen = np.searchsorted(all_z, z)
+    exists = int(np.argmax(known.exists(jnp.asarray(POWER_K * (1.0 - 1e-6)))))
+    fits = _log_power(known, jnp.asarray(POWER_K), 1.0 / (1.0 + jnp.asarray(z)))
+    found = []
+    for name, fit in zip(("matter_power", "cb_power"), fits, strict=True):
+        table = np.concatenate([theory[name], theory[f"{name}_early"]])[chosen, exists:]
+        rest = np.log(table) - np.asarray(fit)[:, exists:]
+        found.append(np.pad(rest, ((0, 0), (exists, 0)), mode="edge"))
+    return np.stack(found)
+
+
+@jax.jit
+def _log_power(known: Analytic, k: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return known.log_power(k[None], a[:, None])
+
+
+def features_of(points: list[dict[str, float]]) -> np.ndarray:
+    """From -1 to 1 over the box [n, d]."""
+    low, high = np.array([BOX[name] for name in PARAMETERS]).T
+    x = np.array([[point[name] for name in PARAMETERS] for point in points])
+    return (2.0 * x - low - high) / (high - low)
+
+
+def fit_linear_power(solutions: Solutions, degree: int = 2) -> tuple[LearnedPower, np.ndarray]:
+    """Learn the rest of all solutions; also the left-out errors of ln P [n, 2, z, k].
+
+    Raises LearningError for too few solutions.
+    """
+    x = features_of(solutions.points)
+    rest = np.stack(
+        [
+            rest_of(point, entry.theory or {}, Z_NODES)
+            for point, entry in zip(solutions.points, solutions.entries, strict=True)
+        ]
+    )
+    flat = rest.reshape(len(x), -1)
+    root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
+    basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
+    process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
+    components, centre = np.asarray(basis.components), np.asarray(basis.mean)
+    errors = left_out @ components + flat - centre - s @ components
+    mean = mean_of(process, s)
+    edges = np.array([BOX[name] for name in PARAMETERS])
+    learned = LearnedPower(
+        lower=tuple(edges[:, 0].tolist()),
+        upper=tuple(edges[:, 1].tolist()),
+        early=EARLY_LARGEST,
+        log_k=tuple(np.log(POWER_K).tolist()),
+        log_z=tuple(np.log1p(Z_NODES).tolist()),
+        basis=basis,
+        regressor=mean,
+    )
+    return learned, errors.reshape(rest.shape)

@@ -1,0 +1,230 @@
+"""The linear power spectrum learned from CLASS, which the package ships.
+
+    ln P(k, z) = ln P_EH(k, z) + 2 W(k) ln(D_all/D_cb) + 2 ln|1 - 3 K / k^2| + r(k, z; parameters),
+
+with Eisenstein & Hu's fit (right amplitude, tilt, growth and oscillations to some percent), growth
+with clustering neutrinos (D_all) on scales that they cannot leave, W = 1 there, and the curvature
+K = -Omega_k H0^2 / c^2. The rest r, principal components of exact solutions' tables as a smooth
+function of eight parameters, is small and holds the physics that the fits lack. Amplitude and tilt
+enter exactly. From its last redshift on r stays as it is there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.background import densities
+from volvelle.cosmology.constants import HUBBLE_DISTANCE
+from volvelle.cosmology.growth import GrowthTable, growth_table
+from volvelle.cosmology.interpolation import Nodes
+from volvelle.cosmology.neutrinos import is_traced
+from volvelle.emulator.basis import PrincipalComponents
+from volvelle.learning.checking import Validated, require
+from volvelle.learning.process_mean import ProcessMean
+from volvelle.learning.storage import load_model, storable
+
+from .base import Model, Spectrum
+from .eisenstein_hu import EisensteinHu, EisensteinHuSpectrum
+from .errors import DomainError
+from .table import Surface
+
+PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
+"""What the rest depends on, in the order of the features."""
+SPECIES = ("matter", "cb")
+SHIPPED = "linear"
+FIRST = 1e-3
+"""The earliest a, shortly before last scattering."""
+_SCALE, _SLOPE, _SMALL = 0.12, 1.5, 1e-4
+"""W = 1 / (1 + (k / k_half)^_SLOPE), k_half = _SCALE sqrt(m_nu omega_m / eV) [1/Mpc], a few times
+the largest free-streaming scale; m_nu is rounded off at _SMALL [eV]."""
+LOWEST_MODE = 8.0
+"""In a closed universe there is no mode below k^2 = 8 K."""
+
+Points = Float[Array, " *k"]
+
+
+class Analytic(eqx.Module):
+    """What is known without learning, of one universe."""
+
+    fit: EisensteinHuSpectrum
+    all_growth: GrowthTable
+    streaming: Float[Array, ""]
+    """(k^_SLOPE) at which W is a half."""
+    neutrinos: Float[Array, ""]
+    """Their fraction of all matter today."""
+    curvature: Float[Array, ""]
+    """K [1/Mpc^2]."""
+
+    @classmethod
+    def of(cls, cosmology: Cosmology) -> Analytic:
+        """Raises ParameterError without h."""
+        found = densities(cosmology)
+        scale = _SCALE**2 * (cosmology.m_nu**2 + _SMALL**2) ** 0.5 * cosmology.omega_m
+        hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
+        return cls(
+            fit=EisensteinHu().spectrum(cosmology),
+            all_growth=growth_table(found, clustering_neutrinos=True),
+            streaming=jnp.asarray(scale) ** (_SLOPE / 2.0),
+            neutrinos=jnp.asarray(cosmology.omega_nu / cosmology.omega_m),
+            curvature=-jnp.asarray(cosmology.Omega_k) * hubble**2,
+        )
+
+    def exists(self, k: Points) -> Points:
+        """Whether the universe has modes of k."""
+        return k**2 >= LOWEST_MODE * self.curvature
+
+    def log_power(self, k: Points, a: Points) -> tuple[Points, Points]:
+        """ln P of matter and of baryons + cold dark matter, where there are modes."""
+        both = [
+            jnp.log(growth(a)[0]) - jnp.log(growth.growth[0])
+            for growth in (self.all_growth, self.fit.growth)
+        ]
+        free = jnp.exp(_SLOPE * jnp.log(k))
+        weight = self.streaming / (self.streaming + free)
+        bent = jnp.where(self.exists(k), 1.0 - 3.0 * self.curvature / k**2, 1.0)
+        cb = jnp.log(self.fit.matter(k, a)) + 2.0 * weight * (both[0] - both[1])
+        cb = cb + 2.0 * jnp.log(jnp.abs(bent))
+        return cb + 2.0 * jnp.log1p(-self.neutrinos * (1.0 - weight)), cb
+
+
+class LearnedSpectrum(Spectrum):
+    """P of one universe; NaN where a closed universe has no mode, or outside of the domain."""
+
+    k_min: float = eqx.field(static=True)
+    k_max: float = eqx.field(static=True)
+    a_min: float = eqx.field(static=True)
+    known: Analytic
+    rest: tuple[Surface, Surface]
+    inside: Float[Array, ""]
+    """1 inside of the training's domain, else NaN."""
+
+    def matter(self, k: Points, a: Points) -> Points:
+        """P of all matter."""
+        return self._power(0, k, a)
+
+    def cb(self, k: Points, a: Points) -> Points:
+        """P of baryons and cold dark matter."""
+        return self._power(1, k, a)
+
+    def _power(self, species: int, k: Points, a: Points) -> Points:
+        surface = self.rest[species]
+        y = jnp.minimum(-jnp.log(a), surface.y.values[-1])
+        known = self.known.log_power(k, a)[species]
+        exists = jnp.where(self.known.exists(k), self.inside, jnp.nan)
+        return exists * jnp.exp(known + surface(jnp.log(k), y))
+
+
+@storable
+class LearnedPower(Model, Validated):
+    """Linear P(k, z) of matter and of baryons + cold dark matter, from CLASS's solutions.
+
+    ``lower``, ``upper``: edges of ``PARAMETERS``; ``early``: the largest w0 + wa; ``log_k``,
+    ``log_z``: nodes in ln k [1/Mpc] and ln(1 + z). The neutrinos' mass is that of one state, the
+    hierarchy ``single``.
+    """
+
+    lower: tuple[float, ...] = eqx.field(static=True)
+    upper: tuple[float, ...] = eqx.field(static=True)
+    early: float = eqx.field(static=True)
+    log_k: tuple[float, ...] = eqx.field(static=True)
+    log_z: tuple[float, ...] = eqx.field(static=True)
+    basis: PrincipalComponents
+    regressor: ProcessMean
+
+    def features(self, cosmology: Cosmology) -> Float[Array, " d"]:
+        """The parameters, from -1 to 1 over the domain."""
+        point = jnp.stack([jnp.asarray(value) for value in self._point(cosmology)])
+        low, high = np.array(self.lower), np.array(self.upper)
+        return (2.0 * point - low - high) / (high - low)
+
+    @staticmethod
+    def _point(cosmology: Cosmology) -> tuple[Array | float, ...]:
+        if cosmology.neutrino_hierarchy != "single":
+            raise DomainError(
+                f"the learned linear spectrum is of one massive neutrino; neutrino_hierarchy is "
+                f"{cosmology.neutrino_hierarchy}: set single, or take a solver's table"
+            )
+        _ = cosmology.hubble_parameter, cosmology.N_eff_total  # which raise where there is none
+        values: list[Any] = [getattr(cosmology, name) for name in PARAMETERS]
+        return tuple(values)
+
+    def spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
+        """All that depends on the cosmology.
+
+        Raises DomainError outside of the training's domain; traced parameters outside give NaN.
+        """
+        point = self._point(cosmology)
+        self._refuse(point)
+        x = self.features(cosmology)
+        dark = cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
+        inside = jnp.where(jnp.all(jnp.abs(x) <= 1.0 + _ROUNDING) & dark, 1.0, jnp.nan)
+        k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
+        shape = (len(SPECIES), len(z.values), len(k.values))
+        rest = jnp.reshape(self.basis.decode(self.regressor(x)), shape)
+        return LearnedSpectrum(
+            k_min=float(np.exp(k.values[0])),
+            k_max=float(np.exp(k.values[-1])),
+            a_min=FIRST,
+            known=Analytic.of(cosmology),
+            rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
+            inside=inside,
+        )
+
+    def _refuse(self, point: tuple[Array | float, ...]) -> None:
+        for name, value, low, high in zip(PARAMETERS, point, self.lower, self.upper, strict=True):
+            edge = _ROUNDING * (high - low)
+            if not is_traced(value) and not low - edge <= float(value) <= high + edge:
+                raise DomainError(
+                    f"{name} is {float(value):.6g}; the learned linear spectrum is known for "
+                    f"{low:.4g} to {high:.4g}: take a solver's table "
+                    "(power.TabulatedPower) or EisensteinHu"
+                )
+        dark = [value for name, value in zip(PARAMETERS, point, strict=True) if name[0] == "w"]
+        if not any(is_traced(value) for value in dark) and sum(map(float, dark)) > self.early:
+            raise DomainError(
+                f"w0 + wa is {sum(map(float, dark)):.4g}; the learned linear spectrum is known up "
+                f"to {self.early:.4g}: dark energy matters early beyond"
+            )
+
+    def validate(self) -> None:
+        outputs = len(SPECIES) * len(self.log_k) * len(self.log_z)
+        m, k = self.basis.shape
+        require(k == outputs, f"its basis has {k} numbers instead of {outputs}")
+        require(self.regressor.beta.shape[0] == m, "regressor and basis differ in size")
+        d = len(PARAMETERS)
+        sizes = {len(self.lower), len(self.upper), self.regressor.points.shape[1]}
+        require(sizes == {d}, f"it has {sizes} parameters instead of {d}")
+        require(bool(np.all(np.less(self.lower, self.upper))), "the domain has no inside")
+        for nodes in (self.log_k, self.log_z):
+            require(len(nodes) >= _LEAST and bool(np.all(np.diff(nodes) > 0.0)), "bad nodes")
+        require(self.log_z[0] == 0.0, "its redshifts do not begin today")
+
+
+_ROUNDING = 1e-9
+_LEAST = 4  # nodes of a cubic
+
+
+@lru_cache(maxsize=1)
+def learned_power() -> LearnedPower:
+    """The one that the package ships; its certificate is ``learned_record()['certificate']``."""
+    return _shipped()[0]
+
+
+def learned_record() -> dict[str, object]:
+    """How the shipped one was trained, and what was found at fresh solutions."""
+    return dict(_shipped()[1])
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[LearnedPower, dict[str, object]]:
+    with resources.as_file(resources.files("volvelle.power") / SHIPPED) as folder:
+        return load_model(Path(folder))
