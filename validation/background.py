@@ -133,8 +133,8 @@ def main() -> None:
             table(head, rows),
             "![differences](background.png)",
             "Derivatives, in nine parameters: automatic ones against difference quotients of "
-            "fourth order of the same functions, where the derivative is not below a thousandth of its "
-            "largest value over redshift.",
+            "fourth order of the same functions, where the derivative is not below a thousandth of "
+            "its largest value over redshift.",
         ],
         checks,
     )

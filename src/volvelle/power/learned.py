@@ -29,6 +29,7 @@ from volvelle.cosmology.interpolation import Nodes
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.emulator.basis import PrincipalComponents
 from volvelle.learning.checking import Validated, require
+from volvelle.learning.errors import StorageError
 from volvelle.learning.process_mean import ProcessMean
 from volvelle.learning.storage import load_model, storable
 
@@ -36,11 +37,14 @@ from .base import Model, Spectrum
 from .eisenstein_hu import EisensteinHu, EisensteinHuSpectrum
 from .errors import DomainError
 from .table import Surface
+from .variance import eight
 
 PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
 """What the rest depends on, in the order of the features."""
 SPECIES = ("matter", "cb")
 SHIPPED = "linear"
+T_CMB = 2.7255
+"""Of the training [K]."""
 FIRST = 1e-3
 """The earliest a, shortly before last scattering."""
 _SCALE, _SLOPE, _SMALL = 0.12, 1.5, 1e-4
@@ -68,7 +72,9 @@ class Analytic(eqx.Module):
     def of(cls, cosmology: Cosmology) -> Analytic:
         """Raises ParameterError without h."""
         found = densities(cosmology)
-        scale = _SCALE**2 * (cosmology.m_nu**2 + _SMALL**2) ** 0.5 * cosmology.omega_m
+        scale = (
+            _SCALE**2 * jnp.sqrt(jnp.asarray(cosmology.m_nu) ** 2 + _SMALL**2) * cosmology.omega_m
+        )
         hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
         return cls(
             fit=EisensteinHu().spectrum(cosmology),
@@ -104,8 +110,8 @@ class LearnedSpectrum(Spectrum):
     a_min: float = eqx.field(static=True)
     known: Analytic
     rest: tuple[Surface, Surface]
-    inside: Float[Array, ""]
-    """1 inside of the training's domain, else NaN."""
+    factor: Float[Array, ""]
+    """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""
@@ -119,7 +125,7 @@ class LearnedSpectrum(Spectrum):
         surface = self.rest[species]
         y = jnp.minimum(-jnp.log(a), surface.y.values[-1])
         known = self.known.log_power(k, a)[species]
-        exists = jnp.where(self.known.exists(k), self.inside, jnp.nan)
+        exists = jnp.where(self.known.exists(k), self.factor, jnp.nan)
         return exists * jnp.exp(known + surface(jnp.log(k), y))
 
 
@@ -139,6 +145,14 @@ class LearnedPower(Model, Validated):
     log_z: tuple[float, ...] = eqx.field(static=True)
     basis: PrincipalComponents
     regressor: ProcessMean
+
+    @staticmethod
+    def load(folder: Path) -> tuple[LearnedPower, dict[str, Any]]:
+        """A stored one and the record of its training. Raises StorageError where there is none."""
+        found, record = load_model(folder)
+        if not isinstance(found, LearnedPower):
+            raise StorageError(f"{folder} holds a {type(found).__name__}, no learned linear power")
+        return found, record
 
     def features(self, cosmology: Cosmology) -> Float[Array, " d"]:
         """The parameters, from -1 to 1 over the domain."""
@@ -162,11 +176,19 @@ class LearnedPower(Model, Validated):
 
         Raises DomainError outside of the training's domain; traced parameters outside give NaN.
         """
-        point = self._point(cosmology)
-        self._refuse(point)
+        self.check(cosmology)
+        if cosmology.sigma8 is None:
+            return self._spectrum(cosmology)
+        trial = cosmology.replace(sigma8=None, A_s=_TRIAL)
+        made = self._spectrum(trial)
+        factor = (cosmology.sigma8 / eight(trial, made, jnp.ones(()), "matter")) ** 2
+        return eqx.tree_at(lambda s: s.factor, made, made.factor * factor)
+
+    def _spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
         x = self.features(cosmology)
-        dark = cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
-        inside = jnp.where(jnp.all(jnp.abs(x) <= 1.0 + _ROUNDING) & dark, 1.0, jnp.nan)
+        known = cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
+        known &= jnp.abs(cosmology.T_cmb - T_CMB) <= _ROUNDING
+        inside = jnp.where(jnp.all(jnp.abs(x) <= 1.0 + _ROUNDING) & known, 1.0, jnp.nan)
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
         shape = (len(SPECIES), len(z.values), len(k.values))
         rest = jnp.reshape(self.basis.decode(self.regressor(x)), shape)
@@ -176,10 +198,22 @@ class LearnedPower(Model, Validated):
             a_min=FIRST,
             known=Analytic.of(cosmology),
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
-            inside=inside,
+            factor=inside,
         )
 
-    def _refuse(self, point: tuple[Array | float, ...]) -> None:
+    def check(self, cosmology: Cosmology) -> None:
+        """Raise DomainError for known parameters outside of the training's domain."""
+        point = self._point(cosmology)
+        if cosmology.Y_he is not None:
+            raise DomainError(
+                "Y_he is given; the learned linear spectrum has the helium of nucleosynthesis: "
+                "leave it out, or take a solver's table"
+            )
+        if not is_traced(cosmology.T_cmb) and abs(float(cosmology.T_cmb) - T_CMB) > _ROUNDING:
+            raise DomainError(
+                f"T_cmb is {float(cosmology.T_cmb):.6g} K; the learned linear spectrum is of "
+                f"{T_CMB} K: take a solver's table (power.TabulatedPower) or EisensteinHu"
+            )
         for name, value, low, high in zip(PARAMETERS, point, self.lower, self.upper, strict=True):
             edge = _ROUNDING * (high - low)
             if not is_traced(value) and not low - edge <= float(value) <= high + edge:
@@ -211,6 +245,7 @@ class LearnedPower(Model, Validated):
 
 _ROUNDING = 1e-9
 _LEAST = 4  # nodes of a cubic
+_TRIAL = 2e-9  # A_s
 
 
 @lru_cache(maxsize=1)
@@ -219,12 +254,12 @@ def learned_power() -> LearnedPower:
     return _shipped()[0]
 
 
-def learned_record() -> dict[str, object]:
+def learned_record() -> dict[str, Any]:
     """How the shipped one was trained, and what was found at fresh solutions."""
     return dict(_shipped()[1])
 
 
 @lru_cache(maxsize=1)
-def _shipped() -> tuple[LearnedPower, dict[str, object]]:
+def _shipped() -> tuple[LearnedPower, dict[str, Any]]:
     with resources.as_file(resources.files("volvelle.power") / SHIPPED) as folder:
-        return load_model(Path(folder))
+        return LearnedPower.load(Path(folder))

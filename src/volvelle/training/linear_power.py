@@ -33,7 +33,7 @@ from volvelle.cosmology import Cosmology
 from volvelle.emulator.basis import principal_components
 from volvelle.learning.gaussian_process import fit_gaussian_process
 from volvelle.learning.process_mean import mean_of
-from volvelle.power.learned import PARAMETERS, Analytic, LearnedPower
+from volvelle.power.learned import PARAMETERS, Analytic, LearnedPower, LearnedSpectrum
 from volvelle.training.errors import TrainingError
 
 BOX: Mapping[str, tuple[float, float]] = {
@@ -89,7 +89,14 @@ def universe(point: Mapping[str, float]) -> Cosmology:
     return Cosmology.from_parameters({**point, **fixed})
 
 
-def design(first: int, count: int, seed: int = 1) -> list[dict[str, float]]:
+TRAINING_SEED, FRESH_SEED = 1, 2
+"""Of the sequences that train and that judge."""
+BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (0.01, 0.1),
+         "0.1 to 1": (0.1, 1.0), "1 to 10": (1.0, 20.0)}  # fmt: skip
+"""Wavenumbers that are judged apart [1/Mpc]."""
+
+
+def design(first: int, count: int, seed: int = TRAINING_SEED) -> list[dict[str, float]]:
     """Points ``first`` to ``first + count`` of one endless sequence in the box, corners left out.
 
     Raises TrainingError for a negative place or count.
@@ -198,3 +205,47 @@ def fit_linear_power(solutions: Solutions, degree: int = 2) -> tuple[LearnedPowe
         regressor=mean,
     )
     return learned, errors.reshape(rest.shape)
+
+
+def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
+    """The learned spectrum against exact solutions that it has not seen, at their own redshifts.
+
+    Of each band of k, in units of P: the rms error, and the least that 95% of the solutions do
+    not exceed at any k, redshift to 4 and species; ``early`` is the same from z = 4 to 100.
+    """
+    late: dict[str, list[np.ndarray]] = {name: [] for name in BANDS}
+    early: dict[str, list[np.ndarray]] = {name: [] for name in BANDS}
+    for point, entry in zip(fresh.points, fresh.entries, strict=True):
+        theory = entry.theory or {}
+        spectrum = _spectrum_of(learned, universe(point))
+        for suffix, z, kept in (("", POWER_Z, late), ("_early", EARLY_Z, early)):
+            found = _evaluate(spectrum, jnp.asarray(POWER_K), 1.0 / (1.0 + jnp.asarray(z)))
+            exact = np.stack([theory[f"{n}_power{suffix}"] for n in ("matter", "cb")])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                error = np.abs(np.stack(found) / exact - 1.0)
+            for name, (low, high) in BANDS.items():
+                inside = (low <= POWER_K) & (high > POWER_K) & np.isfinite(found[0][0])
+                kept[name].append(error[..., inside])
+    return {
+        "solutions": len(fresh.points),
+        "rms": {name: _rms(found) for name, found in late.items()},
+        "largest": {name: _most(found) for name, found in late.items()},
+        "early": {name: _most(found) for name, found in early.items()},
+    }
+
+
+def _rms(errors: list[np.ndarray]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate([e.ravel() for e in errors]) ** 2)))
+
+
+def _most(errors: list[np.ndarray]) -> float:
+    largest = [float(np.max(e)) for e in errors if e.size]
+    return float(np.quantile(largest, 0.95, method="higher"))
+
+
+_spectrum_of = jax.jit(lambda learned, cosmology: learned.spectrum(cosmology))
+
+
+@jax.jit
+def _evaluate(spectrum: LearnedSpectrum, k: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return spectrum(k[None], a[:, None]), spectrum(k[None], a[:, None], "cb")
