@@ -24,7 +24,7 @@ from .eisenstein_hu import smooth_transfer
 from .errors import ModelError
 from .filters import top_hat
 from .halo_profile import nfw
-from .nonlinear import NonLinearModel
+from .nonlinear import Z_STEP, NonLinearModel
 
 _K = np.exp(np.arange(np.log(1e-4), np.log(3e3), 0.045))
 """Wavenumbers of the integrals [1/Mpc]."""
@@ -45,6 +45,9 @@ _P, _Q, _A = 0.3, 0.707, 0.21616
 """The mass function of Sheth & Tormen 1999."""
 LOG10_T_AGN = (7.0, 8.6)
 """Temperatures that may be given; the fits were made between 7.6 and 8.0."""
+
+_STARS = (1.0, 1.3)
+"""ln(1 + z) between which the fit's stars reach the fraction of baryons."""
 
 Redshifts = Float[Array, " z"]
 Values = Float[Array, "z k"]
@@ -99,6 +102,16 @@ class HMcode2020(NonLinearModel):
                 f"log10_T_AGN is {given:g}; expected {LOG10_T_AGN[0]:g} to {LOG10_T_AGN[1]:g} "
                 "(log10 of a temperature in K), or None for no feedback"
             )
+
+    def times(self, last: float) -> np.ndarray:
+        """Nodes in ln(1 + z); close ones where stars come to be all baryons, which is a corner."""
+        regular = super().times(last)
+        low, high = _STARS
+        if self.log10_T_AGN is None or last <= high:
+            return regular
+        middle = np.linspace(low, high, 13)
+        outside = (regular < low - Z_STEP / 3.0) | (regular > high + Z_STEP / 3.0)
+        return np.sort(np.concatenate([regular[outside], middle]))
 
     def log_boost(
         self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts
