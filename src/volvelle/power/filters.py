@@ -33,11 +33,13 @@ def _rule() -> tuple[np.ndarray, np.ndarray]:
     return x, _STEP * x**3 * top_hat(x) ** 2 / (2.0 * np.pi**2)
 
 
-def top_hat_variance(power: Callable[[Float[Array, " *k"]], Float[Array, " *k"]], r: Radii) -> Radii:
+def top_hat_variance(
+    power: Callable[[Float[Array, " *k"]], Float[Array, " *k"]], r: Radii
+) -> Radii:
     """sigma^2(r) = int dln k k^3 P(k) W^2(k r) / (2 pi^2) of a sphere of radius r [Mpc].
 
     Args:
         power: P [Mpc^3] at wavenumbers [1/Mpc] of shape (\\*r, x).
     """
     x, weights = _rule()
-    return power(x / r[..., None]) @ jnp.asarray(weights) / r**3
+    return power(jnp.asarray(x) / r[..., None]) @ jnp.asarray(weights) / r**3

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
+from volvelle.cosmology.neutrinos import is_traced
 
 from .base import Model, Spectrum
 from .continuation import Species
@@ -73,16 +74,14 @@ def sigma_r(
     """
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; sigma is of linear fields: its .linear")
-    if not isinstance(r, jax.core.Tracer) and not bool(jnp.all(jnp.asarray(r) > 0.0)):
+    if not is_traced(r) and not bool(jnp.all(jnp.asarray(r) > 0.0)):
         raise PowerError(f"the radius is {r}; expected values above 0 [Mpc]")
     spectrum = _made(model, cosmology, species)
     spectrum.checked(spectrum.k_min, a)
     return _smoothed(_arrays(cosmology), spectrum, _real(r), _real(a), species)
 
 
-def sigma8(
-    cosmology: Cosmology, a: Given, model: Model, species: Species = "matter"
-) -> Points:
+def sigma8(cosmology: Cosmology, a: Given, model: Model, species: Species = "matter") -> Points:
     """sigma_r in spheres of 8 Mpc/h. Arguments and errors as ``sigma_r``."""
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; sigma8 is of linear fields: its .linear")

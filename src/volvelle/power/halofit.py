@@ -27,7 +27,7 @@ Version = Literal["takahashi", "smith"]
 VERSIONS: tuple[str, ...] = ("takahashi", "smith")
 
 _SMALLEST, _LARGEST = 0.01, 3000.0
-"""Radii among which sigma(R) = 1 is looked for [Mpc/h]; below the first all is linear, as in CAMB."""
+"""Radii among which sigma(R) = 1 is looked for [Mpc/h]; below, all is linear, as in CAMB."""
 _FADE = 0.7
 """ln R over which the correction comes in above the smallest radius."""
 _BRACKETS = 42
@@ -118,7 +118,7 @@ def _exponents(matter: Redshifts, dark: Redshifts) -> list[Redshifts]:
     """f_1, f_2, f_3 (S eqs. C17-C18), between Omega_m^p of open and Omega_m^q of flat universes.
 
     In proportion to Omega_de / (1 - Omega_m), written without the division that is 0 / 0 early on:
-    (m^q - m^p) / (1 - m) = -m^p sinh-like quotients of x = ln m.
+    with x = ln m and phi(x) = (e^x - 1) / x it is -m^p (q - p) phi((q - p) x) / phi(x).
     """
     x = jnp.log(matter)
     pairs = ((-0.0732, -0.0307), (-0.1423, -0.0585), (0.0725, 0.0743))
@@ -153,7 +153,7 @@ _TEN = np.log(10.0)
 
 
 def _powers(n: Redshifts, *coefficients: float) -> Redshifts:
-    return polynomial.polyval(n, coefficients)
+    return jnp.asarray(polynomial.polyval(n, coefficients))
 
 
 def _takahashi(n: Redshifts, c: Redshifts, stretch: Redshifts, f_nu: Array) -> _Fit:

@@ -23,7 +23,4 @@ def smoothed(
 
 def eight(cosmology: Cosmology, spectrum: Spectrum, a: Points, species: Species) -> Points:
     """sigma8 at a, of a spectrum that is already made."""
-    return smoothed(
-        cosmology, spectrum, 8.0 / jnp.asarray(cosmology.hubble_parameter), a, species
-    )
-
+    return smoothed(cosmology, spectrum, 8.0 / jnp.asarray(cosmology.hubble_parameter), a, species)
