@@ -97,9 +97,9 @@ def arrays(tree: Any) -> Any:
 
 def check_gradients(
     f: Callable[[Cosmology], jax.Array],
-    centre: Cosmology,
+    centres: Sequence[Cosmology],
     tolerance: float,
-    names: Any = PARAMETERS,
+    names: Sequence[str] = PARAMETERS,
 ) -> None:
     """Reverse gradients of every number of ``f``, against differences of fourth order in every
     parameter. A negative sum of masses does not exist: its derivative at 0 is a limit."""

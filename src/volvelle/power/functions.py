@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
@@ -74,7 +75,7 @@ def sigma_r(
     """
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; sigma is of linear fields: its .linear")
-    if not is_traced(r) and not bool(jnp.all(jnp.asarray(r) > 0.0)):
+    if not is_traced(r) and not np.all(np.asarray(r) > 0.0):
         raise PowerError(f"the radius is {r}; expected values above 0 [Mpc]")
     spectrum = _made(model, cosmology, species)
     spectrum.checked(spectrum.k_min, a)
