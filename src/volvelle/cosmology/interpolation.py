@@ -44,6 +44,10 @@ class Nodes:
         """Matrix from values at the nodes to derivatives there."""
         return CubicSpline(self.array, np.eye(len(self.values)))(self.array, 1)
 
+    def matrix(self, x: np.ndarray) -> np.ndarray:
+        """Matrix from values at the nodes to the spline at constant ``x``, shape (x, n)."""
+        return CubicSpline(self.array, np.eye(len(self.values)))(x)
+
     @cached_property
     def _even(self) -> bool:
         steps = np.arange(len(self.values)) - (self.array - self.array[0]) / self._step

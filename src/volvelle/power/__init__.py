@@ -1,6 +1,30 @@
 """Power spectra of matter: linear, non-linear, and their variance."""
 
 from .base import Model, Spectrum
-from .errors import PowerError, RedshiftError, WavenumberError
+from .eisenstein_hu import EisensteinHu
+from .errors import ModelError, PowerError, RedshiftError, TableError, WavenumberError
+from .functions import linear_power, nonlinear_power, sigma8, sigma_r
+from .halofit import Halofit
+from .hmcode import HMcode2020
+from .nonlinear import NonLinearModel
+from .table import TabulatedPower, TabulatedSpectrum
 
-__all__ = ["Model", "PowerError", "RedshiftError", "Spectrum", "WavenumberError"]
+__all__ = [
+    "EisensteinHu",
+    "HMcode2020",
+    "Halofit",
+    "Model",
+    "ModelError",
+    "NonLinearModel",
+    "PowerError",
+    "RedshiftError",
+    "Spectrum",
+    "TableError",
+    "TabulatedPower",
+    "TabulatedSpectrum",
+    "WavenumberError",
+    "linear_power",
+    "nonlinear_power",
+    "sigma8",
+    "sigma_r",
+]

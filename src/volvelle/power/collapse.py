@@ -16,6 +16,8 @@ from volvelle.cosmology.quadrature import gauss_legendre
 
 _EARLY = 1e-4
 """a at which matter is all there is."""
+_TABLE = 1e-5
+"""a at which ``GrowthTable`` begins, in equal steps of ln a to today."""
 _RADIATION = 1e-10
 """omega of what radiation is left, so that growth starts in its growing mode."""
 _DOLAG_Z = 10.0
@@ -65,7 +67,7 @@ class Collapse(eqx.Module):
         return self.found.matter / a**3 / self.found.total(a)
 
     def thresholds(self, a: Redshifts) -> tuple[Redshifts, Redshifts]:
-        """delta_c and Delta_v (Mead 2017, eqs. A1-A3 and Table A1), with the neutrinos of HMcode."""
+        """delta_c and Delta_v (Mead 2017, appendix A), with the neutrinos of HMcode."""
         u, weights = gauss_legendre(32)
         whole = (self.early(a[..., None] * u) / u) @ jnp.asarray(weights)  # int_0^a D dln a
         x, y = 1.0 - self.early(a) / a, 1.0 - whole / a
@@ -83,7 +85,7 @@ class Collapse(eqx.Module):
     def formation(self, growth: Redshifts) -> Redshifts:
         """ln a at which D (1 today) has a value: the growth table, read the other way round."""
         table = self.growth
-        x = np.log(1e-5) * np.linspace(1.0, 0.0, len(table.growth))
+        x = np.log(_TABLE) * np.linspace(1.0, 0.0, len(table.growth))
         logs, slopes = jnp.log(table.growth), table.growth / table.first
         at = jnp.log(growth)
         n = jnp.clip(jnp.searchsorted(logs, at, side="right") - 1, 0, len(x) - 2)

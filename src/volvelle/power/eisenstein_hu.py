@@ -63,7 +63,11 @@ def _scales(cosmology: Cosmology) -> _Scales:
 def smooth_transfer(cosmology: Cosmology, k: Points) -> Points:
     """T(k) without baryonic oscillations (eqs. 26, 28-31), k in 1/Mpc."""
     at = _scales(cosmology)
-    sound = 44.5 * jnp.log(9.83 / at.omega_m) / jnp.sqrt(1.0 + 10.0 * at.omega_b**0.75)
+    sound = (
+        44.5
+        * jnp.log(9.83 / at.omega_m)
+        / jnp.sqrt(1.0 + 10.0 * jnp.exp(0.75 * jnp.log(at.omega_b)))
+    )
     share = at.baryons
     alpha = 1.0 - 0.328 * jnp.log(431.0 * at.omega_m) * share
     alpha = alpha + 0.38 * jnp.log(22.3 * at.omega_m) * share**2
@@ -107,32 +111,43 @@ class _Wiggles(eqx.Module):
         return share * baryons + (1.0 - share) * cold
 
 
+_OF_MATTER = (-0.419, 0.674, 0.223, 0.251, 0.828, 0.670, 0.424, -0.532, -0.582, -0.708, -0.0266)
+_OF_MATTER += (0.435, 0.73, -0.95)
+
+
 def _wiggles(cosmology: Cosmology) -> _Wiggles:
     at = _scales(cosmology)
     m, b, share = at.omega_m, at.omega_b, at.baryons
-    b1 = 0.313 * m**-0.419 * (1.0 + 0.607 * m**0.674)
-    drag = 1.0 + b1 * b ** (0.238 * m**0.223)
-    z_drag = 1291.0 * m**0.251 / (1.0 + 0.659 * m**0.828) * drag  # eq. 4
+    log_b = jnp.log(b)
+    powers = jnp.exp(np.array(_OF_MATTER) * jnp.log(m))  # one operation is quicker to compile
+
+    def of_matter(factor: float, exponent: float) -> Scalar:
+        return factor**exponent * powers[_OF_MATTER.index(exponent)]
+
+    b1 = 0.313 * of_matter(1.0, -0.419) * (1.0 + 0.607 * of_matter(1.0, 0.674))
+    drag = 1.0 + b1 * jnp.exp(0.238 * of_matter(1.0, 0.223) * log_b)
+    z_drag = 1291.0 * of_matter(1.0, 0.251) / (1.0 + 0.659 * of_matter(1.0, 0.828)) * drag  # eq. 4
     loading = 31.5e3 * b / at.theta**4  # eq. 5, times 1 + z
     r_drag, r_eq = loading / (1.0 + z_drag), loading / at.z_eq
     path = (jnp.sqrt(1.0 + r_drag) + jnp.sqrt(r_drag + r_eq)) / (1.0 + jnp.sqrt(r_eq))
     sound = 2.0 / (3.0 * at.k_eq) * jnp.sqrt(6.0 / r_eq) * jnp.log(path)  # eq. 6
-    a1 = (46.9 * m) ** 0.670 * (1.0 + (32.1 * m) ** -0.532)
-    a2 = (12.0 * m) ** 0.424 * (1.0 + (45.0 * m) ** -0.582)
-    fall = 0.944 / (1.0 + (458.0 * m) ** -0.708)
-    lag = fall * ((1.0 - share) ** ((0.395 * m) ** -0.0266) - 1.0)
+    a1 = of_matter(46.9, 0.670) * (1.0 + of_matter(32.1, -0.532))
+    a2 = of_matter(12.0, 0.424) * (1.0 + of_matter(45.0, -0.582))
+    fall = 0.944 / (1.0 + of_matter(458.0, -0.708))
+    lag = fall * (jnp.exp(of_matter(0.395, -0.0266) * jnp.log1p(-share)) - 1.0)
     y = at.z_eq / (1.0 + z_drag)  # eq. 2 is 1 + z of equality, as the authors' own code says
     root = jnp.sqrt(1.0 + y)
     g = y * (-6.0 * root + (2.0 + 3.0 * y) * jnp.log((root + 1.0) / (root - 1.0)))  # eq. 15
+    slowed = 1.0 / jnp.sqrt((1.0 + r_drag) * jnp.sqrt(1.0 + r_drag))  # to the power -3/4
     return _Wiggles(
         scales=at,
         sound=sound,
-        silk=1.6 * b**0.52 * m**0.73 * (1.0 + (10.4 * m) ** -0.95),  # eq. 7
-        alpha_c=a1**-share * a2 ** (-(share**3)),  # eq. 11
+        silk=1.6 * jnp.exp(0.52 * log_b) * of_matter(1.0, 0.73) * (1.0 + of_matter(10.4, -0.95)),
+        alpha_c=jnp.exp(-share * jnp.log(a1) - share**3 * jnp.log(a2)),  # eq. 11
         beta_c=1.0 / (1.0 + lag),  # eq. 12
-        alpha_b=2.07 * at.k_eq * sound * (1.0 + r_drag) ** -0.75 * g,  # eq. 14
+        alpha_b=2.07 * at.k_eq * sound * slowed * g,  # eq. 14
         beta_b=0.5 + share + (3.0 - 2.0 * share) * jnp.sqrt((17.2 * m) ** 2 + 1.0),  # eq. 24
-        beta_node=8.41 * m**0.435,  # eq. 23
+        beta_node=8.41 * of_matter(1.0, 0.435),  # eq. 23
     )
 
 

@@ -42,4 +42,4 @@ def top_hat_variance(
         power: P [Mpc^3] at wavenumbers [1/Mpc] of shape (\\*r, x).
     """
     x, weights = _rule()
-    return power(x / r[..., None]) @ jnp.asarray(weights) / r**3
+    return power(jnp.asarray(x) / r[..., None]) @ jnp.asarray(weights) / r**3

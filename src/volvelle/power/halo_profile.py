@@ -11,6 +11,7 @@ ln x with constant nodes give them at once, and no terms cancel at large x.
 
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -57,11 +58,28 @@ def _auxiliary(log_x: Points) -> tuple[Points, Points]:
     return both[..., 0], both[..., 1]
 
 
+def _transform(kappa: Points, c: Points) -> tuple[Points, Points, Points]:
+    """m W and its derivatives with respect to ln kappa and c, by g' = -p / x and f' = -g."""
+    y, phase = (1.0 + c) * kappa, c * kappa
+    sine, cosine = jnp.sin(phase), jnp.cos(phase)
+    (g, p), (outer_g, outer_p) = _auxiliary(jnp.log(kappa)), _auxiliary(jnp.log(y))
+    value = g - outer_g * cosine - outer_p * sine / y
+    rate = outer_p * cosine / (1.0 + c) + sine * (1.0 / y - kappa * outer_g) - p
+    return value, rate, sine * kappa / y**2
+
+
+@jax.custom_jvp
+def _mass_transform(kappa: Points, c: Points) -> Points:
+    return _transform(kappa, c)[0]
+
+
+@_mass_transform.defjvp
+def _(primals: tuple[Points, Points], tangents: tuple[Points, Points]) -> tuple[Points, Points]:
+    value, by_log_kappa, by_c = _transform(*primals)
+    return value, by_log_kappa * (tangents[0] / primals[0]) + by_c * tangents[1]
+
+
 def nfw(kappa: Points, c: Points) -> Points:
     """W, 1 at small k, of a halo of concentration c, at kappa = k r_s."""
-    y = (1.0 + c) * kappa
-    g, _ = _auxiliary(jnp.log(kappa))
-    outer_g, outer_p = _auxiliary(jnp.log(y))
-    mass = jnp.log1p(c) - c / (1.0 + c)
-    phase = c * kappa
-    return (g - outer_g * jnp.cos(phase) - outer_p * jnp.sin(phase) / y) / mass
+    kappa, c = jnp.broadcast_arrays(kappa, c)
+    return _mass_transform(kappa, c) / (jnp.log1p(c) - c / (1.0 + c))

@@ -27,11 +27,12 @@ Version = Literal["takahashi", "smith"]
 VERSIONS: tuple[str, ...] = ("takahashi", "smith")
 
 _SMALLEST, _LARGEST = 0.01, 3000.0
-"""Radii among which sigma(R) = 1 is looked for [Mpc/h]; below the first all is linear, as in CAMB."""
+"""Radii among which sigma(R) = 1 is looked for [Mpc/h]; below, all is linear, as in CAMB."""
 _FADE = 0.7
 """ln R over which the correction comes in above the smallest radius."""
 _BRACKETS = 42
 _NEWTON_STEPS = 5  # from the bracket's secant: 1e-15
+_OPEN, _FLAT = (-0.0732, -0.1423, 0.0725), (-0.0307, -0.0585, 0.0743)
 _TAIL = 6.0  # k R beyond which exp(-k^2 R^2) is nothing
 
 Redshifts = Float[Array, " z"]
@@ -91,8 +92,10 @@ def nonlinear_scale(cosmology: Cosmology, linear: Continued, a: Redshifts) -> Sc
         excess, rate, _ = of(value)
         return value - excess / rate
 
-    for _ in range(_NEWTON_STEPS):
-        log_r = jnp.clip(newton(log_r, fixed), left, right)
+    def within(_: int, value: Redshifts) -> Redshifts:
+        return jnp.clip(newton(value, fixed), left, right)
+
+    log_r = jax.lax.fori_loop(0, _NEWTON_STEPS, within, log_r)
     for _ in range(2):
         log_r = jnp.where(exists, newton(log_r, moments), log_r)
     log_r = jnp.where(table[:, -1] < 0.0, log_r, jnp.nan)
@@ -114,18 +117,15 @@ def _densities(cosmology: Cosmology, a: Redshifts) -> tuple[Redshifts, Redshifts
     return falling / total, growing / total, w
 
 
-def _exponents(matter: Redshifts, dark: Redshifts) -> list[Redshifts]:
+def _exponents(matter: Redshifts, dark: Redshifts) -> Float[Array, "3 z"]:
     """f_1, f_2, f_3 (S eqs. C17-C18), between Omega_m^p of open and Omega_m^q of flat universes.
 
     In proportion to Omega_de / (1 - Omega_m), written without the division that is 0 / 0 early on:
-    (m^q - m^p) / (1 - m) = -m^p sinh-like quotients of x = ln m.
+    with x = ln m and phi(x) = (e^x - 1) / x it is -m^p (q - p) phi((q - p) x) / phi(x).
     """
-    x = jnp.log(matter)
-    pairs = ((-0.0732, -0.0307), (-0.1423, -0.0585), (0.0725, 0.0743))
-    return [
-        jnp.exp(p * x) - dark * jnp.exp(p * x) * (q - p) * _phi((q - p) * x) / _phi(x)
-        for p, q in pairs
-    ]
+    x, p, q = jnp.log(matter), np.array(_OPEN)[:, None], np.array(_FLAT)[:, None]
+    between = (q - p) * _phi(jnp.asarray(q - p) * x) / _phi(x)
+    return jnp.exp(p * x) * (1.0 - dark * between)
 
 
 def _phi(x: Redshifts) -> Redshifts:
@@ -153,7 +153,7 @@ _TEN = np.log(10.0)
 
 
 def _powers(n: Redshifts, *coefficients: float) -> Redshifts:
-    return polynomial.polyval(n, coefficients)
+    return jnp.asarray(polynomial.polyval(n, coefficients))
 
 
 def _takahashi(n: Redshifts, c: Redshifts, stretch: Redshifts, f_nu: Array) -> _Fit:

@@ -1,5 +1,5 @@
-"""Non-linear power by HMcode-2020 (Mead et al. 2021, MNRAS 502, 1401; Table and equation numbers are
-theirs), with the feedback of baryons as a response, where a temperature of AGN is given.
+"""Non-linear power by HMcode-2020 (Mead et al. 2021, MNRAS 502, 1401), with the feedback of baryons
+as a response, where a temperature of AGN is given.
 
 A halo model whose parameters were fitted to simulations: two-halo term of damped linear power with
 damped baryonic oscillations, one-halo term of puffed NFW profiles, a smooth transition between.
@@ -24,7 +24,7 @@ from .eisenstein_hu import smooth_transfer
 from .errors import ModelError
 from .filters import top_hat
 from .halo_profile import nfw
-from .nonlinear import NonLinearModel
+from .nonlinear import Z_STEP, NonLinearModel
 
 _K = np.exp(np.arange(np.log(1e-4), np.log(3e3), 0.045))
 """Wavenumbers of the integrals [1/Mpc]."""
@@ -33,7 +33,8 @@ _SHRINK = 13
 _R_STEP = np.log(100.0) / 3.0 / _SHRINK
 _R = 0.02 * np.exp(_R_STEP * np.arange(-_SHRINK, 73))
 """Radii of the masses and, before them, of their hundredths: to 100 Mpc [Mpc]."""
-_HALO_K, _HALO_STEP = 5e-3, 0.2
+_RADII = _R[_SHRINK:]
+_HALO_K, _HALO_STEP = 5e-3, 0.25
 """First wavenumber of the one-halo term's own table [1/Mpc], below which it is white, and step."""
 _SMOOTHING = 0.25
 """Width of the Gaussian in ln k that takes oscillations out."""
@@ -45,6 +46,9 @@ _P, _Q, _A = 0.3, 0.707, 0.21616
 """The mass function of Sheth & Tormen 1999."""
 LOG10_T_AGN = (7.0, 8.6)
 """Temperatures that may be given; the fits were made between 7.6 and 8.0."""
+
+_STARS = (1.0, 1.3)
+"""ln(1 + z) between which the fit's stars reach the fraction of baryons."""
 
 Redshifts = Float[Array, " z"]
 Values = Float[Array, "z k"]
@@ -92,13 +96,23 @@ class HMcode2020(NonLinearModel):
 
     def __check_init__(self) -> None:
         given = self.log10_T_AGN
-        if given is None or is_traced(given) or not isinstance(given, (int, float)):
+        if given is None or is_traced(given):
             return
-        if not LOG10_T_AGN[0] <= given <= LOG10_T_AGN[1]:
+        if jnp.ndim(given) or not LOG10_T_AGN[0] <= float(given) <= LOG10_T_AGN[1]:
             raise ModelError(
-                f"log10_T_AGN is {given:g}; expected {LOG10_T_AGN[0]:g} to {LOG10_T_AGN[1]:g} "
+                f"log10_T_AGN is {given}; expected {LOG10_T_AGN[0]:g} to {LOG10_T_AGN[1]:g} "
                 "(log10 of a temperature in K), or None for no feedback"
             )
+
+    def times(self, last: float) -> np.ndarray:
+        """Nodes in ln(1 + z); close ones where stars come to be all baryons, which is a corner."""
+        regular = super().times(last)
+        low, high = _STARS
+        if self.log10_T_AGN is None or last <= high:
+            return regular
+        middle = np.linspace(low, high, 13)
+        outside = (regular < low - Z_STEP / 3.0) | (regular > high + Z_STEP / 3.0)
+        return np.sort(np.concatenate([regular[outside], middle]))
 
     def log_boost(
         self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts
@@ -110,12 +124,12 @@ class HMcode2020(NonLinearModel):
         one = halos.one_halo(k, 5.196, 0.1281 * eight**-0.3644, eight)
         one = one * (1.0 - halos.collapse.f_nu) ** 2
         power = linear(k, a[:, None])
-        # the two-halo term, eqs. 15-16
+        # the two-halo term
         frequency = (k / h / (0.05699 * eight**-1.089)) ** 2.853
         damping = jnp.minimum(0.2696 * eight**0.9403, 0.99) * frequency / (1.0 + frequency)
         two = halos.dewiggled(cosmology, k, power) * (1.0 - damping)
         alpha = jnp.clip(1.875 * 1.603 ** halos.slope(cosmology), 0.5, 2.0)[:, None]
-        joined = jnp.log1p((one / two) ** alpha) / alpha  # eq. 23
+        joined = jnp.log1p((one / two) ** alpha) / alpha
         boost = jnp.log(two / power) + joined
         if self.log10_T_AGN is None:
             return boost
@@ -200,8 +214,8 @@ class _Halos(eqx.Module):
         return jnp.clip(-3.0 - 2.0 * found, n_s - 4.0, n_s)
 
     def dewiggled(self, cosmology: Cosmology, k: np.ndarray, power: Values) -> Values:
-        """Linear power with its oscillations damped by large-scale displacements (eq. 15)."""
-        part = Curve.through(Nodes.of(np.log(_K)), self.wiggles.T)(jnp.log(k)).T
+        """Linear power with its oscillations damped by large-scale displacements."""
+        part = self.wiggles @ jnp.asarray(Nodes.of(np.log(_K)).matrix(np.log(k))).T
         return power * (1.0 + jnp.expm1(-((k * self.sigma_v[:, None]) ** 2)) * part)
 
     def concentration(self, amplitude: Redshifts | float) -> Float[Array, "z R"]:
@@ -222,25 +236,24 @@ class _Halos(eqx.Module):
         mass_fraction: Array | float = 1.0,
         stars: Array | float = 0.0,
     ) -> Values:
-        """P of pairs within a halo (eqs. 7 and 17), suppressed at large scales.
+        """P of pairs within a halo, suppressed at large scales.
 
         ``mass_fraction`` (z, R) and ``stars`` (z, 1): what becomes of the profile, W times the one
         plus the other.
         """
         c, nu = self.concentration(amplitude), self.nu
-        radius = _R[_SHRINK:] / jnp.cbrt(self.delta_v)[:, None]
+        radius = _RADII / jnp.cbrt(self.delta_v)[:, None]
         own = np.exp(np.linspace(np.log(_HALO_K), np.log(k[-1]), _count(k[-1])))
         kappa = (radius / c * nu**puff)[:, :, None] * own
         profile = nfw(kappa, c[:, :, None])
         profile = profile * jnp.asarray(mass_fraction)[..., None] + jnp.asarray(stars)[..., None]
         squeezed = _Q * nu**2
         number = _A * (1.0 + squeezed**-_P) * jnp.exp(-squeezed / 2.0)
-        volume = 4.0 * np.pi / 3.0 * _R[_SHRINK:] ** 3  # M / rho
+        volume = 4.0 * np.pi / 3.0 * _RADII**3  # M / rho
         weight = number * volume * nu * -self._slopes[:, _SHRINK:] * _R_STEP
-        total = jnp.einsum("zr,zrk->zk", weight, profile**2)
-        nodes = Nodes.of(np.log(own))
-        at = jnp.log(np.maximum(k, _HALO_K))
-        power = jnp.exp(Curve.through(nodes, jnp.log(total).T)(at).T)
+        total = jnp.sum(weight[:, :, None] * profile**2, axis=1)
+        between = Nodes.of(np.log(own)).matrix(np.log(np.maximum(k, _HALO_K)))
+        power = jnp.exp(jnp.log(total) @ jnp.asarray(between).T)
         star = 0.05618 * eight**-1.013 * jnp.asarray(self.cosmology.hubble_parameter)
         large = (k / star) ** 4
         return power * large / (1.0 + large)
@@ -257,7 +270,7 @@ class _Halos(eqx.Module):
         stars = (0.0201 - 0.003 * theta) * 10.0 ** ((0.409 + 0.0224 * theta) * z)
         stars = jnp.minimum(stars, baryons)[:, None]
         lost = (13.87 + 1.81 * theta) + (-0.108 + 0.195 * theta) * z  # log10 of [M_sun / h]
-        mass = 4.0 * np.pi / 3.0 * _R[_SHRINK:] ** 3 * _DENSITY * omega_m
+        mass = 4.0 * np.pi / 3.0 * _RADII**3 * _DENSITY * omega_m
         mass = mass * jnp.asarray(cosmology.hubble_parameter)  # [M_sun / h]
         bound = (mass / 10.0 ** lost[:, None]) ** 2
         left = cold + (baryons - stars) * bound / (1.0 + bound)

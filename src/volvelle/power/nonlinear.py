@@ -61,6 +61,10 @@ class NonLinearModel(Model):
     def log_boost(self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Array) -> Values:
         """ln(P / P_linear) at wavenumbers [1/Mpc] and scale factors, shape (a, k)."""
 
+    def times(self, last: float) -> np.ndarray:
+        """Nodes of the table in ln(1 + z), from 0 to ``last``."""
+        return np.linspace(0.0, last, _count(last, Z_STEP))
+
     def spectrum(self, cosmology: Cosmology) -> NonLinearSpectrum:
         """The linear spectrum and the table of its factors, for wavenumbers up to 100/Mpc.
 
@@ -78,7 +82,7 @@ class NonLinearModel(Model):
         if last <= 0.0:
             raise RedshiftError("the linear spectrum knows today only; give it some redshifts")
         x = np.linspace(np.log(K_FIRST), np.log(highest), _count(np.log(highest / K_FIRST), K_STEP))
-        y = np.linspace(0.0, last, _count(last, Z_STEP))
+        y = self.times(float(last))
         continued = Continued(cosmology, linear)
         values = self.log_boost(cosmology, continued, np.exp(x), jnp.exp(-jnp.asarray(y)))
         surface = Surface.through(Nodes.of(x), Nodes.of(y), values)

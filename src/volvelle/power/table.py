@@ -121,8 +121,7 @@ class TabulatedPower(Model):
         """
         if "matter_power" not in theory:
             raise TableError("the theory has no matter_power; ask the solver for it")
-        cb = theory["cb_power"] if "cb_power" in theory else None
-        return cls(POWER_K, POWER_Z, theory["matter_power"], cb)
+        return cls(POWER_K, POWER_Z, theory["matter_power"], theory.get("cb_power"))
 
     def spectrum(self, cosmology: Cosmology) -> TabulatedSpectrum:
         """The table; ``cosmology`` is not looked at."""

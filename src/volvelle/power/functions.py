@@ -1,0 +1,144 @@
+"""Power spectra and variances as functions of a cosmology.
+
+Each call makes the spectrum anew: for many calls at one cosmology take ``Model.spectrum`` once.
+All are compiled, once per shape, and differentiable in the cosmology, k (or r), a and the arrays
+of a model. Values of k and a outside of what the linear model knows are refused where they are
+known, and give NaN where JAX traces them.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.neutrinos import is_traced
+
+from .base import Model, Spectrum
+from .continuation import Species
+from .errors import ModelError, PowerError
+from .nonlinear import NonLinearModel
+from .table import TabulatedPower
+from .variance import eight, smoothed
+
+SPECIES: tuple[Species, ...] = ("matter", "cb")
+
+Points = Float[Array, " *k"]
+Given = Points | float
+
+
+def linear_power(
+    cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species = "matter"
+) -> Points:
+    """Linear P(k, a) [Mpc^3].
+
+    Args:
+        k: wavenumber [1/Mpc].
+        a: scale factor, 1 today; arrays of k and a broadcast against each other.
+        model: ``EisensteinHu``, ``TabulatedPower``, or another linear one.
+        species: ``matter``, massive neutrinos included, or ``cb``, baryons + cold dark matter.
+
+    Raises WavenumberError and RedshiftError outside of what the model knows, ModelError for a
+    non-linear model or an unknown species, ParameterError without h.
+    """
+    if isinstance(model, NonLinearModel):
+        raise ModelError(f"{_name(model)} is non-linear; ask nonlinear_power, or its own .linear")
+    return _power(cosmology, k, a, model, species)
+
+
+def nonlinear_power(
+    cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species = "matter"
+) -> Points:
+    """Non-linear P(k, a) [Mpc^3]; ``cb`` has the factor over linear of all matter.
+
+    ``model``: ``Halofit``, ``HMcode2020``, or a ``TabulatedPower`` that holds non-linear power.
+    Other arguments and errors as ``linear_power``.
+    """
+    if not isinstance(model, (NonLinearModel, TabulatedPower)):
+        raise ModelError(f"{_name(model)} is linear; give Halofit(linear=...), say, around it")
+    return _power(cosmology, k, a, model, species)
+
+
+def sigma_r(
+    cosmology: Cosmology, r: Given, a: Given, model: Model, species: Species = "matter"
+) -> Points:
+    """Root mean square of the linear field in spheres of radius r [Mpc] at a, elementwise.
+
+    Beyond the wavenumbers that the model knows, P goes on with the shape of Eisenstein & Hu's
+    smooth transfer function: for r >= 3 / k_max that is less than 1e-3 of sigma.
+
+    Raises RedshiftError outside of the model's times, PowerError for r <= 0, ModelError and
+    ParameterError as ``linear_power``.
+    """
+    if isinstance(model, NonLinearModel):
+        raise ModelError(f"{_name(model)} is non-linear; sigma is of linear fields: its .linear")
+    if not is_traced(r) and not np.all(np.asarray(r) > 0.0):
+        raise PowerError(f"the radius is {r}; expected values above 0 [Mpc]")
+    spectrum = _made(model, cosmology, species)
+    spectrum.checked(spectrum.k_min, a)
+    return _smoothed(_arrays(cosmology), spectrum, _real(r), _real(a), species)
+
+
+def sigma8(cosmology: Cosmology, a: Given, model: Model, species: Species = "matter") -> Points:
+    """sigma_r in spheres of 8 Mpc/h. Arguments and errors as ``sigma_r``."""
+    if isinstance(model, NonLinearModel):
+        raise ModelError(f"{_name(model)} is non-linear; sigma8 is of linear fields: its .linear")
+    spectrum = _made(model, cosmology, species)
+    spectrum.checked(spectrum.k_min, a)
+    return _eight(_arrays(cosmology), spectrum, _real(a), species)
+
+
+def _power(cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species) -> Points:
+    spectrum = _made(model, cosmology, species)
+    spectrum.checked(k, a)
+    return _evaluated(spectrum, _real(k), _real(a), species)
+
+
+def _made(model: Model, cosmology: Cosmology, species: Species) -> Spectrum:
+    if species not in SPECIES:
+        raise ModelError(f"species is '{species}'; expected one of {', '.join(SPECIES)}")
+    return _spectrum(_arrays(model), _arrays(cosmology))
+
+
+def _name(model: Model) -> str:
+    return type(model).__name__
+
+
+def _real(value: Any) -> Array:
+    return jnp.asarray(value, dtype=jnp.result_type(float))
+
+
+def _arrays(tree: Any) -> Any:
+    """Numbers as arrays, so that new values are no new program."""
+    return jax.tree.map(_real, tree)
+
+
+@eqx.filter_jit
+def _spectrum(model: Model, cosmology: Cosmology) -> Spectrum:
+    return model.spectrum(cosmology)
+
+
+@eqx.filter_jit
+def _evaluated(spectrum: Spectrum, k: Points, a: Points, species: Species) -> Points:
+    return spectrum(k, a, species)
+
+
+@eqx.filter_jit
+def _smoothed(
+    cosmology: Cosmology, spectrum: Spectrum, r: Points, a: Points, species: Species
+) -> Points:
+    return _within(spectrum, a, smoothed(cosmology, spectrum, r, a, species))
+
+
+@eqx.filter_jit
+def _eight(cosmology: Cosmology, spectrum: Spectrum, a: Points, species: Species) -> Points:
+    return _within(spectrum, a, eight(cosmology, spectrum, a, species))
+
+
+def _within(spectrum: Spectrum, a: Points, value: Points) -> Points:
+    """``value``, and NaN at times that the spectrum does not know."""
+    edge = spectrum(jnp.full_like(a, spectrum.k_min), a)
+    return jnp.where(jnp.isnan(edge), jnp.nan, value)
