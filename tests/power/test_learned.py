@@ -132,7 +132,7 @@ def test_the_design_goes_on() -> None:
     low, high = np.array(list(BOX.values())).T
     inside = np.array([list(point.values()) for point in points])
     assert np.all((inside > low) & (inside < high))
-    assert all(point["w0"] + point["wa"] <= -0.1 for point in points)
+    assert all(point["w0"] + point["wa"] <= -0.5 for point in points)
 
 
 def test_what_is_fitted_is_found_again(planck: tuple[Cosmology, dict]) -> None:

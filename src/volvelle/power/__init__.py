@@ -2,17 +2,20 @@
 
 from .base import Model, Spectrum
 from .eisenstein_hu import EisensteinHu
-from .errors import ModelError, PowerError, RedshiftError, TableError, WavenumberError
+from .errors import DomainError, ModelError, PowerError, RedshiftError, TableError, WavenumberError
 from .functions import linear_power, nonlinear_power, sigma8, sigma_r
 from .halofit import Halofit
 from .hmcode import HMcode2020
+from .learned import LearnedPower, learned_power, learned_record
 from .nonlinear import NonLinearModel
 from .table import TabulatedPower, TabulatedSpectrum
 
 __all__ = [
+    "DomainError",
     "EisensteinHu",
     "HMcode2020",
     "Halofit",
+    "LearnedPower",
     "Model",
     "ModelError",
     "NonLinearModel",
@@ -23,6 +26,8 @@ __all__ = [
     "TabulatedPower",
     "TabulatedSpectrum",
     "WavenumberError",
+    "learned_power",
+    "learned_record",
     "linear_power",
     "nonlinear_power",
     "sigma8",

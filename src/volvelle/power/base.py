@@ -81,3 +81,9 @@ class Model(eqx.Module):
     @abstractmethod
     def spectrum(self, cosmology: Cosmology) -> Spectrum:
         """All that depends on the cosmology, computed once."""
+
+    def check(self, cosmology: Cosmology) -> None:
+        """Refuse known parameters for which the model is not made; traced ones pass.
+
+        Raises DomainError.
+        """

@@ -20,6 +20,8 @@ from volvelle.cosmology.neutrinos import is_traced
 from .base import Model, Spectrum
 from .continuation import Species
 from .errors import ModelError, PowerError
+from .hmcode import HMcode2020
+from .learned import learned_power
 from .nonlinear import NonLinearModel
 from .table import TabulatedPower
 from .variance import eight, smoothed
@@ -28,42 +30,47 @@ SPECIES: tuple[Species, ...] = ("matter", "cb")
 
 Points = Float[Array, " *k"]
 Given = Points | float
+Choice = Model | None
 
 
 def linear_power(
-    cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species = "matter"
+    cosmology: Cosmology, k: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:
     """Linear P(k, a) [Mpc^3].
 
     Args:
         k: wavenumber [1/Mpc].
         a: scale factor, 1 today; arrays of k and a broadcast against each other.
-        model: ``EisensteinHu``, ``TabulatedPower``, or another linear one.
+        model: ``LearnedPower`` (the one that is shipped, if None), ``EisensteinHu``,
+            ``TabulatedPower``, or another linear one.
         species: ``matter``, massive neutrinos included, or ``cb``, baryons + cold dark matter.
 
     Raises WavenumberError and RedshiftError outside of what the model knows, ModelError for a
     non-linear model or an unknown species, ParameterError without h.
     """
+    model = learned_power() if model is None else model
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; ask nonlinear_power, or its own .linear")
     return _power(cosmology, k, a, model, species)
 
 
 def nonlinear_power(
-    cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species = "matter"
+    cosmology: Cosmology, k: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:
     """Non-linear P(k, a) [Mpc^3]; ``cb`` has the factor over linear of all matter.
 
-    ``model``: ``Halofit``, ``HMcode2020``, or a ``TabulatedPower`` that holds non-linear power.
+    ``model``: ``Halofit``, ``HMcode2020`` (of the shipped linear one, if None), or a
+    ``TabulatedPower`` that holds non-linear power.
     Other arguments and errors as ``linear_power``.
     """
+    model = HMcode2020(learned_power()) if model is None else model
     if not isinstance(model, (NonLinearModel, TabulatedPower)):
         raise ModelError(f"{_name(model)} is linear; give Halofit(linear=...), say, around it")
     return _power(cosmology, k, a, model, species)
 
 
 def sigma_r(
-    cosmology: Cosmology, r: Given, a: Given, model: Model, species: Species = "matter"
+    cosmology: Cosmology, r: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:
     """Root mean square of the linear field in spheres of radius r [Mpc] at a, elementwise.
 
@@ -73,6 +80,7 @@ def sigma_r(
     Raises RedshiftError outside of the model's times, PowerError for r <= 0, ModelError and
     ParameterError as ``linear_power``.
     """
+    model = learned_power() if model is None else model
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; sigma is of linear fields: its .linear")
     if not is_traced(r) and not np.all(np.asarray(r) > 0.0):
@@ -82,8 +90,11 @@ def sigma_r(
     return _smoothed(_arrays(cosmology), spectrum, _real(r), _real(a), species)
 
 
-def sigma8(cosmology: Cosmology, a: Given, model: Model, species: Species = "matter") -> Points:
+def sigma8(
+    cosmology: Cosmology, a: Given, model: Choice = None, species: Species = "matter"
+) -> Points:
     """sigma_r in spheres of 8 Mpc/h. Arguments and errors as ``sigma_r``."""
+    model = learned_power() if model is None else model
     if isinstance(model, NonLinearModel):
         raise ModelError(f"{_name(model)} is non-linear; sigma8 is of linear fields: its .linear")
     spectrum = _made(model, cosmology, species)
@@ -100,6 +111,7 @@ def _power(cosmology: Cosmology, k: Given, a: Given, model: Model, species: Spec
 def _made(model: Model, cosmology: Cosmology, species: Species) -> Spectrum:
     if species not in SPECIES:
         raise ModelError(f"species is '{species}'; expected one of {', '.join(SPECIES)}")
+    model.check(cosmology)
     return _spectrum(_arrays(model), _arrays(cosmology))
 
 

@@ -129,6 +129,39 @@ class LearnedSpectrum(Spectrum):
         return exists * jnp.exp(known + surface(jnp.log(k), y))
 
 
+def features_of(cosmology: Cosmology) -> Float[Array, " f"]:
+    """What the rest is a smooth function of.
+
+    The parameters that set the early universe and curvature, and dark energy by its pressure: its
+    perturbations near the horizon are driven by (1 + w) Omega_de at the times ``_DARK``.
+    """
+    found = densities(cosmology)
+    a = jnp.asarray(_DARK)
+    equation = found.w0 + found.wa * (1.0 - a)
+    dark = (1.0 + equation) * found.dark(a) / found.total(a)
+    middle, half = np.array(_FEATURES).T
+    own = [jnp.asarray(getattr(cosmology, name)) for name in PARAMETERS[: len(_FEATURES)]]
+    return jnp.concatenate([(jnp.stack(own) - middle) / half, _DARK_SCALE * dark])
+
+
+@storable
+class WavenumberBlock(Validated):
+    """Some wavenumbers' rest: components on their nodes, and what maps features to them."""
+
+    basis: PrincipalComponents
+    regressor: ProcessMean
+
+    def __call__(self, x: Float[Array, " f"]) -> Float[Array, " o"]:
+        """The rest [species, z, k], as one row."""
+        return self.basis.decode(self.regressor(x))
+
+    def validate(self) -> None:
+        m, _ = self.basis.shape
+        require(self.regressor.beta.shape[0] == m, "regressor and basis differ in size")
+        width = len(_FEATURES) + len(_DARK)
+        require(self.regressor.points.shape[1] == width, f"its features are not {width}")
+
+
 @storable
 class LearnedPower(Model, Validated):
     """Linear P(k, z) of matter and of baryons + cold dark matter, from CLASS's solutions.
@@ -143,8 +176,8 @@ class LearnedPower(Model, Validated):
     early: float = eqx.field(static=True)
     log_k: tuple[float, ...] = eqx.field(static=True)
     log_z: tuple[float, ...] = eqx.field(static=True)
-    basis: PrincipalComponents
-    regressor: ProcessMean
+    blocks: tuple[WavenumberBlock, ...]
+    """Of consecutive wavenumbers."""
 
     @staticmethod
     def load(folder: Path) -> tuple[LearnedPower, dict[str, Any]]:
@@ -154,11 +187,13 @@ class LearnedPower(Model, Validated):
             raise StorageError(f"{folder} holds a {type(found).__name__}, no learned linear power")
         return found, record
 
-    def features(self, cosmology: Cosmology) -> Float[Array, " d"]:
-        """The parameters, from -1 to 1 over the domain."""
+    def _inside(self, cosmology: Cosmology) -> Array:
         point = jnp.stack([jnp.asarray(value) for value in self._point(cosmology)])
         low, high = np.array(self.lower), np.array(self.upper)
-        return (2.0 * point - low - high) / (high - low)
+        edge = _ROUNDING * (high - low)
+        inside = jnp.all((point >= low - edge) & (point <= high + edge))
+        inside &= cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
+        return inside & (jnp.abs(cosmology.T_cmb - T_CMB) <= _ROUNDING)
 
     @staticmethod
     def _point(cosmology: Cosmology) -> tuple[Array | float, ...]:
@@ -185,20 +220,16 @@ class LearnedPower(Model, Validated):
         return eqx.tree_at(lambda s: s.factor, made, made.factor * factor)
 
     def _spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
-        x = self.features(cosmology)
-        known = cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
-        known &= jnp.abs(cosmology.T_cmb - T_CMB) <= _ROUNDING
-        inside = jnp.where(jnp.all(jnp.abs(x) <= 1.0 + _ROUNDING) & known, 1.0, jnp.nan)
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
-        shape = (len(SPECIES), len(z.values), len(k.values))
-        rest = jnp.reshape(self.basis.decode(self.regressor(x)), shape)
+        x, shape = features_of(cosmology), (len(SPECIES), len(z.values), -1)
+        rest = jnp.concatenate([jnp.reshape(block(x), shape) for block in self.blocks], axis=-1)
         return LearnedSpectrum(
             k_min=float(np.exp(k.values[0])),
             k_max=float(np.exp(k.values[-1])),
             a_min=FIRST,
             known=Analytic.of(cosmology),
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
-            factor=inside,
+            factor=jnp.where(self._inside(cosmology), 1.0, jnp.nan),
         )
 
     def check(self, cosmology: Cosmology) -> None:
@@ -231,18 +262,21 @@ class LearnedPower(Model, Validated):
 
     def validate(self) -> None:
         outputs = len(SPECIES) * len(self.log_k) * len(self.log_z)
-        m, k = self.basis.shape
-        require(k == outputs, f"its basis has {k} numbers instead of {outputs}")
-        require(self.regressor.beta.shape[0] == m, "regressor and basis differ in size")
+        rows = len(SPECIES) * len(self.log_z)
+        sizes = [block.basis.shape[1] for block in self.blocks]
+        require(sum(sizes) == outputs, f"its blocks have {sum(sizes)} numbers, not {outputs}")
+        require(all(size % rows == 0 for size in sizes), "a block ends within a wavenumber")
         d = len(PARAMETERS)
-        sizes = {len(self.lower), len(self.upper), self.regressor.points.shape[1]}
-        require(sizes == {d}, f"it has {sizes} parameters instead of {d}")
+        require(len(self.lower) == len(self.upper) == d, f"it has no {d} parameters")
         require(bool(np.all(np.less(self.lower, self.upper))), "the domain has no inside")
         for nodes in (self.log_k, self.log_z):
             require(len(nodes) >= _LEAST and bool(np.all(np.diff(nodes) > 0.0)), "bad nodes")
         require(self.log_z[0] == 0.0, "its redshifts do not begin today")
 
 
+_FEATURES = ((0.0225, 0.0055), (0.135, 0.065), (0.725, 0.225), (0.3, 0.3), (3.25, 1.25), (0.0, 0.1))
+"""Middle and half width of the first six parameters, for their features."""
+_DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9
 _LEAST = 4  # nodes of a cubic
 _TRIAL = 2e-9  # A_s

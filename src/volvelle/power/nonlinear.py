@@ -65,6 +65,10 @@ class NonLinearModel(Model):
         """Nodes of the table in ln(1 + z), from 0 to ``last``."""
         return np.linspace(0.0, last, _count(last, Z_STEP))
 
+    def check(self, cosmology: Cosmology) -> None:
+        """As the linear model."""
+        self.linear.check(cosmology)
+
     def spectrum(self, cosmology: Cosmology) -> NonLinearSpectrum:
         """The linear spectrum and the table of its factors, for wavenumbers up to 100/Mpc.
 

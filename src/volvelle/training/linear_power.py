@@ -7,6 +7,7 @@ and tilt are known exactly and stay out of it. CLASS solves each point with sett
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,14 @@ from volvelle.cosmology import Cosmology
 from volvelle.emulator.basis import principal_components
 from volvelle.learning.gaussian_process import fit_gaussian_process
 from volvelle.learning.process_mean import mean_of
-from volvelle.power.learned import PARAMETERS, Analytic, LearnedPower, LearnedSpectrum
+from volvelle.power.learned import (
+    PARAMETERS,
+    Analytic,
+    LearnedPower,
+    LearnedSpectrum,
+    WavenumberBlock,
+    features_of,
+)
 from volvelle.training.errors import TrainingError
 
 BOX: Mapping[str, tuple[float, float]] = {
@@ -49,7 +57,7 @@ BOX: Mapping[str, tuple[float, float]] = {
 """Edges of the parameters; one neutrino has the mass, so that N_eff may be below 3."""
 DARK_ENERGY_LEAST = 0.05
 """Of Omega_de; and w0 + wa at most ``EARLY_LARGEST``: other corners of the box are left out."""
-EARLY_LARGEST = -0.1
+EARLY_LARGEST = -0.5
 AMPLITUDE, TILT = 2.1e-9, 0.965
 """Of the exact solutions; the spectra are divided by the primordial one."""
 REQUEST = Request.of(["matter_power", "cb_power", "matter_power_early", "cb_power_early"])
@@ -59,7 +67,9 @@ TOLERANCE = 2e-5
 """Scatter of ln P of components that are left out."""
 SEARCHED = 200
 """Solutions that the processes' length scales are found with."""
-TRUNCATION = 1e-4
+SPLITS = (8e-3,)
+"""Wavenumbers between blocks: dark energy and curvature matter below only [1/Mpc]."""
+TRUNCATION = 1e-3
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
 PRECISION: Mapping[str, float | int | str] = {
     # converged to 2e-4 without massive neutrinos, see docs/validation/linear_power.md
@@ -168,32 +178,29 @@ def _log_power(known: Analytic, k: jax.Array, a: jax.Array) -> tuple[jax.Array, 
     return known.log_power(k[None], a[:, None])
 
 
-def features_of(points: list[dict[str, float]]) -> np.ndarray:
-    """From -1 to 1 over the box [n, d]."""
-    low, high = np.array([BOX[name] for name in PARAMETERS]).T
-    x = np.array([[point[name] for name in PARAMETERS] for point in points])
-    return (2.0 * x - low - high) / (high - low)
-
-
-def fit_linear_power(solutions: Solutions, degree: int = 2) -> tuple[LearnedPower, np.ndarray]:
+def fit_linear_power(solutions: Solutions, degree: int = 1) -> tuple[LearnedPower, np.ndarray]:
     """Learn the rest of all solutions; also the left-out errors of ln P [n, 2, z, k].
 
     Raises LearningError for too few solutions.
     """
-    x = features_of(solutions.points)
+    x = np.stack([np.asarray(_features(universe(point))) for point in solutions.points])
     rest = np.stack(
         [
             rest_of(point, entry.theory or {}, Z_NODES)
             for point, entry in zip(solutions.points, solutions.entries, strict=True)
         ]
     )
-    flat = rest.reshape(len(x), -1)
-    root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
-    basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
-    process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
-    components, centre = np.asarray(basis.components), np.asarray(basis.mean)
-    errors = left_out @ components + flat - centre - s @ components
-    mean = mean_of(process, s)
+    blocks, errors = [], []
+    for first, last in itertools.pairwise((0, *np.searchsorted(POWER_K, SPLITS), len(POWER_K))):
+        part = rest[..., first:last]
+        flat = part.reshape(len(x), -1)
+        root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
+        basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
+        process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
+        components, centre = np.asarray(basis.components), np.asarray(basis.mean)
+        error = left_out @ components + flat - centre - s @ components
+        blocks.append(WavenumberBlock(basis, mean_of(process, s)))
+        errors.append(error.reshape(part.shape))
     edges = np.array([BOX[name] for name in PARAMETERS])
     learned = LearnedPower(
         lower=tuple(edges[:, 0].tolist()),
@@ -201,10 +208,12 @@ def fit_linear_power(solutions: Solutions, degree: int = 2) -> tuple[LearnedPowe
         early=EARLY_LARGEST,
         log_k=tuple(np.log(POWER_K).tolist()),
         log_z=tuple(np.log1p(Z_NODES).tolist()),
-        basis=basis,
-        regressor=mean,
+        blocks=tuple(blocks),
     )
-    return learned, errors.reshape(rest.shape)
+    return learned, np.concatenate(errors, axis=-1)
+
+
+_features = jax.jit(features_of)
 
 
 def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
