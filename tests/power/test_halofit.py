@@ -26,7 +26,7 @@ CAMB = 5e-4
 scale to 1e-4 and interpolates its own table linearly."""
 EARLY = 4e-3
 """The same where |1 - Omega_m(z)| < 0.01: there CAMB drops the exponents f_1 to f_3, which makes
-a step; here they go on (measured: 3.1e-3, closed, z = 2.5)."""
+a step; here they go on (measured: 3.5e-3, closed, z = 2.5)."""
 GRADIENT = 1e-4
 """Relative to the largest slope in a parameter; the tables' own errors move with the parameters."""
 VERSIONS = {"takahashi": "takahashi", "original": "smith"}

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 _FIRST, _LAST, _STEP = 3e-4, 150.0, 0.018
-"""Range of x and step of ln x: 1e-7 of sigma^2 for r from 0.1 to 100 Mpc, measured."""
+"""Range of x and step of ln x: right to 1e-6 of sigma for r from 0.3 to 100 Mpc."""
 
 Radii = Float[Array, " *r"]
 

@@ -75,7 +75,7 @@ def sigma_r(
     """Root mean square of the linear field in spheres of radius r [Mpc] at a, elementwise.
 
     Beyond the wavenumbers that the model knows, P goes on with the shape of Eisenstein & Hu's
-    smooth transfer function: for r >= 3 / k_max that is less than 1e-3 of sigma.
+    smooth transfer function; for r >= 2 Mpc and a table to 10/Mpc the result is CLASS's to 1e-4.
 
     Raises RedshiftError outside of the model's times, PowerError for r <= 0, ModelError and
     ParameterError as ``linear_power``.

@@ -28,7 +28,7 @@ class NonLinearSpectrum(Spectrum):
     """A linear spectrum times what structure formation makes of it, within the linear one's times.
 
     The factor is the same for matter and for baryons + cold dark matter. Below the table's first k
-    it stays as it is there, 1 to 2e-4; beyond its last redshift it is 1.
+    it stays as it is there, 1 to 2e-4; beyond its last redshift as well: 1 with halofit.
     """
 
     k_min: float = eqx.field(static=True)
