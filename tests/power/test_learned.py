@@ -70,7 +70,10 @@ def test_sigma8_is_the_one_that_was_given() -> None:
 
 def test_without_mass_cb_is_all_matter() -> None:
     spectrum = learned_power().spectrum(planck18().replace(m_nu=0.0))
-    np.testing.assert_allclose(spectrum(K, TODAY), spectrum(K, TODAY, "cb"), rtol=2e-3)
+    difference = np.abs(np.asarray(spectrum(K, TODAY) / spectrum(K, TODAY, "cb")) - 1.0)
+    for name, (low, high) in BANDS.items():  # the two are learned apart
+        inside = (POWER_K >= low) & (high > POWER_K)
+        assert np.max(difference[inside]) <= learned_record()["certificate"]["largest"][name], name
 
 
 def test_gradients() -> None:
@@ -136,15 +139,15 @@ def test_the_design_goes_on() -> None:
 
 
 def test_what_is_fitted_is_found_again(planck: tuple[Cosmology, dict]) -> None:
-    """A rest that is a quadratic of the parameters, in place of CLASS's: fitted to rounding."""
-    points = design(0, 60)
+    """A rest that is linear in the features, in the place of CLASS's."""
+    points = design(0, 30)
     cosmology, exact = planck
     z = np.concatenate([POWER_Z, EARLY_Z])
     entries = []
     for point in points:
         known = Analytic.of(universe(point))
         logs = known.log_power(K[None], 1.0 / (1.0 + jnp.asarray(z))[:, None])
-        bump = point["omega_b"] * 10.0 * np.sin(np.log(POWER_K)) + point["h"] * point["m_nu"] / 10.0
+        bump = 10.0 * point["omega_b"] * np.sin(np.log(POWER_K)) + 0.1 * point["m_nu"]
         tables = {}
         for name, value in zip(("matter_power", "cb_power"), logs, strict=True):
             table = np.exp(np.asarray(value) + bump)
@@ -156,7 +159,7 @@ def test_what_is_fitted_is_found_again(planck: tuple[Cosmology, dict]) -> None:
         exists = np.asarray(Analytic.of(universe(point)).exists(K))
         found = learned.spectrum(universe(point))(K, TODAY)
         expected = entry.theory["matter_power"][0]
-        np.testing.assert_allclose(found[exists], expected[exists], rtol=1e-3)
+        np.testing.assert_allclose(found[exists], expected[exists], rtol=3e-4)
     point = {name: float(getattr(cosmology, name)) for name in PARAMETERS}
     rest = rest_of(point, exact, POWER_Z[:1])
     assert rest.shape == (2, 1, len(POWER_K)) and np.max(np.abs(rest)) < 0.15
