@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import cumulative_trapezoid, simpson
+from scipy.integrate import simpson
 
-from sky import COSMOLOGY, LAYER, LOG_K, Lattice, Scaled, ccl_universe, universe
+from sky import COSMOLOGY, LAYER, LOG_K, Lattice, Scaled, ccl_universe, compiled_cl, universe
 from volvelle.cosmology import Cosmology, comoving_distance, hubble
 from volvelle.cosmology.constants import LIGHT_SPEED
 from volvelle.cosmology.distances import transverse_comoving_distance
@@ -95,7 +95,7 @@ def both(case: str) -> tuple[Any, dict[tuple[int, int], np.ndarray]]:
     other, table, ours = ccl_universe(case)
     found = ccl_tracers(other)
     ccl.gsl_params["LENSING_KERNEL_SPLINE_INTEGRATION"] = before
-    spectra = angular_cl(universe(case), ELL, list(TRACERS.values()), ours)
+    spectra = compiled_cl(universe(case), ELL, list(TRACERS.values()), ours)
     truth = {}
     for i, j in spectra.pairs:
         (m, one), (n, two) = found[NAMES[i]], found[NAMES[j]]
@@ -115,7 +115,9 @@ def test_against_ccl(case: str, name: str) -> None:
     for pair, expected in truth.items():
         if i in pair:
             size = np.sqrt(np.abs(truth[pair[0], pair[0]] * truth[pair[1], pair[1]]))
-            error = (np.asarray(spectra[pair]) - expected) / np.maximum(np.abs(expected), 0.1 * size)
+            error = (np.asarray(spectra[pair]) - expected) / np.maximum(
+                np.abs(expected), 0.1 * size
+            )
             assert np.max(np.abs(error)) < AGREEMENT, f"{NAMES[pair[0]]} x {NAMES[pair[1]]}"
             assert np.sqrt(np.mean(error**2)) < 3 * TYPICAL
     assert not np.any(spectra.flags())
@@ -133,7 +135,7 @@ def test_des_y1_3x2pt_against_ccl(real_data: Any) -> None:
     lenses = [NumberCounts(z[f"lens{n}"], 1.2 + 0.2 * n) for n in range(5)]
     sources = [WeakLensing(z[f"src{n}"], Alignment(0.5)) for n in range(4)]
     ell = np.geomspace(10.0, 3000.0, 50)
-    spectra = angular_cl(COSMOLOGY, ell, lenses + sources, ours)
+    spectra = compiled_cl(COSMOLOGY, ell, lenses + sources, ours)
     assert spectra.values.shape == (45, 50)
     fine = np.linspace(0.0052, 3.9949, 8001)
     theirs = []
@@ -196,8 +198,8 @@ def test_curved_universes_against_brute_force(curvature: float) -> None:
     _, _, spectrum = ccl_universe()
     sample = Smail(2.0, 1.5, 0.3, z_max=3.0)
     tracers = [NumberCounts(sample), WeakLensing(sample)]
-    spectra = angular_cl(cosmology, [10.0, 300.0], tracers, spectrum, tolerance=1e-4)
-    flat = angular_cl(COSMOLOGY, [10.0, 300.0], tracers, spectrum)
+    spectra = compiled_cl(cosmology, [10.0, 300.0], tracers, spectrum, tolerance=1e-4)
+    flat = compiled_cl(COSMOLOGY, [10.0, 300.0], tracers, spectrum)
     for pair, which in (((0, 0), "gg"), ((0, 1), "gk"), ((1, 1), "kk")):
         expected = [brute_force(cosmology, ell, spectrum, which) for ell in (10.0, 300.0)]
         # The brute force has trapezia where the double integral begins: 1e-4.
@@ -213,8 +215,8 @@ def test_curvature_is_smooth_through_zero() -> None:
         cosmology = COSMOLOGY.replace(Omega_k=curvature)
         return angular_cl(cosmology, [30.0, 500.0], tracers, spectrum).values
 
-    slope = jax.jacfwd(f)(0.0)
-    numeric = (f(1e-4) - f(-1e-4)) / 2e-4
+    slope = jax.jit(jax.jacfwd(f))(0.0)
+    numeric = (jax.jit(f)(1e-4) - jax.jit(f)(-1e-4)) / 2e-4
     np.testing.assert_allclose(slope, numeric, rtol=1e-5)
 
 
@@ -223,7 +225,7 @@ def test_a_source_at_one_redshift_is_the_limit_of_a_narrow_sample() -> None:
     z = np.linspace(0.98, 1.02, 41)
     narrow = Table(z, np.exp(-0.5 * ((z - 1.0) / 0.004) ** 2))
     tracers = [WeakLensing(Delta(1.0)), WeakLensing(narrow), CMBLensing(1.0)]
-    spectra = angular_cl(COSMOLOGY, [20.0, 200.0], tracers, spectrum)
+    spectra = compiled_cl(COSMOLOGY, [20.0, 200.0], tracers, spectrum)
     np.testing.assert_allclose(spectra[0, 0], spectra[1, 1], rtol=1e-4)
     ell = spectra.ell
     ratio = jnp.sqrt((ell + 2.0) * (ell - 1.0) / (ell * (ell + 1.0)))
@@ -245,12 +247,12 @@ def test_a_custom_tracer_is_what_its_parts_say() -> None:
         CustomTracer(kernel, NEAR.z_max, transfer=twice),
         CustomTracer(kernel, NEAR.z_max, transfer=lambda k, a: 1.0 / (1.0 + (k / 0.1) ** 2)),
     ]
-    spectra = angular_cl(COSMOLOGY, [5.0, 800.0], tracers, spectrum)
+    spectra = compiled_cl(COSMOLOGY, [5.0, 800.0], tracers, spectrum)
     np.testing.assert_allclose(spectra[1, 1], spectra[0, 0], rtol=1e-10)
     np.testing.assert_allclose(spectra[0, 2], 2.0 * spectra[0, 0], rtol=1e-10)
     assert spectra[3, 3][0] > 0.9 * spectra[0, 0][0] and spectra[3, 3][1] < 0.1 * spectra[0, 0][1]
     with_ccl = CustomTracer(kernel, NEAR.z_max, bessel=1)
-    cl = angular_cl(COSMOLOGY, ELL, [with_ccl, NumberCounts(NEAR)], spectrum)
+    cl = compiled_cl(COSMOLOGY, ELL, [with_ccl, NumberCounts(NEAR)], spectrum)
     other, table, _ = ccl_universe()
     chi, w = ccl.get_density_kernel(other, dndz=(Z, np.asarray(NEAR(Z))))
     first = ccl.Tracer()
@@ -276,7 +278,7 @@ def test_biases() -> None:
         NumberCounts(NARROW, InverseGrowth(1.1)),
         NumberCounts(NARROW, 1.1),
     ]
-    spectra = angular_cl(COSMOLOGY, [100.0], tracers, spectrum)
+    spectra = compiled_cl(COSMOLOGY, [100.0], tracers, spectrum)
     np.testing.assert_allclose(spectra[0, 0], spectra[1, 1], rtol=1e-12)
     # 1 / D(z = 0.5) = 1.29
     assert 1.27**2 < spectra[2, 2][0] / spectra[3, 3][0] < 1.31**2
@@ -296,8 +298,8 @@ SETS: dict[str, list[Tracer]] = {
 def test_the_tolerance_is_kept(name: str, tolerance: float) -> None:
     _, _, spectrum = ccl_universe()
     ell = np.asarray([2.0, 10.0, 50.0, 123.0, 400.0, 1200.0, 3000.0])
-    found = angular_cl(COSMOLOGY, ell, SETS[name], spectrum, tolerance=tolerance)
-    finer = angular_cl(COSMOLOGY, ell, SETS[name], spectrum, tolerance=tolerance / 30.0)
+    found = compiled_cl(COSMOLOGY, ell, SETS[name], spectrum, tolerance=tolerance)
+    finer = compiled_cl(COSMOLOGY, ell, SETS[name], spectrum, tolerance=tolerance / 30.0)
     auto = finer.matrix()
     size = np.asarray([np.sqrt(auto[i, i] * auto[j, j]) for i, j in found.pairs])
     assert np.max(np.abs(found.values - finer.values) / size) < tolerance
@@ -312,9 +314,7 @@ def narrowed(k_min: float, k_max: float, a_min: float) -> Lattice:
     columns = (k >= k_min * (1 - 1e-9)) & (k <= k_max * (1 + 1e-9))
     rows = z <= -np.log(a_min) * (1 + 1e-9)
     values = whole.log_power[np.ix_(rows, columns)]
-    return Lattice(
-        values, float(k[columns][0]), float(k[columns][-1]), float(np.exp(-z[rows][-1]))
-    )
+    return Lattice(values, float(k[columns][0]), float(k[columns][-1]), float(np.exp(-z[rows][-1])))
 
 
 @pytest.mark.parametrize(
@@ -324,8 +324,8 @@ def narrowed(k_min: float, k_max: float, a_min: float) -> Lattice:
 def test_what_lies_beyond_the_spectrum_is_left_out_and_said(edges: Any, ell: float) -> None:
     _, _, whole = ccl_universe()
     tracers = [NumberCounts(FAR), WeakLensing(FAR)]
-    full = angular_cl(COSMOLOGY, [ell], tracers, whole)
-    cut = angular_cl(COSMOLOGY, [ell], tracers, narrowed(*edges))
+    full = compiled_cl(COSMOLOGY, [ell], tracers, whole)
+    cut = compiled_cl(COSMOLOGY, [ell], tracers, narrowed(*edges))
     lost = 1.0 - cut.values / full.values
     assert np.all(lost > 0.02) and np.all(cut.flags()) and not np.any(full.flags())
     # Missing is relative to what is there, and continues P as a power law of k, or constant in a.
@@ -335,7 +335,7 @@ def test_what_lies_beyond_the_spectrum_is_left_out_and_said(edges: Any, ell: flo
 
 def test_beyond_everything_is_flagged() -> None:
     cut = narrowed(0.05, 0.5, 1e-3)
-    spectra = angular_cl(COSMOLOGY, [2.0, 3000.0], [CMBLensing(1000.0)], cut)
+    spectra = compiled_cl(COSMOLOGY, [2.0, 3000.0], [CMBLensing(1000.0)], cut)
     assert np.all(spectra.flags()) and spectra.values.shape == (1, 2)
 
 
@@ -380,7 +380,9 @@ def test_gradients_in_every_parameter() -> None:
         numeric = np.asarray((8.0 * one - two) / (12.0 * step))
         scale = np.max(np.abs(numeric))
         assert scale > 0.0
-        np.testing.assert_allclose(exact[..., i], numeric, rtol=1e-4, atol=1e-5 * scale, err_msg=name)
+        np.testing.assert_allclose(
+            exact[..., i], numeric, rtol=1e-4, atol=1e-5 * scale, err_msg=name
+        )
 
 
 def test_one_trace_per_shape_and_vmap() -> None:
@@ -399,15 +401,13 @@ def test_one_trace_per_shape_and_vmap() -> None:
     assert len(traces) == 1 and np.all(one != two)
     many = jax.vmap(f)(jnp.asarray([0.12, 0.11]), jnp.asarray([0.01, -0.02]))
     np.testing.assert_allclose(many, jnp.stack([one, two]), rtol=1e-10)
-    eager = f.__wrapped__(0.12, 0.01)
-    np.testing.assert_allclose(one, eager, rtol=1e-10)
 
 
 def test_pairs() -> None:
     _, _, spectrum = ccl_universe()
     tracers = [NumberCounts(NEAR), NumberCounts(NEAR, rsd=True), WeakLensing(NEAR)]
-    every = angular_cl(COSMOLOGY, [10.0], tracers, spectrum)
-    some = angular_cl(COSMOLOGY, [10.0], tracers, spectrum, pairs=[(2, 0), (1, 1), (2, 2)])
+    every = compiled_cl(COSMOLOGY, [10.0], tracers, spectrum)
+    some = compiled_cl(COSMOLOGY, [10.0], tracers, spectrum, pairs=[(2, 0), (1, 1), (2, 2)])
     assert some.pairs == ((2, 0), (1, 1), (2, 2))
     for pair in some.pairs:
         np.testing.assert_allclose(some[pair], every[pair], rtol=1e-12)

@@ -1,5 +1,6 @@
 """Redshift distributions: their integrals, moves, derivatives and refusals."""
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -67,7 +68,7 @@ def integral(n: Distribution, upper: float) -> float:
     # Just inside of every end, where a histogram jumps.
     parts = [
         quad(lambda z: float(f(z)), low + 1e-12, high - 1e-12, epsabs=1e-9, limit=200)[0]
-        for low, high in zip(ends[:-1], ends[1:], strict=True)
+        for low, high in itertools.pairwise(ends)
         if high > low
     ]
     return sum(parts)

@@ -1,5 +1,7 @@
 """Observables of the sky: tracers, angular spectra, correlation functions, covariance."""
 
+from .correlation import AngularTransform, angular_transform, correlation_multipoles
+from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
 from .errors import (
     AngleError,
     CovarianceError,
@@ -37,6 +39,8 @@ __all__ = [
     "Alignment",
     "AngleError",
     "AngularSpectra",
+    "AngularTransform",
+    "BlockCovariance",
     "CMBLensing",
     "Contribution",
     "CovarianceError",
@@ -61,4 +65,9 @@ __all__ = [
     "TracerError",
     "WeakLensing",
     "angular_cl",
+    "angular_transform",
+    "correlation_multipoles",
+    "gaussian_covariance",
+    "shape_noise",
+    "shot_noise",
 ]

@@ -74,7 +74,9 @@ def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
     x = jnp.log(asked)
-    width = jnp.abs(jnp.gradient(jnp.log(grid.transverse)))
+    logarithm = jnp.log(grid.transverse)
+    between = jnp.abs(jnp.diff(logarithm))
+    width = 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
     low = jnp.clip((x - np.log(spectrum.k_min)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))
@@ -99,9 +101,7 @@ def depends_on_ell(terms: tuple[Contribution, ...]) -> bool:
 
 def sheet(terms: tuple[Contribution, ...], projection: Projection) -> Sheet:
     """Delta_l at every node, the sum of all terms."""
-    return sum(
-        (_term(term, projection) for term in terms), jnp.zeros_like(projection.power)
-    )
+    return sum((_term(term, projection) for term in terms), jnp.zeros_like(projection.power))
 
 
 def _term(term: Contribution, projection: Projection) -> Sheet:

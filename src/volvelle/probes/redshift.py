@@ -6,11 +6,12 @@ projection. All else is differentiable.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erf, gammainc, gammaln
+from jax.scipy.special import erf
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -20,11 +21,11 @@ from volvelle.cosmology.quadrature import gauss_legendre
 from .errors import DistributionError
 
 _TAIL = 6.0  # standard deviations of a kernel that are kept: 1e-9 of it lie outside
-_FU_ORDER = 96
+_ORDER = 96  # of the integrals of analytic distributions
 _SMOOTH_SCALE = 0.05  # of analytic distributions, in z
 _STEP_OF_JUMPS = 0.0025  # in units of a single bin
 
-Redshifts = Float[Array, " *z"]
+Redshifts = Float[Array, " *z"] | np.ndarray
 Scalar = Float[Array, ""] | float
 
 
@@ -83,7 +84,7 @@ class Distribution(eqx.Module):
 
     def cumulative(self, z: ArrayLike) -> Array:
         """The fraction of the sample below z."""
-        return self.mass(jnp.clip(jnp.asarray(z), self.z_min, self.z_max)) / self.norm
+        return jnp.asarray(self.mass(jnp.clip(jnp.asarray(z), self.z_min, self.z_max))) / self.norm
 
     @property
     def mean(self) -> Float[Array, ""]:
@@ -110,10 +111,7 @@ class Smail(Distribution):
         return (safe / self.z0) ** self.alpha * jnp.exp(-((safe / self.z0) ** self.beta))
 
     def mass(self, z: Redshifts) -> Redshifts:
-        order = (jnp.asarray(self.alpha) + 1.0) / self.beta
-        whole = self.z0 / self.beta * jnp.exp(gammaln(order))
-        safe = jnp.maximum(jnp.asarray(z), 1e-30)
-        return whole * gammainc(order, (safe / self.z0) ** self.beta)
+        return _integral(self.density, z)
 
 
 class Fu(Distribution):
@@ -131,9 +129,7 @@ class Fu(Distribution):
         return (safe**self.a + safe ** (self.a * self.b)) / (safe**self.b + self.c)
 
     def mass(self, z: Redshifts) -> Redshifts:
-        nodes, weights = gauss_legendre(_FU_ORDER)  # in t with z' = z t^4: smooth at 0
-        z = jnp.asarray(z)
-        return z * (self.density(z[..., None] * nodes**4) @ (4.0 * nodes**3 * weights))
+        return _integral(self.density, z)
 
 
 class KernelDensity(Distribution):
@@ -145,9 +141,9 @@ class KernelDensity(Distribution):
         weights: [n] or None for equal ones.
     """
 
-    redshifts: Float[Array, " n"]
+    redshifts: Float[Array, " n"] | np.ndarray
     bandwidth: Scalar
-    weights: Float[Array, " n"]
+    weights: Float[Array, " n"] | np.ndarray
     z_min: float = eqx.field(static=True)
     z_max: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
@@ -160,9 +156,9 @@ class KernelDensity(Distribution):
         z_max: float | None = None,
         scale: float | None = None,
     ) -> None:
-        self.redshifts = jnp.asarray(redshifts, dtype=float)
+        self.redshifts = _numbers(redshifts)
         self.bandwidth = bandwidth
-        given = jnp.ones_like(self.redshifts) if weights is None else jnp.asarray(weights)
+        given = np.ones(self.redshifts.shape) if weights is None else _numbers(weights)
         if self.redshifts.ndim != 1 or given.shape != self.redshifts.shape:
             raise DistributionError(
                 f"redshifts of shape {self.redshifts.shape} with weights of shape {given.shape}; "
@@ -170,22 +166,30 @@ class KernelDensity(Distribution):
             )
         self.weights = given
         if scale is None:
-            scale = _known(bandwidth, "bandwidth", "scale")
+            scale = float(_known(bandwidth, "bandwidth", "scale"))
         tail = _TAIL * scale
         if z_max is None:
-            z_max = _known(jnp.max(self.redshifts), "redshifts", "z_max") + tail
-        least = jnp.min(self.redshifts)
-        self.z_min = 0.0 if is_traced(least) else max(float(least) - tail, 0.0)
+            z_max = float(np.max(_known(self.redshifts, "redshifts", "z_max"))) + tail
+        known = not is_traced(self.redshifts)
+        self.z_min = max(float(np.min(self.redshifts)) - tail, 0.0) if known else 0.0
         self.z_max, self.scale = float(z_max), float(scale)
 
     def density(self, z: Redshifts) -> Redshifts:
-        x = (z[..., None] - self.redshifts) / self.bandwidth
-        return jnp.exp(-0.5 * x**2) @ self.weights / (np.sqrt(2.0 * np.pi) * self.bandwidth)
+        x = (z[..., None] - jnp.asarray(self.redshifts)) / self.bandwidth
+        return (
+            jnp.exp(-0.5 * x**2)
+            @ jnp.asarray(self.weights)
+            / (np.sqrt(2.0 * np.pi) * self.bandwidth)
+        )
 
     def mass(self, z: Redshifts) -> Redshifts:
         scaled = np.sqrt(2.0) * self.bandwidth
         below = erf((self.z_min - self.redshifts) / scaled)
-        return 0.5 * (erf((z[..., None] - self.redshifts) / scaled) - below) @ self.weights
+        return (
+            0.5
+            * (erf((z[..., None] - self.redshifts) / scaled) - below)
+            @ jnp.asarray(self.weights)
+        )
 
 
 class Histogram(Distribution):
@@ -407,6 +411,13 @@ class Stretched(Distribution):
         return self.base.cumulative(self._unstretched(jnp.asarray(z))) - lowest
 
 
+def _integral(density: Callable[[Redshifts], Redshifts], z: Redshifts) -> Redshifts:
+    """From 0 to z of a density that may begin as any power: Gauss's rule in t, z' = z t^4."""
+    nodes, weights = gauss_legendre(_ORDER)
+    z = jnp.asarray(z)
+    return z * (density(z[..., None] * nodes**4) @ (4.0 * nodes**3 * weights))
+
+
 def _interval(nodes: np.ndarray | Array, z: ArrayLike) -> np.ndarray | Array:
     """Number of the interval of ``nodes`` that holds z; by NumPy where both are known."""
     if isinstance(nodes, np.ndarray) and isinstance(z, np.ndarray):
@@ -447,15 +458,15 @@ def _increasing(values: ArrayLike, name: str) -> np.ndarray:
     return found
 
 
-def _not_negative(values: Array, name: str) -> None:
+def _not_negative(values: Array | np.ndarray, name: str) -> None:
     if not is_traced(values) and not np.all(np.asarray(values) >= 0.0):
         raise DistributionError(f"{name} of n(z) below 0 or not finite; expected densities")
 
 
-def _known(value: ArrayLike, name: str, instead: str) -> float:
+def _known(value: ArrayLike, name: str, instead: str) -> np.ndarray:
     if is_traced(value):
         raise DistributionError(f"{name} is traced: give {instead} as a number")
-    return float(np.asarray(value))
+    return np.asarray(value)
 
 
 def _within(value: Scalar, low: float, high: float, name: str, limit: str) -> None:

@@ -185,7 +185,5 @@ def _checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"
         return jnp.where(ells >= least, ells, jnp.nan)
     if not np.all(np.asarray(ells) >= least):
         reason = ": shear has no monopole and dipole" if least == 2 else ""
-        raise MultipoleError(
-            f"ell is {float(jnp.min(ells)):g}; expected {least} or more{reason}"
-        )
+        raise MultipoleError(f"ell is {float(jnp.min(ells)):g}; expected {least} or more{reason}")
     return ells

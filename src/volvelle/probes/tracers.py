@@ -305,7 +305,7 @@ def _at(
 def _poisson(cosmology: Cosmology, grid: Grid) -> Float[Array, " n"]:
     """(3/2) Omega_m H0^2 / c^2 (1 + z) f_K [1/Mpc]."""
     density = cosmology.Omega_m * cosmology.hubble_parameter**2 / HUBBLE_DISTANCE**2
-    return 1.5 * density * (1.0 + grid.z) * grid.transverse
+    return jnp.asarray(1.5 * density * (1.0 + grid.z)) * grid.transverse
 
 
 def _efficiency(grid: Grid, weight: Float[Array, " n"]) -> Float[Array, " n"]:
