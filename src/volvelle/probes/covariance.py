@@ -1,0 +1,142 @@
+"""Gaussian covariance of angular spectra, block by block: multipoles do not mix.
+
+    Cov(C^ij, C^mn) = (D^im D^jn + D^in D^jm) / N_modes,    D = C + noise,
+
+with N_modes = f_sky times the number of (l, m) in the band (Takada & Jain 2004, equation 29).
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from volvelle.cosmology.neutrinos import is_traced
+
+from .errors import CovarianceError
+from .spectra import AngularSpectra
+
+_PER_SQUARE_ARCMINUTE = (180.0 * 60.0 / np.pi) ** 2  # per steradian
+
+
+class BlockCovariance(eqx.Module):
+    """A covariance of data [pairs, l] that is diagonal in l: one block of pairs per band.
+
+    Vectors are [..., pairs, l]; flattened, as ``dense`` has them, pairs come first.
+    """
+
+    blocks: Float[Array, "l p p"]
+    factor: Float[Array, "l p p"]
+    """Lower triangular roots of the blocks."""
+
+    @classmethod
+    def of(cls, blocks: Float[Array, "l p p"]) -> "BlockCovariance":
+        """From symmetric, positive definite blocks (NaN in ``factor`` where traced ones are not).
+
+        Raises CovarianceError for others.
+        """
+        factor = jnp.linalg.cholesky(blocks)
+        if not is_traced(factor) and not np.all(np.isfinite(factor)):
+            band = int(np.argmax(~np.all(np.isfinite(factor), axis=(1, 2))))
+            raise CovarianceError(
+                f"the covariance of band {band} is not positive definite: two tracers without "
+                "noise may be the same, or a spectrum is not finite"
+            )
+        return cls(blocks, factor)
+
+    def dense(self) -> Float[Array, "n n"]:
+        """The whole matrix, of pairs times bands."""
+        bands, pairs, _ = self.blocks.shape
+        whole = jnp.einsum("lpq,lm->plqm", self.blocks, jnp.eye(bands))
+        return whole.reshape(pairs * bands, pairs * bands)
+
+    def solve(self, vector: Float[Array, "*b p l"]) -> Float[Array, "*b p l"]:
+        """The inverse of the covariance times vectors."""
+        self._check(vector)
+        columns = jnp.moveaxis(vector, -1, 0)  # l, ..., p
+        flat = jnp.moveaxis(columns.reshape(columns.shape[0], -1, columns.shape[-1]), 1, 2)
+        solved = jnp.moveaxis(cho_solve((self.factor, True), flat), 2, 1)
+        return jnp.moveaxis(solved.reshape(columns.shape), 0, -1)
+
+    def chi2(self, vector: Float[Array, "p l"]) -> Float[Array, ""]:
+        """vector . inverse . vector."""
+        return jnp.sum(vector * self.solve(vector))
+
+    @property
+    def log_determinant(self) -> Float[Array, ""]:
+        """ln det of the covariance; a Gaussian's log-density has minus a half of it."""
+        return 2.0 * jnp.sum(jnp.log(jnp.diagonal(self.factor, axis1=1, axis2=2)))
+
+    def _check(self, vector: Float[Array, "*b p l"]) -> None:
+        bands, pairs, _ = self.blocks.shape
+        if jnp.ndim(vector) < 2 or jnp.shape(vector)[-2:] != (pairs, bands):
+            raise CovarianceError(
+                f"a vector of shape {jnp.shape(vector)}; expected [..., {pairs} pairs, {bands} "
+                "bands]"
+            )
+
+
+def shot_noise(density: ArrayLike) -> Array:
+    """Noise of the number counts of ``density`` objects per square arcminute: 1 / n."""
+    return 1.0 / (jnp.asarray(density) * _PER_SQUARE_ARCMINUTE)
+
+
+def shape_noise(density: ArrayLike, ellipticity: ArrayLike) -> Array:
+    """Noise of shear from galaxies of this scatter per component: sigma_e^2 / n."""
+    return jnp.asarray(ellipticity) ** 2 * shot_noise(density)
+
+
+def gaussian_covariance(
+    spectra: AngularSpectra,
+    noise: ArrayLike,
+    f_sky: float | Float[Array, ""],
+    *,
+    edges: ArrayLike | None = None,
+) -> BlockCovariance:
+    """Gaussian covariance of spectra, differentiable in them, the noise and f_sky.
+
+    Args:
+        spectra: all pairs of the tracers, at one multipole per band.
+        noise: [tracers] white noise or [tracers, l], added to the auto-spectra.
+        f_sky: fraction of the sky that is observed.
+        edges: [l + 1] increasing multipoles at which bands begin, low <= l < high, so that a band
+            holds high^2 - low^2 modes; None where every multipole is one band of 2 l + 1.
+
+    Raises CovarianceError for arguments that do not fit, PairError where pairs are missing.
+    """
+    signal = spectra.matrix()
+    tracers, ells = signal.shape[0], spectra.ell.size
+    added = jnp.asarray(noise, dtype=float)
+    if added.shape not in ((tracers,), (tracers, ells)):
+        raise CovarianceError(
+            f"noise has shape {added.shape}; expected ({tracers},) or ({tracers}, {ells}): of "
+            "tracers, or of tracers and multipoles"
+        )
+    if not is_traced(f_sky) and not 0.0 < float(f_sky) <= 1.0:
+        raise CovarianceError(f"f_sky is {float(f_sky):g}; expected a fraction above 0, at most 1")
+    if not is_traced(added) and not np.all(np.asarray(added) >= 0.0):
+        raise CovarianceError("noise below 0 or not finite; expected powers, 0 for none")
+    modes = f_sky * _modes(spectra, edges)
+    level = jnp.broadcast_to(added.reshape(tracers, -1), (tracers, ells))
+    total = jnp.moveaxis(signal + jnp.eye(tracers)[..., None] * level[:, None], -1, 0)
+    i, j = np.asarray(spectra.pairs).T
+    first = total[:, i][:, :, i] * total[:, j][:, :, j]
+    second = total[:, i][:, :, j] * total[:, j][:, :, i]
+    return BlockCovariance.of((first + second) / modes[:, None, None])
+
+
+def _modes(spectra: AngularSpectra, edges: ArrayLike | None) -> Array:
+    """The number of (l, m) per band on the whole sky."""
+    if edges is None:
+        return 2.0 * spectra.ell + 1.0
+    ends = np.asarray(edges, dtype=float)
+    if ends.shape != (spectra.ell.size + 1,) or not np.all(np.diff(ends) > 0.0) or ends[0] < 0.0:
+        raise CovarianceError(
+            f"edges of shape {ends.shape}; expected {spectra.ell.size + 1} increasing multipoles"
+        )
+    known = not is_traced(spectra.ell)
+    ell = np.asarray(spectra.ell) if known else ends[:-1]
+    if np.any((ell < ends[:-1]) | (ell > ends[1:])):
+        raise CovarianceError("a multipole lies outside of its band: expected one per band")
+    return jnp.asarray(np.diff(ends**2))

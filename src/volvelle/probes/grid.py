@@ -1,0 +1,176 @@
+"""Nodes in redshift of a projection, and the background on them, tabulated once per cosmology."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.background import Densities, densities, expansion
+from volvelle.cosmology.constants import HUBBLE_DISTANCE
+from volvelle.cosmology.distances import curved_distance
+from volvelle.cosmology.growth import growth_table
+from volvelle.cosmology.quadrature import gauss_legendre
+
+from .redshift import Distribution
+
+_FIRST = 1e-3
+"""Lowest node, at 4 Mpc; nearer there is less than 1e-6 of any projection."""
+_NEAR = 100.0  # [Mpc] distance below which steps are equal
+_STEP = 0.07  # in ln(chi + _NEAR), at a tolerance of 1e-3
+_SLOW = 0.3  # weight of ln(1 + z) beside ln(chi): far away distances hardly grow
+_REFERENCE = 1e-3
+_GROWTH = 0.25  # of steps, per step: rules on very uneven nodes have negative weights
+_INNER = 3  # Gauss nodes per interval, of the distance
+
+
+class Demand(NamedTuple):
+    """What one tracer needs: nodes up to z_max, and up to z_fine a certain step.
+
+    The step makes an error of 1e-3, which falls with its power ``order``.
+    """
+
+    z_max: float
+    z_fine: float
+    step: float
+    order: int = 4
+
+
+@lru_cache(maxsize=64)
+def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
+    """Increasing redshifts that project all tracers to a relative ``tolerance``.
+
+    Steps are equal in a mixture of ln(chi) of a fiducial universe and ln(1 + z), and short enough
+    for the finest structure of every distribution below its end.
+    """
+    last = max(demand.z_max for demand in demands)
+    smooth = _STEP * (tolerance / _REFERENCE) ** 0.25
+    table = np.expm1(np.linspace(0.0, np.log1p(last), 20000))
+    slope = HUBBLE_DISTANCE / 0.7 / np.sqrt(0.3 * (1.0 + table) ** 3 + 0.7)
+    chi = np.concatenate([[0.0], np.cumsum(np.diff(table) * (slope[1:] + slope[:-1]) / 2.0)])
+    step = smooth / (slope / (chi + _NEAR) + _SLOW / (1.0 + table))
+    for demand in demands:
+        finest = demand.step * (tolerance / _REFERENCE) ** (1.0 / demand.order)
+        step = np.where(table <= demand.z_fine, np.minimum(step, finest), step)
+    step = np.minimum.accumulate(step - _GROWTH * table) + _GROWTH * table
+    # As many nodes as the steps ask for, spread so that they end at ``last`` exactly.
+    count = np.concatenate([[0.0], np.cumsum(np.diff(table) * (1 / step[1:] + 1 / step[:-1]) / 2)])
+    first = np.interp(_FIRST, table, count)
+    number = max(int(np.ceil(count[-1] - first)), 8)
+    return np.interp(np.linspace(first, count[-1], number + 1), count, table)
+
+
+@lru_cache(maxsize=64)
+def _interval_rule(nodes: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Per interval: indices [m, 4] of the nearest nodes and weights [m, 4] of the integral.
+
+    Exact for cubics on any nodes.
+    """
+    z = np.asarray(nodes)
+    start = np.clip(np.arange(z.size - 1) - 1, 0, z.size - 4)
+    index = start[:, None] + np.arange(4)
+    low, width = z[:-1, None], np.diff(z)[:, None]
+    x = (z[index] - low) / width  # the interval is [0, 1]
+    powers = x[:, None, :] ** np.arange(4)[:, None]
+    target = np.broadcast_to(1.0 / np.arange(1, 5), (z.size - 1, 4))
+    return index, np.linalg.solve(powers, target[..., None])[..., 0] * width
+
+
+class Grid(eqx.Module):
+    """The background at the nodes; all of shape [n]."""
+
+    z: np.ndarray
+    a: np.ndarray
+    chi: Float[Array, " n"]
+    """Radial comoving distance [Mpc]."""
+    transverse: Float[Array, " n"]
+    """f_K(chi) [Mpc]."""
+    cosine: Float[Array, " n"]
+    """f_K'(chi), the cosine of curved space; 1 in a flat universe."""
+    hubble: Float[Array, " n"]
+    """H / c [1/Mpc], which is dz / dchi."""
+    growth: Float[Array, " n"] | None
+    """D and its rate f, or None where no tracer needs them."""
+    rate: Float[Array, " n"] | None
+    found: Densities
+
+    def integral(self, values: Float[Array, "*b n"]) -> Float[Array, "*b"]:
+        """Over z, from the first node to the last."""
+        return values @ self.weights
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[n] of the integral over z."""
+        index, rule = _interval_rule(tuple(self.z))
+        weights = np.zeros(self.z.size)
+        np.add.at(weights, index, rule)
+        return weights
+
+    def sample(self, distribution: Distribution) -> Float[Array, " n"]:
+        """n(z) at the nodes; the mean over every node's cell where n(z) jumps."""
+        if distribution.order > 1:
+            return distribution(self.z)
+        ends = np.concatenate([self.z[:1], (self.z[1:] + self.z[:-1]) / 2.0, self.z[-1:]])
+        return jnp.diff(distribution.cumulative(ends)) / np.diff(ends)
+
+    def beyond(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Integral over z from every node to the last one."""
+        index, rule = _interval_rule(tuple(self.z))
+        pieces = jnp.sum(values[index] * rule, axis=-1)
+        return jnp.concatenate([partial_sums(pieces[::-1])[::-1], jnp.zeros(1)])
+
+    def distance(self, z: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """f_K and f_K' at one redshift, exactly."""
+        nodes, weights = gauss_legendre(32)
+        u = 1.0 - (1.0 - (1.0 + z) ** -0.5) * nodes  # a = u^2, as in ``cosmology.distances``
+        width = 1.0 - (1.0 + z) ** -0.5
+        integrand = 2.0 / (u**3 * expansion(self.found, jnp.asarray(u**2)))
+        chi = HUBBLE_DISTANCE * width * jnp.sum(integrand * weights)
+        return curved_distance(chi, self.found), curved_cosine(chi, self.found)
+
+
+def partial_sums(values: Float[Array, " n"]) -> Float[Array, " n"]:
+    """All partial sums, by two small products of matrices: fewer operations than a scan."""
+    side = int(np.ceil(np.sqrt(values.size)))
+    square = jnp.pad(values, (0, side**2 - values.size)).reshape(side, side)
+    rows = square @ np.triu(np.ones((side, side)))
+    before = np.tril(np.ones((side, side)), -1) @ rows[:, -1]
+    return (rows + before[:, None]).ravel()[: values.size]
+
+
+def curved_cosine(chi: Float[Array, " *a"], found: Densities) -> Float[Array, " *a"]:
+    """d f_K / d chi = 1 - 2 K f_K(chi / 2)^2, for every sign of the curvature K."""
+    half = curved_distance(chi / 2.0, found) / HUBBLE_DISTANCE
+    return 1.0 + 2.0 * found.curvature * half**2
+
+
+def make_grid(cosmology: Cosmology, z: np.ndarray, growth: bool = True) -> Grid:
+    """Tabulate the background at increasing redshifts above 0, with its growth if asked.
+
+    Raises ParameterError without h.
+    """
+    found = densities(cosmology)
+    nodes, weights = gauss_legendre(_INNER)
+    low = np.concatenate([[0.0], z[:-1]])
+    width = z - low
+    inner = low[:, None] + width[:, None] * nodes
+    everywhere = np.concatenate([inner.ravel(), z])
+    rate = expansion(found, jnp.asarray(1.0 / (1.0 + everywhere))) / HUBBLE_DISTANCE
+    pieces = (1.0 / rate[: inner.size]).reshape(inner.shape) @ weights * width
+    chi = partial_sums(pieces)
+    a = 1.0 / (1.0 + z)
+    factor, slope = growth_table(found)(jnp.asarray(a)) if growth else (None, None)
+    return Grid(
+        z=z,
+        a=a,
+        chi=chi,
+        transverse=curved_distance(chi, found),
+        cosine=curved_cosine(chi, found),
+        hubble=rate[inner.size :],
+        growth=factor,
+        rate=None if factor is None or slope is None else slope / factor,
+        found=found,
+    )

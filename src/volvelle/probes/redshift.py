@@ -1,0 +1,482 @@
+"""Redshift distributions n(z) of samples, with integral 1: analytic, tabulated, from catalogues.
+
+Every distribution knows its support [z_min, z_max], the finest structure in z that matters
+(``scale``) and how smooth it is (``order``); they are static, as they set the nodes of a
+projection. All else is differentiable.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erf
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from volvelle.cosmology.neutrinos import is_traced
+from volvelle.cosmology.quadrature import gauss_legendre
+
+from .errors import DistributionError
+
+_TAIL = 6.0  # standard deviations of a kernel that are kept: 1e-9 of it lie outside
+_ORDER = 96  # of the integrals of analytic distributions
+_SMOOTH_SCALE = 0.05  # of analytic distributions, in z
+_STEP_OF_JUMPS = 0.0025  # in units of a single bin
+
+Redshifts = Float[Array, " *z"] | np.ndarray
+Scalar = Float[Array, ""] | float
+
+
+class Distribution(eqx.Module):
+    """n(z) of one sample; calling it gives the density, with integral 1 over its support.
+
+    Where the values are traced and no positive, finite integral exists, densities are NaN; where
+    they are known, DistributionError is raised.
+    """
+
+    z_min: eqx.AbstractVar[float]
+    z_max: eqx.AbstractVar[float]
+    scale: eqx.AbstractVar[float]
+    """Step in z that samples n(z), so that what is projected is right to 1e-3 (see ``order``)."""
+
+    @property
+    def order(self) -> int:
+        """At which power of the step its errors fall: 4 if smooth, 2 with kinks, 1 with jumps."""
+        return 4
+
+    @abstractmethod
+    def density(self, z: Redshifts) -> Redshifts:
+        """n(z) up to a factor, within the support."""
+
+    @abstractmethod
+    def mass(self, z: Redshifts) -> Redshifts:
+        """The integral of ``density`` from z_min to z, exactly."""
+
+    def __check_init__(self) -> None:
+        if not 0.0 <= self.z_min < self.z_max < np.inf or not 0.0 < self.scale < np.inf:
+            raise DistributionError(
+                f"a distribution from z = {self.z_min:g} to {self.z_max:g} with structure of "
+                f"{self.scale:g}; expected 0 <= z_min < z_max and a positive scale"
+            )
+        norm = self.mass(jnp.asarray(self.z_max))
+        if not is_traced(norm) and not (np.isfinite(norm) and norm > 0.0):
+            raise DistributionError(
+                f"{type(self).__name__}: the integral of n(z) over [{self.z_min:g}, "
+                f"{self.z_max:g}] is {float(norm):g}; expected a positive number: look at its "
+                "values and its range of z"
+            )
+
+    @property
+    def norm(self) -> Float[Array, ""]:
+        """The integral of ``density``; NaN where there is none."""
+        norm = self.mass(jnp.asarray(self.z_max))
+        return jnp.where(jnp.isfinite(norm) & (norm > 0.0), norm, jnp.nan)
+
+    def __call__(self, z: ArrayLike) -> Array:
+        """n(z), zero outside of the support."""
+        z = z if isinstance(z, np.ndarray) else jnp.asarray(z)
+        inside = (z >= self.z_min) & (z <= self.z_max)
+        safe = np.clip(z, self.z_min, self.z_max) if isinstance(z, np.ndarray) else None
+        safe = jnp.clip(z, self.z_min, self.z_max) if safe is None else safe
+        return jnp.where(inside, self.density(safe) / self.norm, 0.0)
+
+    def cumulative(self, z: ArrayLike) -> Array:
+        """The fraction of the sample below z."""
+        return jnp.asarray(self.mass(jnp.clip(jnp.asarray(z), self.z_min, self.z_max))) / self.norm
+
+    @property
+    def mean(self) -> Float[Array, ""]:
+        """Mean redshift, z_max minus the integral of ``cumulative``."""
+        nodes, weights = gauss_legendre(8)
+        panels = max(int(np.ceil((self.z_max - self.z_min) / self.scale)), 8)
+        width = (self.z_max - self.z_min) / panels
+        z = self.z_min + width * (np.arange(panels)[:, None] + nodes)
+        return self.z_max - width * jnp.sum(self.cumulative(z) @ weights)
+
+
+class Smail(Distribution):
+    """n ~ z^alpha exp(-(z / z0)^beta) up to z_max (Smail et al. 1994)."""
+
+    alpha: Scalar
+    beta: Scalar
+    z0: Scalar
+    z_max: float = eqx.field(static=True, default=6.0)
+    scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
+    z_min: float = eqx.field(static=True, default=0.0)
+
+    def density(self, z: Redshifts) -> Redshifts:
+        safe = jnp.maximum(z, 1e-30)  # 0^alpha has no derivative in alpha
+        return (safe / self.z0) ** self.alpha * jnp.exp(-((safe / self.z0) ** self.beta))
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        return _integral(self.density, z)
+
+
+class Fu(Distribution):
+    """n ~ (z^a + z^(a b)) / (z^b + c) up to z_max (Fu et al. 2008)."""
+
+    a: Scalar
+    b: Scalar
+    c: Scalar
+    z_max: float = eqx.field(static=True, default=6.0)
+    scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
+    z_min: float = eqx.field(static=True, default=0.0)
+
+    def density(self, z: Redshifts) -> Redshifts:
+        safe = jnp.maximum(z, 1e-30)
+        return (safe**self.a + safe ** (self.a * self.b)) / (safe**self.b + self.c)
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        return _integral(self.density, z)
+
+
+class KernelDensity(Distribution):
+    """Sum of Gaussians around the redshifts of a catalogue, cut at z = 0.
+
+    Args:
+        redshifts: [n] of the objects (or centres of bins); ``z_max`` is needed where traced.
+        bandwidth: standard deviation of the kernel; ``scale`` is needed where traced.
+        weights: [n] or None for equal ones.
+    """
+
+    redshifts: Float[Array, " n"] | np.ndarray
+    bandwidth: Scalar
+    weights: Float[Array, " n"] | np.ndarray
+    z_min: float = eqx.field(static=True)
+    z_max: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        redshifts: ArrayLike,
+        bandwidth: Scalar,
+        weights: ArrayLike | None = None,
+        z_max: float | None = None,
+        scale: float | None = None,
+    ) -> None:
+        self.redshifts = _numbers(redshifts)
+        self.bandwidth = bandwidth
+        given = np.ones(self.redshifts.shape) if weights is None else _numbers(weights)
+        if self.redshifts.ndim != 1 or given.shape != self.redshifts.shape:
+            raise DistributionError(
+                f"redshifts of shape {self.redshifts.shape} with weights of shape {given.shape}; "
+                "expected two arrays of one length"
+            )
+        self.weights = given
+        if scale is None:
+            scale = float(_known(bandwidth, "bandwidth", "scale"))
+        tail = _TAIL * scale
+        if z_max is None:
+            z_max = float(np.max(_known(self.redshifts, "redshifts", "z_max"))) + tail
+        known = not is_traced(self.redshifts)
+        self.z_min = max(float(np.min(self.redshifts)) - tail, 0.0) if known else 0.0
+        self.z_max, self.scale = float(z_max), float(scale)
+
+    def density(self, z: Redshifts) -> Redshifts:
+        x = (z[..., None] - jnp.asarray(self.redshifts)) / self.bandwidth
+        return (
+            jnp.exp(-0.5 * x**2)
+            @ jnp.asarray(self.weights)
+            / (np.sqrt(2.0 * np.pi) * self.bandwidth)
+        )
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        scaled = np.sqrt(2.0) * self.bandwidth
+        below = erf((self.z_min - self.redshifts) / scaled)
+        return (
+            0.5
+            * (erf((z[..., None] - self.redshifts) / scaled) - below)
+            @ jnp.asarray(self.weights)
+        )
+
+
+class Histogram(Distribution):
+    """Counts in bins, constant within each.
+
+    Args:
+        edges: [n + 1] increasing redshifts, known numbers.
+        counts: [n] objects per bin (not per unit of z).
+    """
+
+    edges: np.ndarray
+    counts: Float[Array, " n"] | np.ndarray
+    z_min: float = eqx.field(static=True)
+    z_max: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+
+    def __init__(self, edges: ArrayLike, counts: ArrayLike, scale: float | None = None) -> None:
+        self.edges = _increasing(edges, "edges")
+        self.counts = _numbers(counts)
+        bins = self.edges.size - 1
+        if self.counts.shape != (bins,):
+            raise DistributionError(
+                f"{self.edges.size} edges with counts of shape {self.counts.shape}; "
+                f"expected ({bins},)"
+            )
+        _not_negative(self.counts, "counts")
+        self.z_min, self.z_max = float(self.edges[0]), float(self.edges[-1])
+        # A node's cell that holds a jump errs by a sixth of the cell's width in the square of n;
+        # of many bins every jump is small.
+        finest = float(np.diff(self.edges).min())
+        self.scale = scale or finest * min(0.5, _STEP_OF_JUMPS * bins)
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def density(self, z: Redshifts) -> Redshifts:
+        return jnp.asarray(self.counts / np.diff(self.edges))[_interval(self.edges, z)]
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        n = _interval(self.edges, z)
+        below, edges, widths = (
+            jnp.asarray(each) for each in (_sums(self.counts), self.edges, np.diff(self.edges))
+        )
+        return below[n] + jnp.asarray(self.counts)[n] * (z - edges[n]) / widths[n]
+
+
+class Table(Distribution):
+    """Values at redshifts, joined by straight lines, zero beyond them.
+
+    Zeros at either end are dropped, unless the values are traced.
+
+    Args:
+        z: [n] increasing redshifts, known numbers.
+        values: [n] densities, up to a factor.
+        scale: step that samples it; 0.4 of the smallest step of z unless given.
+    """
+
+    z: np.ndarray
+    values: Float[Array, " n"] | np.ndarray
+    z_min: float = eqx.field(static=True)
+    z_max: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+
+    def __init__(self, z: ArrayLike, values: ArrayLike, scale: float | None = None) -> None:
+        self.z = _increasing(z, "z")
+        self.values = _numbers(values)
+        if self.values.shape != self.z.shape:
+            raise DistributionError(
+                f"{self.z.size} redshifts with values of shape {self.values.shape}; expected "
+                f"({self.z.size},)"
+            )
+        _not_negative(self.values, "values")
+        if not is_traced(self.values) and np.any(self.values):
+            positive = np.flatnonzero(np.asarray(self.values))
+            kept = slice(max(positive[0] - 1, 0), positive[-1] + 2)
+            self.z, self.values = self.z[kept], self.values[kept]
+        self.z_min, self.z_max = float(self.z[0]), float(self.z[-1])
+        self.scale = scale or float(np.diff(self.z).min()) / 2.5
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    def density(self, z: Redshifts) -> Redshifts:
+        n = _interval(self.z, z)
+        low, slope = self._line(n)
+        return low + slope * (z - jnp.asarray(self.z)[n])
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        n = _interval(self.z, z)
+        low, slope = self._line(n)
+        step = z - jnp.asarray(self.z)[n]
+        below = _sums(0.5 * (self.values[1:] + self.values[:-1]) * np.diff(self.z))
+        return jnp.asarray(below)[n] + step * (low + 0.5 * slope * step)
+
+    def _line(self, n: np.ndarray | Array) -> tuple[Array, Array]:
+        slope = (self.values[1:] - self.values[:-1]) / np.diff(self.z)
+        return jnp.asarray(self.values)[n], jnp.asarray(slope)[n]
+
+
+class Delta(Distribution):
+    """All objects at one redshift; for lensing, as no density exists."""
+
+    z: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
+    z_min: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def z_max(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.z
+
+    def density(self, z: Redshifts) -> Redshifts:
+        raise DistributionError(
+            f"a sample at the one redshift {self.z:g} has no density n(z), which clustering and "
+            "intrinsic alignments need: take a distribution of finite width"
+        )
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        return jnp.where(jnp.asarray(z) >= self.z, 1.0, 0.0)
+
+
+class Shifted(Distribution):
+    """n(z - shift); what would lie below z = 0 is cut and the rest has integral 1.
+
+    Args:
+        base: the distribution that is shifted.
+        shift: added to all redshifts, at most ``margin`` either way (NaN beyond it where traced).
+        margin: how far the support reaches beyond that of ``base``.
+    """
+
+    base: Distribution
+    shift: Scalar
+    margin: float = eqx.field(static=True, default=0.2)
+
+    def __check_init__(self) -> None:
+        _refuse_delta(self.base)
+        _within(self.shift, -self.margin, self.margin, "shift", "margin")
+
+    @property
+    def z_min(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return max(self.base.z_min - self.margin, 0.0)
+
+    @property
+    def z_max(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.base.z_max + self.margin
+
+    @property
+    def scale(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.base.scale
+
+    @property
+    def order(self) -> int:
+        return self.base.order
+
+    @property
+    def _known_shift(self) -> Array:
+        shift = jnp.asarray(self.shift)
+        return jnp.where(jnp.abs(shift) <= self.margin, shift, jnp.nan)
+
+    def density(self, z: Redshifts) -> Redshifts:
+        return self.base(z - self._known_shift)
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        shift = self._known_shift
+        return self.base.cumulative(jnp.asarray(z) - shift) - self.base.cumulative(-shift)
+
+    @property
+    def norm(self) -> Float[Array, ""]:
+        return 1.0 - self.base.cumulative(-self._known_shift)
+
+
+class Stretched(Distribution):
+    """n(pivot + (z - pivot) / stretch): wider for a stretch above 1, around the mean.
+
+    Args:
+        base: the distribution that is stretched.
+        stretch: factor of the width, within ``limits`` (NaN beyond them where traced).
+        pivot: redshift that stays; the mean of ``base`` unless given.
+        limits: smallest and largest stretch; they set the support.
+    """
+
+    base: Distribution
+    stretch: Scalar
+    pivot: Scalar | None = None
+    limits: tuple[float, float] = eqx.field(static=True, default=(0.5, 2.0))
+
+    def __check_init__(self) -> None:
+        _refuse_delta(self.base)
+        _within(self.stretch, *self.limits, "stretch", "limits")
+
+    @property
+    def z_min(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 0.0
+
+    @property
+    def z_max(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.base.z_max * max(self.limits[1], 1.0)
+
+    @property
+    def scale(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.base.scale * min(self.limits[0], 1.0)
+
+    @property
+    def order(self) -> int:
+        return self.base.order
+
+    def _unstretched(self, z: ArrayLike) -> Array:
+        pivot = self.base.mean if self.pivot is None else self.pivot
+        stretch = jnp.asarray(self.stretch)
+        known = (stretch >= self.limits[0]) & (stretch <= self.limits[1])
+        return jnp.asarray(pivot + (z - pivot) / jnp.where(known, stretch, jnp.nan))
+
+    def density(self, z: Redshifts) -> Redshifts:
+        return self.base(self._unstretched(z)) / self.stretch
+
+    def mass(self, z: Redshifts) -> Redshifts:
+        lowest = self.base.cumulative(self._unstretched(0.0))
+        return self.base.cumulative(self._unstretched(jnp.asarray(z))) - lowest
+
+
+def _integral(density: Callable[[Redshifts], Redshifts], z: Redshifts) -> Redshifts:
+    """From 0 to z of a density that may begin as any power: Gauss's rule in t, z' = z t^4."""
+    nodes, weights = gauss_legendre(_ORDER)
+    z = jnp.asarray(z)
+    return z * (density(z[..., None] * nodes**4) @ (4.0 * nodes**3 * weights))
+
+
+def _interval(nodes: np.ndarray | Array, z: ArrayLike) -> np.ndarray | Array:
+    """Number of the interval of ``nodes`` that holds z; by NumPy where both are known."""
+    if isinstance(nodes, np.ndarray) and isinstance(z, np.ndarray):
+        return np.clip(np.searchsorted(nodes, z, side="right") - 1, 0, nodes.size - 2)
+    if isinstance(nodes, np.ndarray):
+        steps = np.diff(nodes)
+        if np.allclose(steps, steps[0], rtol=1e-9, atol=0.0):
+            found = jnp.floor((z - nodes[0]) / steps[0]).astype(int)
+            return jnp.clip(found, 0, nodes.size - 2)
+    found = jnp.searchsorted(jnp.asarray(nodes), jnp.asarray(z), side="right") - 1
+    return jnp.clip(found, 0, nodes.shape[0] - 2)
+
+
+def _numbers(values: ArrayLike) -> Array | np.ndarray:
+    """As an array of NumPy where known: what follows from it is then no work for a program."""
+    return jnp.asarray(values) if is_traced(values) else np.asarray(values, dtype=float)
+
+
+def _sums(pieces: Array | np.ndarray) -> Array | np.ndarray:
+    """0 and all partial sums."""
+    if isinstance(pieces, np.ndarray):
+        return np.concatenate([[0.0], np.cumsum(pieces)])
+    return jnp.concatenate([jnp.zeros(1), jnp.cumsum(pieces)])
+
+
+def _increasing(values: ArrayLike, name: str) -> np.ndarray:
+    if is_traced(values):
+        raise DistributionError(
+            f"{name} is traced; expected known redshifts, as they set the nodes of projections: "
+            "move a distribution by Shifted or Stretched"
+        )
+    found = np.asarray(values, dtype=float)
+    if found.ndim != 1 or found.size < 2 or not np.all(np.diff(found) > 0.0):
+        raise DistributionError(
+            f"{name} of shape {found.shape} does not increase; expected two or more increasing "
+            "redshifts"
+        )
+    return found
+
+
+def _not_negative(values: Array | np.ndarray, name: str) -> None:
+    if not is_traced(values) and not np.all(np.asarray(values) >= 0.0):
+        raise DistributionError(f"{name} of n(z) below 0 or not finite; expected densities")
+
+
+def _known(value: ArrayLike, name: str, instead: str) -> np.ndarray:
+    if is_traced(value):
+        raise DistributionError(f"{name} is traced: give {instead} as a number")
+    return np.asarray(value)
+
+
+def _within(value: Scalar, low: float, high: float, name: str, limit: str) -> None:
+    if not is_traced(value) and not low <= float(value) <= high:
+        raise DistributionError(
+            f"{name} is {float(value):g}, beyond [{low:g}, {high:g}]: raise {limit}, which sets "
+            "the support"
+        )
+
+
+def _refuse_delta(base: Distribution) -> None:
+    if isinstance(base, Delta):
+        raise DistributionError("a Delta is moved by its own z, not by Shifted or Stretched")

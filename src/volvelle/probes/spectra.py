@@ -1,0 +1,189 @@
+"""Angular power spectra of all pairs of tracers."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.neutrinos import is_traced
+from volvelle.power import Model, Spectrum
+
+from .errors import MultipoleError, PairError, TracerError
+from .grid import make_grid, redshift_nodes
+from .limber import Projection, depends_on_ell, prefactor, project, sheet
+from .tracers import Contribution, Tracer
+
+Pairs = tuple[tuple[int, int], ...]
+Terms = tuple[Contribution, ...]
+
+
+class AngularSpectra(eqx.Module):
+    """C_l of pairs of tracers."""
+
+    ell: Float[Array, " l"]
+    values: Float[Array, "p l"]
+    """In the order of ``pairs``."""
+    missing: Float[Array, "p l"]
+    """How much of each value could be missing, relative: the part of the integral beyond the edges
+    in k and a of the power spectrum, if P went on there as the power law of its edge."""
+    pairs: Pairs = eqx.field(static=True)
+
+    def __getitem__(self, pair: tuple[int, int]) -> Float[Array, " l"]:
+        """C_l of two tracers, by their numbers, in either order."""
+        for n, known in enumerate(self.pairs):
+            if tuple(pair) in (known, known[::-1]):
+                return self.values[n]
+        raise PairError(f"the pair {tuple(pair)} is not among those computed: {self.pairs}")
+
+    def flags(self, tolerance: float = 1e-3) -> Array:
+        """[pairs, l]: where more than a fraction ``tolerance`` could be missing, or is unknown."""
+        return ~(self.missing <= tolerance)
+
+    def matrix(self) -> Float[Array, "t t l"]:
+        """C_l of every two tracers. Raises PairError unless all pairs were computed."""
+        number = 1 + max(max(pair) for pair in self.pairs)
+        index = np.full((number, number), -1)
+        for n, (i, j) in enumerate(self.pairs):
+            index[i, j] = index[j, i] = n
+        if np.any(index < 0):
+            i, j = np.argwhere(index < 0)[0]
+            raise PairError(
+                f"the pair ({i}, {j}) was not computed: leave ``pairs`` out for all of them"
+            )
+        return self.values[index]
+
+
+def angular_cl(
+    cosmology: Cosmology,
+    ell: ArrayLike,
+    tracers: Sequence[Tracer],
+    power: Model | Spectrum,
+    *,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    tolerance: float = 1e-3,
+) -> AngularSpectra:
+    """Angular power spectra by Limber's approximation, differentiable in everything.
+
+    Args:
+        ell: multipoles [l], of any spacing, integer or not.
+        tracers: what is observed; a bin of a survey is one tracer.
+        power: a model of P(k, a), or the spectrum of this cosmology.
+        pairs: numbers of the tracers to correlate; all pairs i <= j unless given.
+        tolerance: relative error of the integrals, through the number of nodes.
+
+    Multipoles that are traced and too small give NaN.
+
+    Raises MultipoleError for l < 0, and l < 2 with shear; PairError, TracerError for wrong
+    arguments; and what ``cosmology.hubble`` and ``power`` raise.
+    """
+    tracers = tuple(tracers)
+    _check_tracers(tracers, tolerance)
+    chosen = _checked_pairs(pairs, len(tracers))
+    used = sorted({n for pair in chosen for n in pair})
+    ells = _checked_ell(ell, [tracers[n] for n in used])
+    nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
+    growth = any(tracers[n].needs_growth for n in used)
+    grid = make_grid(cosmology, nodes, growth)
+    spectrum = power if isinstance(power, Spectrum) else power.spectrum(cosmology)
+    projection = project(ells, grid, spectrum)
+    terms = {n: tracers[n].contributions(cosmology, grid) for n in used}
+    whole = {n for n in used if depends_on_ell(terms[n])}
+    plain = tuple(pair for pair in chosen if not whole & set(pair))
+    rest = tuple(pair for pair in chosen if whole & set(pair))
+    values, missing = _join(_factored(projection, terms, plain), _general(projection, terms, rest))
+    order = np.asarray([(plain + rest).index(pair) for pair in chosen])
+    values, missing = values[order], missing[order]
+    size = jnp.where(missing == 0.0, 1.0, jnp.abs(values))
+    relative = jax.lax.stop_gradient(missing / size)
+    return AngularSpectra(ell=ells, values=values, missing=relative, pairs=chosen)
+
+
+def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
+    """Pairs whose kernels are factors of l times functions of chi: one product of matrices."""
+    kinds = [
+        (n, (term.angular, term.bessel), term.kernel)
+        for n in sorted({n for pair in pairs for n in pair})
+        for term in terms[n]
+    ]
+    parts: dict[tuple[int, tuple[int, int]], Array] = {}
+    for n, kind, kernel in kinds:
+        parts[n, kind] = parts[n, kind] + kernel if (n, kind) in parts else kernel
+    names = list(parts)
+    products, factors, rows = [], [], []
+    for row, (i, j) in enumerate(pairs):
+        for first, one in enumerate(names):
+            for second, two in enumerate(names):
+                if one[0] == i and two[0] == j:
+                    products.append((first, second))
+                    factors.append((one[1], two[1]))
+                    rows.append(row)
+    shape = (len(pairs), projection.ell.size)
+    if not products:
+        return jnp.zeros(shape), jnp.zeros(shape)
+    kernels = jnp.stack([parts[name] for name in names])
+    first, second = np.asarray(products).T
+    product = kernels[first] * kernels[second]
+    table = {kind: prefactor(projection.ell, *kind) for pair in factors for kind in pair}
+    factor = jnp.stack([table[one] * table[two] for one, two in factors])
+    known = product @ projection.known.T * factor
+    unknown = jnp.abs(jax.lax.stop_gradient(product)) @ projection.unknown.T * factor
+    if len(rows) == len(pairs):
+        return known, unknown
+    into = np.zeros((len(pairs), len(rows)))
+    into[rows, np.arange(len(rows))] = 1.0
+    return into @ known, into @ unknown
+
+
+def _general(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
+    """Pairs of which a kernel depends on l in any way."""
+    sheets = {n: sheet(terms[n], projection) for n in sorted({n for p in pairs for n in p})}
+    values, missing = [], []
+    for i, j in pairs:
+        product = sheets[i] * sheets[j]
+        values.append(jnp.sum(product * projection.known, axis=-1))
+        magnitude = jnp.abs(jax.lax.stop_gradient(product))
+        missing.append(jnp.sum(magnitude * projection.unknown, axis=-1))
+    if not pairs:
+        return jnp.zeros((0, projection.ell.size)), jnp.zeros((0, projection.ell.size))
+    return jnp.stack(values), jnp.stack(missing)
+
+
+def _join(one: tuple, two: tuple) -> tuple:
+    return jnp.concatenate([one[0], two[0]]), jnp.concatenate([one[1], two[1]])
+
+
+def _check_tracers(tracers: tuple[Tracer, ...], tolerance: float) -> None:
+    if not tracers or not all(isinstance(tracer, Tracer) for tracer in tracers):
+        raise TracerError(f"tracers are {tracers!r}; expected one or more Tracers in a list")
+    if not 1e-8 <= tolerance <= 0.1:
+        raise TracerError(f"tolerance is {tolerance}; expected a number from 1e-8 to 0.1")
+
+
+def _checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs:
+    if pairs is None:
+        return tuple(combinations_with_replacement(range(number), 2))
+    chosen = tuple((int(i), int(j)) for i, j in pairs)
+    if not chosen or len({tuple(sorted(pair)) for pair in chosen}) < len(chosen):
+        raise PairError(f"pairs are {chosen}; expected one or more, each once")
+    if any(not 0 <= n < number for pair in chosen for n in pair):
+        raise PairError(f"pairs are {chosen}; expected numbers of tracers from 0 to {number - 1}")
+    return chosen
+
+
+def _checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
+    ells = jnp.asarray(ell, dtype=float)
+    least = max(tracer.least_ell for tracer in tracers)
+    if ells.ndim != 1 or ells.size == 0:
+        raise MultipoleError(f"ell has shape {ells.shape}; expected a list of multipoles")
+    if is_traced(ells):
+        return jnp.where(ells >= least, ells, jnp.nan)
+    if not np.all(np.asarray(ells) >= least):
+        reason = ": shear has no monopole and dipole" if least == 2 else ""
+        raise MultipoleError(f"ell is {float(jnp.min(ells)):g}; expected {least} or more{reason}")
+    return ells

@@ -1,0 +1,322 @@
+"""What is observed on the sky, as kernels over redshift: galaxies, their shapes, the lensed CMB.
+
+A tracer is a sum of contributions; each has a kernel W(chi) [1/Mpc], a factor of l from the
+derivatives on the sphere and an order of the Bessel function that the projection replaces:
+
+    Delta_l(k) = f_l int dchi W(chi) T(k, a) j_l^(n)(k chi)
+
+(Chisari et al. 2019, arXiv:1812.05995, section 2.4.1, whose signs these are). Lensing kernels are
+exact through sums over the sources beyond every node, in curved space too:
+f_K(chi' - chi) / f_K(chi') = f_K'(chi) - f_K(chi) f_K'(chi') / f_K(chi').
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volvelle.cosmology import Cosmology, growth_factor
+from volvelle.cosmology.constants import CRITICAL_DENSITY, HUBBLE_DISTANCE, MEGAPARSEC
+
+from .errors import TracerError
+from .grid import Demand, Grid
+from .redshift import Delta, Distribution
+
+SOLAR_MASS = 1.98841e30
+"""[kg], of the amplitude of intrinsic alignments."""
+ALIGNMENT = 5e-14 * CRITICAL_DENSITY * MEGAPARSEC**3 / SOLAR_MASS
+"""C_1 rho_crit with C_1 = 5e-14 Mpc^3 / (h^2 solar masses) (Bridle & King 2007): 0.0139."""
+_KERNEL_SCALE = 0.05
+_COARSE, _COARSE_ALIGNED = 8.0, 4.0  # of steps that sample n(z), for lensing and with alignments
+
+FunctionOfTime = Callable[[Cosmology, Float[Array, " n"]], Float[Array, " n"]]
+Parameter = Float[Array, ""] | float
+Transfer = Callable[[Float[Array, " *k"], Float[Array, " *k"]], Float[Array, " *k"]]
+
+
+class Contribution(eqx.Module):
+    """One term of a tracer, at the nodes of a grid."""
+
+    kernel: Float[Array, " n"]
+    """W [1/Mpc]."""
+    angular: int = eqx.field(static=True, default=0)
+    """0: f_l = 1; 1: l (l + 1); 2: sqrt((l + 2)! / (l - 2)!)."""
+    bessel: int = eqx.field(static=True, default=0)
+    """-1: j_l(x) / x^2; 0, 1, 2: that derivative of j_l."""
+    transfer: Transfer | None = None
+    """T(k, a), element by element, or None for 1."""
+
+
+class Tracer(eqx.Module):
+    """Something on the sky that follows the matter; abstract.
+
+    ``contributions`` gives its terms and ``demand`` what nodes they need; ``least_ell`` is the
+    smallest multipole that it has.
+    """
+
+    @abstractmethod
+    def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
+        """The terms at the nodes of a grid."""
+
+    @property
+    @abstractmethod
+    def demand(self) -> Demand:
+        """The redshifts that matter and their finest structure; static."""
+
+    @property
+    def least_ell(self) -> int:
+        """0, or 2 for a field of spin 2."""
+        return 0
+
+    @property
+    def needs_growth(self) -> bool:
+        """Whether ``contributions`` uses the growth of the grid."""
+        return False
+
+
+class Grown(eqx.Module):
+    """A function of (cosmology, a) that needs D(a), which a projection has already; abstract."""
+
+    @abstractmethod
+    def at(
+        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
+        """The function, with D(a) given."""
+
+    def __call__(self, cosmology: Cosmology, a: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The function. Raises as ``cosmology.growth_factor``."""
+        return self.at(cosmology, a, growth_factor(cosmology, a))
+
+
+class NumberCounts(Tracer):
+    """Number density of galaxies: bias, redshift-space distortions, magnification.
+
+    Args:
+        distribution: n(z) of the sample.
+        bias: a number, or a function of (cosmology, a), such as ``PowerLaw``; one per bin as every
+            bin is a tracer of its own.
+        rsd: whether linear redshift-space distortions are included, -f j_l''.
+        magnification: slope s of the number counts, dlog10 N / dm at the limit: a number, a
+            function of (cosmology, a), or None without magnification; the term is
+            (5 s - 2) times the convergence.
+
+    Raises TracerError for a sample at one redshift, whose spectrum is infinite.
+    """
+
+    distribution: Distribution
+    bias: Parameter | FunctionOfTime = 1.0
+    rsd: bool = eqx.field(static=True, default=False)
+    magnification: Parameter | FunctionOfTime | None = None
+
+    def __check_init__(self) -> None:
+        if isinstance(self.distribution, Delta):
+            raise TracerError(
+                "NumberCounts of a Delta: galaxies at one redshift have an infinite Limber "
+                "spectrum; expected a distribution of finite width"
+            )
+
+    @property
+    def demand(self) -> Demand:
+        sample = self.distribution
+        return Demand(sample.z_max, sample.z_max, sample.scale, sample.order)
+
+    @property
+    def needs_growth(self) -> bool:
+        return self.rsd or any(isinstance(e, Grown) for e in (self.bias, self.magnification))
+
+    def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
+        n = grid.sample(self.distribution)
+        terms = [Contribution(n * grid.hubble * _at(self.bias, cosmology, grid))]
+        if self.rsd:
+            assert grid.rate is not None
+            terms.append(Contribution(-grid.rate * n * grid.hubble, bessel=2))
+        if self.magnification is not None:
+            slope = _at(self.magnification, cosmology, grid)
+            weight = n * (5.0 * slope - 2.0) / grid.integral(n)
+            kernel = _poisson(cosmology, grid) * _efficiency(grid, weight)
+            terms.append(Contribution(kernel, angular=1, bessel=-1))
+        return tuple(terms)
+
+
+class Alignment(Grown):
+    """Non-linear alignment of galaxies' shapes (Bridle & King 2007; Joachimi et al. 2011).
+
+    The intrinsic shapes follow -A C_1 rho_crit Omega_m / D(a) ((1 + z) / (1 + z0))^eta times the
+    density; a positive A lowers the spectra between shear and density.
+    """
+
+    amplitude: Parameter
+    eta: Parameter = 0.0
+    z0: Parameter = 0.62
+
+    def at(
+        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
+        evolution = ((1.0 / a) / (1.0 + self.z0)) ** self.eta
+        return -self.amplitude * ALIGNMENT * cosmology.Omega_m * evolution / growth
+
+
+class WeakLensing(Tracer):
+    """Shear of galaxies, with intrinsic alignments and a multiplicative bias: (1 + m) gamma.
+
+    Args:
+        distribution: n(z) of the sources.
+        alignment: an ``Alignment``, a function of (cosmology, a) that multiplies the density, or
+            None.
+        multiplicative_bias: m; it acts on the alignments too.
+
+    Raises TracerError for alignments of sources at one redshift, whose spectrum is infinite.
+    """
+
+    distribution: Distribution
+    alignment: Alignment | FunctionOfTime | None = None
+    multiplicative_bias: Parameter = 0.0
+
+    def __check_init__(self) -> None:
+        if isinstance(self.distribution, Delta) and self.alignment is not None:
+            raise TracerError(
+                "intrinsic alignments of a Delta: shapes at one redshift have an infinite Limber "
+                "spectrum; expected a distribution of finite width, or no alignment"
+            )
+
+    @property
+    def demand(self) -> Demand:
+        sample = self.distribution  # of which the smooth integral counts more than values
+        step = sample.scale * (_COARSE if self.alignment is None else _COARSE_ALIGNED)
+        return Demand(sample.z_max, sample.z_max, step, sample.order)
+
+    @property
+    def least_ell(self) -> int:
+        return 2
+
+    @property
+    def needs_growth(self) -> bool:
+        return isinstance(self.alignment, Grown)
+
+    def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
+        if isinstance(self.distribution, Delta):
+            efficiency = _efficiency_to(grid, self.distribution.z)
+        else:
+            n = grid.sample(self.distribution)
+            efficiency = _efficiency(grid, n / grid.integral(n))
+        kernel = _poisson(cosmology, grid) * efficiency
+        if self.alignment is not None:
+            strength = _at(self.alignment, cosmology, grid)
+            kernel += grid.sample(self.distribution) * grid.hubble * strength
+        kernel *= 1.0 + self.multiplicative_bias
+        return (Contribution(kernel, angular=2, bessel=-1),)
+
+
+class CMBLensing(Tracer):
+    """Convergence of the cosmic microwave background from ``z_source``, such as 1089."""
+
+    z_source: float = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not 0.0 < self.z_source < np.inf:
+            raise TracerError(f"z_source is {self.z_source}; expected a positive redshift")
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.z_source, 0.0, _KERNEL_SCALE)
+
+    def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
+        kernel = _poisson(cosmology, grid) * _efficiency_to(grid, self.z_source)
+        return (Contribution(kernel, angular=1, bessel=-1),)
+
+
+class CustomTracer(Tracer):
+    """Any kernel times any transfer function.
+
+    Args:
+        kernel: W [1/Mpc] as a function of (cosmology, a), zero outside of its support.
+        z_max: redshift beyond which W is zero.
+        transfer: T(k, a) with k in 1/Mpc, element by element, or None for 1.
+        angular: 0, 1 or 2 and bessel: -1, 0, 1 or 2, as ``Contribution`` has them.
+        scale: finest structure of W in z.
+    """
+
+    kernel: FunctionOfTime
+    z_max: float = eqx.field(static=True)
+    transfer: Transfer | None = None
+    angular: int = eqx.field(static=True, default=0)
+    bessel: int = eqx.field(static=True, default=0)
+    scale: float = eqx.field(static=True, default=_KERNEL_SCALE)
+
+    def __check_init__(self) -> None:
+        if self.angular not in (0, 1, 2) or self.bessel not in (-1, 0, 1, 2):
+            raise TracerError(
+                f"angular is {self.angular} and bessel {self.bessel}; expected 0, 1 or 2 and "
+                "-1, 0, 1 or 2"
+            )
+        if not 0.0 < self.z_max < np.inf or not self.scale > 0.0:
+            raise TracerError(
+                f"z_max is {self.z_max} and scale {self.scale}; expected positive numbers"
+            )
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.z_max, self.z_max, self.scale)
+
+    @property
+    def least_ell(self) -> int:
+        return 2 if self.angular == 2 else 0
+
+    def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
+        inside = grid.z <= self.z_max
+        kernel = jnp.where(inside, self.kernel(cosmology, jnp.asarray(grid.a)), 0.0)
+        return (Contribution(kernel, self.angular, self.bessel, self.transfer),)
+
+
+class PowerLaw(eqx.Module):
+    """value ((1 + z) / (1 + z0))^exponent, of a bias or a slope."""
+
+    value: Parameter
+    exponent: Parameter = 0.0
+    z0: Parameter = 0.0
+
+    def __call__(self, cosmology: Cosmology, a: Float[Array, " n"]) -> Float[Array, " n"]:
+        return self.value * (1.0 / a / (1.0 + self.z0)) ** self.exponent
+
+
+class InverseGrowth(Grown):
+    """value / D(a): a bias of fixed clustering amplitude."""
+
+    value: Parameter
+
+    def at(
+        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
+        return self.value / growth
+
+
+def _at(
+    parameter: Parameter | FunctionOfTime, cosmology: Cosmology, grid: Grid
+) -> Float[Array, " n"] | Parameter:
+    if isinstance(parameter, Grown):
+        assert grid.growth is not None
+        return parameter.at(cosmology, jnp.asarray(grid.a), grid.growth)
+    return parameter(cosmology, jnp.asarray(grid.a)) if callable(parameter) else parameter
+
+
+def _poisson(cosmology: Cosmology, grid: Grid) -> Float[Array, " n"]:
+    """(3/2) Omega_m H0^2 / c^2 (1 + z) f_K [1/Mpc]."""
+    density = cosmology.Omega_m * cosmology.hubble_parameter**2 / HUBBLE_DISTANCE**2
+    return jnp.asarray(1.5 * density * (1.0 + grid.z)) * grid.transverse
+
+
+def _efficiency(grid: Grid, weight: Float[Array, " n"]) -> Float[Array, " n"]:
+    """int_z^inf weight(z') f_K(chi' - chi) / f_K(chi') dz'."""
+    straight = grid.beyond(weight)
+    bent = grid.beyond(weight * grid.cosine / grid.transverse)
+    return grid.cosine * straight - grid.transverse * bent
+
+
+def _efficiency_to(grid: Grid, z_source: float) -> Float[Array, " n"]:
+    """The same for sources at one redshift."""
+    transverse, cosine = grid.distance(z_source)
+    ratio = grid.cosine - grid.transverse * cosine / transverse
+    return jnp.where(grid.z < z_source, ratio, 0.0)

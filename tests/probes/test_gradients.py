@@ -1,0 +1,86 @@
+"""Derivatives of spectra in every parameter, one trace per shape, and batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sky import COSMOLOGY, Scaled, ccl_universe
+from volvelle.probes import (
+    Alignment,
+    CMBLensing,
+    KernelDensity,
+    NumberCounts,
+    PowerLaw,
+    Shifted,
+    Table,
+    WeakLensing,
+    angular_cl,
+)
+
+pytest.importorskip("pyccl")
+
+NARROW_Z = np.linspace(0.2, 0.9, 141)
+NARROW = Table(NARROW_Z, np.exp(-0.5 * ((NARROW_Z - 0.5) / 0.05) ** 2))
+PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa", "Omega_k")
+NUISANCE = ("b", "b2", "s", "A", "eta", "z0", "m", "shift")
+
+
+def everything(theta: jax.Array) -> jax.Array:
+    """All kinds of spectra as a function of cosmology, nuisance and n(z) values."""
+    _, _, lattice = ccl_universe()
+    model = Scaled(lattice, COSMOLOGY)
+    names = dict(zip(PARAMETERS, theta, strict=False))
+    cosmology = COSMOLOGY.replace(**names, neutrino_hierarchy="degenerate")
+    b, b2, s, amplitude, eta, z0, m, shift = theta[9:17]
+    z = np.linspace(0.1, 1.2, theta.size - 17)
+    sample = Table(z, theta[17:])
+    tracers = [
+        NumberCounts(sample, PowerLaw(b, b2), rsd=True, magnification=s),
+        WeakLensing(Shifted(sample, shift), Alignment(amplitude, eta, z0), m),
+        NumberCounts(KernelDensity(z, 0.1, theta[17:], z_max=2.0), b),
+        CMBLensing(1089.0),
+    ]
+    return jnp.log(angular_cl(cosmology, [10.0, 700.0], tracers, model).values)
+
+
+def test_gradients_in_every_parameter() -> None:
+    """Differences of fourth order; at Omega_k = 0 and m_nu = 0.1 among others."""
+    values = np.exp(-0.5 * ((np.linspace(0.1, 1.2, 8) - 0.5) / 0.3) ** 2)
+    centre = [0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.0]
+    centre += [1.3, 0.5, 0.3, 0.8, 0.6, 0.62, 0.01, 0.004, *values]
+    theta = jnp.asarray(centre)
+    f = jax.jit(everything)
+    exact = np.asarray(jax.jit(jax.jacfwd(everything))(theta))
+    reverse = jax.jit(jax.grad(lambda t: jnp.sum(everything(t))))(theta)
+    np.testing.assert_allclose(reverse, exact.sum((0, 1)), rtol=1e-8, atol=1e-10)
+    labels = [*PARAMETERS, *NUISANCE, *(f"n{i}" for i in range(8))]
+    for i, name in enumerate(labels):
+        # A shift moves kinks across nodes: the sums are smooth in it only between two nodes.
+        step = 1e-5 if name == "shift" else 1e-3 * max(abs(centre[i]), 0.01 if i != 3 else 0.0)
+        move = jnp.zeros(theta.size).at[i].set(step)
+        one, two = f(theta + move) - f(theta - move), f(theta + 2 * move) - f(theta - 2 * move)
+        numeric = np.asarray((8.0 * one - two) / (12.0 * step))
+        scale = np.max(np.abs(numeric))
+        assert scale > 0.0
+        np.testing.assert_allclose(
+            exact[..., i], numeric, rtol=1e-4, atol=1e-5 * scale, err_msg=name
+        )
+
+
+def test_one_trace_per_shape_and_vmap() -> None:
+    _, _, lattice = ccl_universe()
+    model = Scaled(lattice, COSMOLOGY)
+    traces = []
+
+    @jax.jit
+    def f(omega_cdm: jax.Array, shift: jax.Array) -> jax.Array:
+        traces.append(1)
+        tracers = [NumberCounts(NARROW), WeakLensing(Shifted(NARROW, shift))]
+        cosmology = COSMOLOGY.replace(omega_cdm=omega_cdm)
+        return angular_cl(cosmology, [10.0, 100.0], tracers, model).values
+
+    one, two = f(0.12, 0.01), f(0.11, -0.02)
+    assert len(traces) == 1 and np.all(one != two)
+    many = jax.vmap(f)(jnp.asarray([0.12, 0.11]), jnp.asarray([0.01, -0.02]))
+    np.testing.assert_allclose(many, jnp.stack([one, two]), rtol=1e-10)
