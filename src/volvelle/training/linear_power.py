@@ -69,7 +69,7 @@ SEARCHED = 200
 """Solutions that the processes' length scales are found with."""
 SPLITS = (8e-3,)
 """Wavenumbers between blocks: dark energy and curvature matter below only [1/Mpc]."""
-TRUNCATION = 1e-3
+TRUNCATION = 2e-4
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
 PRECISION: Mapping[str, float | int | str] = {
     # converged to 2e-4 without massive neutrinos, see docs/validation/linear_power.md

@@ -1,0 +1,149 @@
+"""The shipped linear power spectrum against fresh solutions of CLASS, and CLASS against itself.
+
+Writes docs/validation/linear_power.md and linear_power.png. From the ledger a few minutes; the
+solutions, where they are not known, a quarter of an hour of two cores.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from common import PAGES, Check, arguments, at_most, check_table, finish, table
+
+from volvelle.boltzmann import POWER_K, ClassSolver, Ledger, default_ledger
+from volvelle.compute import ProcessExecutor
+from volvelle.cosmology import planck18
+from volvelle.power import EisensteinHu, learned_power, learned_record
+from volvelle.training.linear_power import (
+    BANDS,
+    FRESH_SEED,
+    PRECISION,
+    REQUEST,
+    Solutions,
+    design,
+    judge,
+    solve_design,
+    universe,
+)
+
+BOUND = 1e-3
+"""Asked for at any k, to z = 4."""
+FRESH = 26
+MASSLESS = {"l_max_g": 50, "l_max_pol_g": 30, "l_max_ur": 200,
+            "ur_fluid_trigger_tau_over_tau_k": 150.0,
+            "radiation_streaming_trigger_tau_over_tau_k": 200.0,
+            "tol_perturbations_integration": 1e-7,
+            "perturbations_sampling_stepsize": 0.03}  # fmt: skip
+MASSIVE = {"l_max_ncdm": 200, "ncdm_fluid_trigger_tau_over_tau_k": 151.0}
+"""Finer than ``PRECISION``, by which its own error is found."""
+LAST_SCATTERING = (300.0, 1000.0)
+
+
+def own_error() -> list[list[str]]:
+    """CLASS with the training's settings against finer ones, by band."""
+    base = planck18()
+    rows = []
+    for words, cosmology, finer in (
+        ("no mass", base.replace(m_nu=0.0), MASSLESS),
+        ("0.06 eV", base, MASSIVE),
+        ("0.3 eV in one state", base.replace(m_nu=0.3), MASSIVE),
+    ):
+        solutions = [
+            ClassSolver(non_linear="none", precision=precision).solve(cosmology, REQUEST)
+            for precision in (dict(PRECISION), {**PRECISION, **finer})
+        ]
+        error = np.abs(solutions[0]["matter_power"] / solutions[1]["matter_power"] - 1.0)
+        rows.append([words, *(f"{np.max(error[:, _in(band)]):.1e}" for band in BANDS.values())])
+    return rows
+
+
+def _in(band: tuple[float, float]) -> np.ndarray:
+    return (band[0] <= POWER_K) & (band[1] > POWER_K)
+
+
+def at_last_scattering() -> list[list[str]]:
+    """The continued spectrum, of the fiducial universe, against CLASS."""
+    from classy import Class
+
+    from volvelle.cosmology import to_class
+
+    cosmology = planck18()
+    model = Class()
+    model.set({**to_class(cosmology), **PRECISION, "output": "mPk", "P_k_max_1/Mpc": 10.5,
+               "z_max_pk": LAST_SCATTERING[-1]})  # fmt: skip
+    model.compute()
+    spectrum = learned_power().spectrum(cosmology)
+    rows = []
+    for z in LAST_SCATTERING:
+        exact = model.get_pk_array(POWER_K.copy(), np.array([z]), len(POWER_K), 1, False)
+        found = spectrum(jnp.asarray(POWER_K), 1.0 / (1.0 + z) * jnp.ones(()))
+        error = np.abs(np.asarray(found) / exact - 1.0)
+        rows.append([f"z = {z:g}", *(f"{np.max(error[_in(b)]):.1e}" for b in BANDS.values())])
+    model.struct_cleanup()
+    return rows
+
+
+def draw(fresh: Solutions) -> None:
+    """Errors of today's matter power at every fresh solution, and of Eisenstein & Hu's fit."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    k, today = jnp.asarray(POWER_K), jnp.ones(())
+    for n, (point, entry) in enumerate(zip(fresh.points, fresh.entries, strict=True)):
+        exact = entry.theory["matter_power"][0]
+        for model, colour in ((EisensteinHu(), "0.75"), (learned_power(), "C0")):
+            found = np.asarray(model.spectrum(universe(point))(k, today))
+            label = {"0.75": "Eisenstein & Hu", "C0": "learned"}[colour] if n == 0 else None
+            with np.errstate(divide="ignore", invalid="ignore"):
+                axis.loglog(POWER_K, np.abs(found / exact - 1.0), color=colour, lw=0.6, label=label)
+    axis.axhline(BOUND, color="k", ls=":", lw=0.8)
+    axis.set(xlabel="k [1/Mpc]", ylabel="|P / CLASS - 1|, z = 0", ylim=(1e-6, 1.0))
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(PAGES / "linear_power.png", dpi=130)
+
+
+def main() -> None:
+    """Solve what is missing, compare, write."""
+    parser = arguments(__doc__)
+    given = parser.parse_args()
+    with ProcessExecutor() as executor:
+        fresh = solve_design(
+            design(0, FRESH, FRESH_SEED), Ledger(given.ledger or default_ledger()), executor
+        )
+    found = judge(learned_power(), fresh)
+    draw(fresh)
+    checks: list[Check] = [
+        at_most(f"k {name} /Mpc, z <= 4: 95% of the solutions", found["largest"][name], BOUND, 5)
+        for name in BANDS
+    ]
+    rows = [
+        [words, *(f"{found[key][name]:.1e}" for name in BANDS)]
+        for key, words in (
+            ("rms", "rms, z <= 4"),
+            ("largest", "95% of the solutions, z <= 4"),
+            ("early", "95%, z = 4 to 100"),
+        )
+    ]
+    head = ("", *(f"{name} /Mpc" for name in BANDS))
+    finish(
+        "linear_power",
+        [
+            "# The learned linear power spectrum",
+            f"Trained on {learned_record()['solutions']} solutions of CLASS in eight parameters, "
+            f"judged by {found['solutions']} others, uniform in the box: matter and cb, all "
+            "wavenumbers of a band and all redshifts; of each solution the largest error counts.",
+            check_table(checks),
+            table(head, rows),
+            "![errors](linear_power.png)",
+            "CLASS's own error: the settings of the training against finer ones, largest to z = 4:",
+            table(head, own_error()),
+            "Settings: " + ", ".join(f"`{k}: {v:g}`" for k, v in PRECISION.items()) + ".",
+            "Continued beyond z = 100 by growth alone, the fiducial universe against CLASS:",
+            table(head, at_last_scattering()),
+        ],
+        checks,
+    )
+
+
+if __name__ == "__main__":
+    main()
