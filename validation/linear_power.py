@@ -13,7 +13,7 @@ from common import PAGES, Check, arguments, at_most, check_table, finish, table
 
 from volvelle.boltzmann import POWER_K, ClassSolver, Ledger, default_ledger
 from volvelle.compute import ProcessExecutor
-from volvelle.cosmology import planck18
+from volvelle.cosmology import comoving_distance, planck18
 from volvelle.power import EisensteinHu, learned_power, learned_record
 from volvelle.training.linear_power import (
     BANDS,
@@ -84,6 +84,22 @@ def at_last_scattering() -> list[list[str]]:
     return rows
 
 
+def lensing_before(redshift: float) -> list[list[str]]:
+    """Share of C_l^kappakappa of the fiducial universe that comes from before a redshift."""
+    cosmology = planck18()
+    spectrum = learned_power().spectrum(cosmology)
+    z = np.expm1(np.linspace(np.log(1.02), np.log(999.0), 4000))
+    a = 1.0 / (1.0 + z)
+    chi = np.asarray(comoving_distance(cosmology, a))
+    star = float(comoving_distance(cosmology, 1.0 / 1090.0))
+    rows = []
+    for ell in (10, 100, 1000):
+        power = np.nan_to_num(np.asarray(spectrum((ell + 0.5) / chi, a)))
+        integrand = (((star - chi) / star) * (1.0 + z)) ** 2 * power * np.gradient(chi)
+        rows.append([f"{ell}", f"{integrand[z > redshift].sum() / integrand.sum():.1e}"])
+    return rows
+
+
 def draw(fresh: Solutions) -> None:
     """Errors of today's matter power at every fresh solution, and of Eisenstein & Hu's fit."""
     figure, axis = plt.subplots(figsize=(7, 4))
@@ -140,6 +156,8 @@ def main() -> None:
             "Settings: " + ", ".join(f"`{k}: {v:g}`" for k, v in PRECISION.items()) + ".",
             "Continued beyond z = 100 by growth alone, the fiducial universe against CLASS:",
             table(head, at_last_scattering()),
+            "Share of the lensing convergence of the CMB from before z = 100 (Limber, linear):",
+            table(("l", "share"), lensing_before(100.0)),
         ],
         checks,
     )

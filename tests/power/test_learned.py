@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from volvelle.boltzmann import EARLY_Z, POWER_K, POWER_Z
-from volvelle.cosmology import Cosmology, planck18
+from volvelle.cosmology import Cosmology, ParameterError, planck18
 from volvelle.power.errors import DomainError
 from volvelle.power.learned import PARAMETERS, Analytic, learned_power, learned_record
 from volvelle.power.variance import eight
@@ -105,18 +105,23 @@ def test_gradients() -> None:
     [
         ({"omega_cdm": 0.3}, r"omega_cdm is 0\.3; the learned .* is known for 0\.07 to 0\.2"),
         ({"w0": -0.6, "wa": 0.9}, r"w0 \+ wa is 0\.3"),
+        ({"omega_cdm": 0.2, "h": 0.5, "Omega_k": 0.08}, r"Omega_de is 0\.02"),
+        ({"extra": {"Gamma_dcdm": 100.0}}, "Gamma_dcdm in extra"),
         ({"T_cmb": 2.8}, r"T_cmb is 2\.8 K"),
         ({"Y_he": 0.25}, "the helium of nucleosynthesis"),
         ({"neutrino_hierarchy": "degenerate"}, "one massive neutrino; neutrino_hierarchy is deg"),
     ],
 )
 def test_outside_of_the_domain(change: dict, words: str) -> None:
-    with pytest.raises(DomainError, match=words):
+    with pytest.raises((DomainError, ParameterError), match=words):
         learned_power().spectrum(planck18().replace(**change))
 
 
 def test_traced_values_outside_are_nan() -> None:
     f = jax.jit(lambda x: learned_power().spectrum(planck18().replace(omega_cdm=x))(0.1, 1.0))
+    dense = planck18().replace(omega_cdm=0.2, Omega_k=0.08)
+    corner = jax.jit(lambda h: learned_power().spectrum(dense.replace(h=h))(0.1, 1.0))
+    assert np.isnan(corner(0.5)) and np.isfinite(corner(0.7))
     assert np.isnan(f(0.3)) and np.isfinite(f(0.12))
     spectrum = learned_power().spectrum(planck18())
     assert np.isnan(spectrum(20.0, 1.0)) and np.isnan(spectrum(0.1, 1e-4))

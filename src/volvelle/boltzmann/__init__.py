@@ -2,7 +2,7 @@
 
 from .camb_solver import CambSolver
 from .class_solver import ClassSolver
-from .derived import LIGHT_SPEED, local_rms
+from .derived import local_rms
 from .errors import RequestError, SolverError, SolverNotInstalledError
 from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .ledger import Ledger, LedgerEntry, LedgerError
@@ -17,7 +17,6 @@ __all__ = [
     "BACKGROUND_Z",
     "EARLY_Z",
     "HISTORY_Z",
-    "LIGHT_SPEED",
     "NON_LINEAR",
     "OUTPUTS",
     "POWER_K",

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from .derived import LIGHT_SPEED, growth_rate, transverse_distance
+from ..cosmology import LIGHT_SPEED
+from .derived import growth_rate, transverse_distance
 from .errors import SolverError
 from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .outputs import OUTPUTS, suggestion

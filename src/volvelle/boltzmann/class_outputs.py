@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from ..cosmology import Cosmology
-from .derived import LIGHT_SPEED, BackgroundTable, Decoupling, decoupling, growth_rate
+from ..cosmology import LIGHT_SPEED, Cosmology
+from .derived import BackgroundTable, Decoupling, decoupling, growth_rate
 from .errors import SolverError
 from .grids import BACKGROUND_Z, EARLY_Z, HISTORY_Z, POWER_K, POWER_Z, TRANSFER_Z
 from .outputs import suggestion

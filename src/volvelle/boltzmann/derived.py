@@ -12,7 +12,6 @@ from scipy.optimize import brentq
 from .errors import SolverError
 from .grids import POWER_Z
 
-LIGHT_SPEED = 299792.458  # [km/s]
 REIONISATION_START_Z = 50.0
 """Reionisation begins below this redshift (CLASS: reionization_z_start_max; CAMB: max_redshift)."""
 DECOUPLING_Z = (300.0, 3000.0)

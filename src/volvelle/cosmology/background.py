@@ -14,10 +14,11 @@ from jaxtyping import Array, Float
 from .checking import checked_scale_factor
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
 from .cosmology import Cosmology
+from .errors import ParameterError
 from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE
 from .quadrature import gauss_fermi
 
-_ORDER = 20  # of the phase-space integral: 1.3e-6 of one state's density at the worst mass
+_ORDER = 20  # of the phase-space integral: 2e-6 of one state's density at the worst mass
 _FERMI = 7.0 * np.pi**4 / 120.0  # the integral of q^3 / (exp(q) + 1)
 _PER_MASSLESS = 7.0 / 8.0 * (4.0 / 11.0) ** (4.0 / 3.0)  # of the photons' density
 _PER_EV = ELECTRON_VOLT / (BOLTZMANN * NEUTRINO_TEMPERATURE)  # m c^2 / (k T_nu) at 1 eV, 1 K
@@ -67,12 +68,17 @@ def relativistic_energy(y: Float[Array, " *a"]) -> Float[Array, " *a"]:
 def densities(cosmology: Cosmology) -> Densities:
     """All components today.
 
-    Raises ParameterError without h, or where one solver's own inputs set the neutrinos.
+    Raises ParameterError without h, or where inputs that only one solver knows may change it.
     """
     h2 = jnp.asarray(cosmology.hubble_parameter) ** 2
     photons = jnp.asarray(OMEGA_PHOTON * cosmology.T_cmb**4)
     masses = cosmology.neutrino_masses
     number = cosmology.N_eff_total - N_EFF_PER_MASSIVE_STATE * len(masses)
+    if cosmology.extra:
+        raise ParameterError(
+            f"{', '.join(cosmology.extra)} in extra: what only one solver knows is not in these "
+            "functions; take what you need from a solution, or leave it out"
+        )
     made = Densities(
         photons=photons,
         massless=_PER_MASSLESS * number * photons,

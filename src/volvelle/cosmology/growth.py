@@ -16,13 +16,13 @@ from jaxtyping import Array, Float
 from .background import Densities, densities, log_slope
 from .checking import checked_scale_factor
 from .cosmology import Cosmology
+from .interpolation import hermite
 
 _FIRST = 1e-5
-"""a at which the integration begins; before it the analytic mode is right to 1e-5."""
+"""a at which the integration begins, from the analytic mode of the time before."""
 _STEPS = 256
 
 Scales = Float[Array, " *a"]
-Matrices = Float[Array, "n 2 2"]
 
 
 class GrowthTable(eqx.Module):
@@ -38,21 +38,17 @@ class GrowthTable(eqx.Module):
         x = jnp.maximum(jnp.log(a) - np.log(_FIRST), 0.0) / step
         n = jnp.clip(jnp.floor(x).astype(int), 0, _STEPS - 1)
         t = x - n
-        growth = _hermite(t, n, self.growth, step * self.first)
-        slope = _hermite(t, n, self.first, step * self.second)
+        left, right, rise, fall = hermite(t)
+
+        def between(values: Float[Array, " n"], slopes: Float[Array, " n"]) -> Scales:
+            ends = left * values[n] + right * values[n + 1]
+            return ends + step * (rise * slopes[n] + fall * slopes[n + 1])
+
+        growth, slope = between(self.growth, self.first), between(self.first, self.second)
         y = a / _FIRST * (self.first[0] / self.growth[0]) / (1.0 - self.first[0] / self.growth[0])
         early = self.growth[0] - self.first[0]  # of D = early (1 + y), y = D' / (D - D')
         before = a < _FIRST
         return jnp.where(before, early * (1.0 + y), growth), jnp.where(before, early * y, slope)
-
-
-def _hermite(
-    t: Scales, n: Scales, values: Float[Array, " n"], slopes: Float[Array, " n"]
-) -> Scales:
-    """Cubic through values and slopes (times the step) at n and n + 1, at a fraction t between."""
-    v0, v1, s0, s1 = values[n], values[n + 1], slopes[n], slopes[n + 1]
-    rise = v1 - v0
-    return v0 + t * (s0 + t * (3.0 * rise - 2.0 * s0 - s1 + t * (s0 + s1 - 2.0 * rise)))
 
 
 def growth_table(found: Densities, clustering_neutrinos: bool = False) -> GrowthTable:

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import data
-from ..boltzmann import BACKGROUND_Z, LIGHT_SPEED, Request
+from ..boltzmann import BACKGROUND_Z, Request
 from ..compute import require_float64
+from ..cosmology import LIGHT_SPEED
 from .base import (
     GaussianLikelihood,
     Nuisance,

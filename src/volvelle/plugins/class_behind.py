@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..boltzmann import LIGHT_SPEED, SolverNotInstalledError, load_classy, new_class
-from ..cosmology import Cosmology, to_class
+from ..boltzmann import SolverNotInstalledError, load_classy, new_class
+from ..cosmology import LIGHT_SPEED, Cosmology, to_class
 from ..errors import VolvelleError
 from .class_words import BACKGROUND, FULL, NON_LINEAR, OUTPUT_WORDS, PRIMORDIAL, THERMODYNAMICS
 from .exact import parametrisation_of

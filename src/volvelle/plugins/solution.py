@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import RectBivariateSpline, make_interp_spline
 
-from ..boltzmann import BACKGROUND_Z, LIGHT_SPEED, OUTPUTS, POWER_K, POWER_Z
+from ..boltzmann import BACKGROUND_Z, OUTPUTS, POWER_K, POWER_Z
+from ..cosmology import LIGHT_SPEED
 from .errors import BeyondTableError, NotLearnedError
 
 DEGREE = 5  # as in the BAO likelihood: a cubic leaves 2e-5 in D_M between the first two nodes

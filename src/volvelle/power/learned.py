@@ -45,6 +45,8 @@ SPECIES = ("matter", "cb")
 SHIPPED = "linear"
 T_CMB = 2.7255
 """Of the training [K]."""
+DARK_ENERGY_LEAST = 0.05
+"""Of Omega_de today in the training: the box has corners that are left out."""
 FIRST = 1e-3
 """The earliest a, shortly before last scattering."""
 _SCALE, _SLOPE, _SMALL = 0.12, 1.5, 1e-4
@@ -193,6 +195,7 @@ class LearnedPower(Model, Validated):
         edge = _ROUNDING * (high - low)
         inside = jnp.all((point >= low - edge) & (point <= high + edge))
         inside &= cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
+        inside &= _dark_energy(cosmology) >= DARK_ENERGY_LEAST - _ROUNDING
         return inside & (jnp.abs(cosmology.T_cmb - T_CMB) <= _ROUNDING)
 
     @staticmethod
@@ -260,6 +263,13 @@ class LearnedPower(Model, Validated):
                 f"to {self.early:.4g}: dark energy matters early beyond"
             )
 
+        least = _dark_energy(cosmology)
+        if not is_traced(least) and float(least) < DARK_ENERGY_LEAST - _ROUNDING:
+            raise DomainError(
+                f"Omega_de is {float(least):.4g}, what matter and curvature leave; the learned "
+                f"linear spectrum is known from {DARK_ENERGY_LEAST} on"
+            )
+
     def validate(self) -> None:
         outputs = len(SPECIES) * len(self.log_k) * len(self.log_z)
         rows = len(SPECIES) * len(self.log_z)
@@ -278,6 +288,13 @@ _FEATURES = ((0.0225, 0.0055), (0.135, 0.065), (0.725, 0.225), (0.3, 0.3), (3.25
 """Middle and half width of the first six parameters, for their features."""
 _DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9
+
+
+def _dark_energy(cosmology: Cosmology) -> Array:
+    """Omega_de today; radiation is left out, as in the design of the training."""
+    return jnp.asarray(1.0 - cosmology.Omega_k - cosmology.Omega_m)
+
+
 _LEAST = 4  # nodes of a cubic
 _TRIAL = 2e-9  # A_s
 

@@ -35,6 +35,7 @@ from volvelle.emulator.basis import principal_components
 from volvelle.learning.gaussian_process import fit_gaussian_process
 from volvelle.learning.process_mean import mean_of
 from volvelle.power.learned import (
+    DARK_ENERGY_LEAST,
     PARAMETERS,
     Analytic,
     LearnedPower,
@@ -55,9 +56,8 @@ BOX: Mapping[str, tuple[float, float]] = {
     "wa": (-1.5, 1.0),
 }
 """Edges of the parameters; one neutrino has the mass, so that N_eff may be below 3."""
-DARK_ENERGY_LEAST = 0.05
-"""Of Omega_de; and w0 + wa at most ``EARLY_LARGEST``: other corners of the box are left out."""
 EARLY_LARGEST = -0.5
+"""Of w0 + wa; beyond, and below ``DARK_ENERGY_LEAST``, corners of the box are left out."""
 AMPLITUDE, TILT = 2.1e-9, 0.965
 """Of the exact solutions; the spectra are divided by the primordial one."""
 REQUEST = Request.of(["matter_power", "cb_power", "matter_power_early", "cb_power_early"])
@@ -72,7 +72,7 @@ SPLITS = (8e-3,)
 TRUNCATION = 2e-4
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
 PRECISION: Mapping[str, float | int | str] = {
-    # converged to 2e-4 without massive neutrinos, see docs/validation/linear_power.md
+    # what these leave is in docs/validation/linear_power.md
     "tol_perturbations_integration": 1e-6,
     "l_max_g": 40,
     "l_max_pol_g": 25,
@@ -81,7 +81,7 @@ PRECISION: Mapping[str, float | int | str] = {
     "radiation_streaming_trigger_tau_over_tau_k": 60.0,
     "start_small_k_at_tau_c_over_tau_h": 4e-4,
     "start_large_k_at_tau_h_over_tau_k": 0.02,
-    # the default fluid of massive neutrinos suppresses P by 0.4% too little or much at 0.3 eV
+    # the default fluid of massive neutrinos and their default momenta are not converged
     "l_max_ncdm": 45,
     "ncdm_fluid_trigger_tau_over_tau_k": 101.0,
     "tol_ncdm_synchronous": 1e-5,
@@ -125,8 +125,7 @@ def design(first: int, count: int, seed: int = TRAINING_SEED) -> list[dict[str, 
 
 
 def _is_wanted(point: Mapping[str, float]) -> bool:
-    matter = (point["omega_b"] + point["omega_cdm"] + point["m_nu"] / 93.14) / point["h"] ** 2
-    dark = 1.0 - point["Omega_k"] - matter
+    dark = 1.0 - point["Omega_k"] - float(universe(point).Omega_m)
     return dark >= DARK_ENERGY_LEAST and point["w0"] + point["wa"] <= EARLY_LARGEST
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from volvelle.boltzmann import BACKGROUND_Z, LIGHT_SPEED, POWER_K, POWER_Z
+from volvelle.boltzmann import BACKGROUND_Z, POWER_K, POWER_Z
+from volvelle.cosmology import LIGHT_SPEED
 from volvelle.errors import VolvelleError
 from volvelle.plugins import LearnedTheory, PluginInputError, Solution
 
