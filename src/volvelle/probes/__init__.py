@@ -2,6 +2,7 @@
 
 from .correlation import AngularTransform, angular_transform, correlation_multipoles
 from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
+from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
     CovarianceError,
@@ -17,9 +18,7 @@ from .redshift import (
     Fu,
     Histogram,
     KernelDensity,
-    Shifted,
     Smail,
-    Stretched,
     Table,
 )
 from .spectra import AngularSpectra, angular_cl
