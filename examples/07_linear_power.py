@@ -19,6 +19,7 @@ from volvelle.learning import save_model
 from volvelle.training.linear_power import (
     BOX,
     FRESH_SEED,
+    JUDGING,
     PRECISION,
     design,
     exact_solver,
@@ -47,7 +48,7 @@ def main() -> None:
     ledger = Ledger(default_ledger())
     with ProcessExecutor(given.workers) as executor:
         training = solve_design(design(0, given.solutions), ledger, executor, say)
-        fresh = solve_design(design(0, given.fresh, FRESH_SEED), ledger, executor, say)
+        fresh = solve_design(design(0, given.fresh, FRESH_SEED), ledger, executor, say, True)
     learned, _ = fit_linear_power(training)
     certificate = judge(learned, fresh)
     record = {
@@ -55,6 +56,7 @@ def main() -> None:
         "box": dict(BOX),
         "solver": exact_solver().identity(),
         "precision": dict(PRECISION),
+        "precision_of_the_judges": dict(JUDGING),
         "certificate": certificate,
     }
     save_model(learned, given.output, record)

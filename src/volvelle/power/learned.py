@@ -1,12 +1,13 @@
 """The linear power spectrum learned from CLASS, which the package ships.
 
-    ln P(k, z) = ln P_EH(k, z) + 2 W(k) ln(D_all/D_cb) + 2 ln|1 - 3 K / k^2| + r(k, z; parameters),
+    ln P(k, z) = ln P_known(k, z) + e(u(k)) + l(k, z),
 
-with Eisenstein & Hu's fit (right amplitude, tilt, growth and oscillations to some percent), growth
-with clustering neutrinos (D_all) on scales that they cannot leave, W = 1 there, and the curvature
-K = -Omega_k H0^2 / c^2. The rest r, principal components of exact solutions' tables as a smooth
-function of eight parameters, is small and holds the physics that the fits lack. Amplitude and tilt
-enter exactly. From its last redshift on r stays as it is there.
+with the part that is known without learning (``analytic``), and two small rests that are principal
+components of exact solutions' tables as smooth functions of parameters. The early one, e, is of
+baryons and cold dark matter at a redshift long before dark energy; it depends on few parameters,
+and its nodes u(k) move with the sound horizon, so that acoustic oscillations keep their phase. The
+late one, l, of all eight, is what growth adds, of matter and of cb. Amplitude and tilt enter
+exactly. From its last redshift on l stays as it is there.
 """
 
 from __future__ import annotations
@@ -17,30 +18,31 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
-from volvelle.cosmology.constants import HUBBLE_DISTANCE
-from volvelle.cosmology.growth import GrowthTable, growth_table
-from volvelle.cosmology.interpolation import Nodes
-from volvelle.cosmology.neutrinos import is_traced
+from volvelle.cosmology.interpolation import Curve, Nodes
+from volvelle.cosmology.neutrinos import HIERARCHIES, is_traced
 from volvelle.emulator.basis import PrincipalComponents
 from volvelle.learning.checking import Validated, require
 from volvelle.learning.errors import StorageError
 from volvelle.learning.process_mean import ProcessMean
 from volvelle.learning.storage import load_model, storable
 
+from .analytic import Analytic, stretched
 from .base import Model, Spectrum
-from .eisenstein_hu import EisensteinHu, EisensteinHuSpectrum
 from .errors import DomainError
 from .table import Surface
 from .variance import eight
 
 PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
-"""What the rest depends on, in the order of the features."""
+"""What the late rest depends on, in the order of the features."""
+EARLY_PARAMETERS = ("omega_b", "omega_cdm", "m_nu", "N_eff")
+"""What the early rest depends on most."""
 SPECIES = ("matter", "cb")
 SHIPPED = "linear"
 T_CMB = 2.7255
@@ -49,59 +51,8 @@ DARK_ENERGY_LEAST = 0.05
 """Of Omega_de today in the training: the box has corners that are left out."""
 FIRST = 1e-3
 """The earliest a, shortly before last scattering."""
-_SCALE, _SLOPE, _SMALL = 0.12, 1.5, 1e-4
-"""W = 1 / (1 + (k / k_half)^_SLOPE), k_half = _SCALE sqrt(m_nu omega_m / eV) [1/Mpc], a few times
-the largest free-streaming scale; m_nu is rounded off at _SMALL [eV]."""
-LOWEST_MODE = 8.0
-"""In a closed universe there is no mode below k^2 = 8 K."""
 
 Points = Float[Array, " *k"]
-
-
-class Analytic(eqx.Module):
-    """What is known without learning, of one universe."""
-
-    fit: EisensteinHuSpectrum
-    all_growth: GrowthTable
-    streaming: Float[Array, ""]
-    """(k^_SLOPE) at which W is a half."""
-    neutrinos: Float[Array, ""]
-    """Their fraction of all matter today."""
-    curvature: Float[Array, ""]
-    """K [1/Mpc^2]."""
-
-    @classmethod
-    def of(cls, cosmology: Cosmology) -> Analytic:
-        """Raises ParameterError without h."""
-        found = densities(cosmology)
-        scale = (
-            _SCALE**2 * jnp.sqrt(jnp.asarray(cosmology.m_nu) ** 2 + _SMALL**2) * cosmology.omega_m
-        )
-        hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
-        return cls(
-            fit=EisensteinHu().spectrum(cosmology),
-            all_growth=growth_table(found, clustering_neutrinos=True),
-            streaming=jnp.asarray(scale) ** (_SLOPE / 2.0),
-            neutrinos=jnp.asarray(cosmology.omega_nu / cosmology.omega_m),
-            curvature=-jnp.asarray(cosmology.Omega_k) * hubble**2,
-        )
-
-    def exists(self, k: Points) -> Points:
-        """Whether the universe has modes of k."""
-        return k**2 >= LOWEST_MODE * self.curvature
-
-    def log_power(self, k: Points, a: Points) -> tuple[Points, Points]:
-        """ln P of matter and of baryons + cold dark matter, where there are modes."""
-        both = [
-            jnp.log(growth(a)[0]) - jnp.log(growth.growth[0])
-            for growth in (self.all_growth, self.fit.growth)
-        ]
-        free = jnp.exp(_SLOPE * jnp.log(k))
-        weight = self.streaming / (self.streaming + free)
-        bent = jnp.where(self.exists(k), 1.0 - 3.0 * self.curvature / k**2, 1.0)
-        cb = jnp.log(self.fit.matter(k, a)) + 2.0 * weight * (both[0] - both[1])
-        cb = cb + 2.0 * jnp.log(jnp.abs(bent))
-        return cb + 2.0 * jnp.log1p(-self.neutrinos * (1.0 - weight)), cb
 
 
 class LearnedSpectrum(Spectrum):
@@ -131,55 +82,85 @@ class LearnedSpectrum(Spectrum):
         return exists * jnp.exp(known + surface(jnp.log(k), y))
 
 
-def features_of(cosmology: Cosmology) -> Float[Array, " f"]:
-    """What the rest is a smooth function of.
+def early_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " e"]:
+    """What the early rest is a smooth function of.
 
-    The parameters that set the early universe and curvature, and dark energy by its pressure: its
-    perturbations near the horizon are driven by (1 + w) Omega_de at the times ``_DARK``.
+    ``EARLY_PARAMETERS``, and curvature over matter, which is a small correction. ``mass`` [eV] of
+    the one massive neutrino stands in the place of the cosmology's own.
+    """
+    own = [_scaled(cosmology, name, mass) for name in EARLY_PARAMETERS]
+    curvature = jnp.asarray(cosmology.Omega_k / cosmology.Omega_m)
+    return jnp.stack([*own, _CURVATURE_SCALE * curvature])
+
+
+def late_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " l"]:
+    """What the late rest is a smooth function of.
+
+    The parameters that set the early universe and curvature, and dark energy by its pressure:
+    (1 + w) Omega_de at the times ``_DARK``. ``mass`` as in ``early_features``.
     """
     found = densities(cosmology)
     a = jnp.asarray(_DARK)
     equation = found.w0 + found.wa * (1.0 - a)
     dark = (1.0 + equation) * found.dark(a) / found.total(a)
-    middle, half = np.array(_FEATURES).T
-    own = [jnp.asarray(getattr(cosmology, name)) for name in PARAMETERS[: len(_FEATURES)]]
-    return jnp.concatenate([(jnp.stack(own) - middle) / half, _DARK_SCALE * dark])
+    own = jnp.stack([_scaled(cosmology, name, mass) for name in _RANGES])
+    return jnp.concatenate([own, _DARK_SCALE * dark])
+
+
+def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
+    middle, half = _RANGES[name]
+    value = mass if name == "m_nu" else getattr(cosmology, name)
+    return (jnp.asarray(value) - middle) / half
+
+
+def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], tuple[float, ...]]:
+    """Masses whose rests are added up, and how often each: r = r(0) + sum_i [r(m_i) - r(0)]."""
+    masses = cosmology.neutrino_masses
+    if cosmology.neutrino_hierarchy == "single":
+        return masses, (1.0,)
+    if cosmology.neutrino_hierarchy == "degenerate":
+        return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), (-2.0, 3.0)
+    return jnp.concatenate([jnp.zeros(1), masses]), (-2.0, 1.0, 1.0, 1.0)
 
 
 @storable
 class WavenumberBlock(Validated):
-    """Some wavenumbers' rest: components on their nodes, and what maps features to them."""
+    """A rest at some wavenumbers: components on their nodes, and what maps features to them."""
 
     basis: PrincipalComponents
     regressor: ProcessMean
 
     def __call__(self, x: Float[Array, " f"]) -> Float[Array, " o"]:
-        """The rest [species, z, k], as one row."""
+        """The rest, as one row: of wavenumbers the early one, of [species, z, k] the late one."""
         return self.basis.decode(self.regressor(x))
 
     def validate(self) -> None:
         m, _ = self.basis.shape
         require(self.regressor.beta.shape[0] == m, "regressor and basis differ in size")
-        width = len(_FEATURES) + len(_DARK)
-        require(self.regressor.points.shape[1] == width, f"its features are not {width}")
+
+    @property
+    def width(self) -> int:
+        """How many features it is a function of."""
+        return int(self.regressor.points.shape[1])
 
 
 @storable
 class LearnedPower(Model, Validated):
     """Linear P(k, z) of matter and of baryons + cold dark matter, from CLASS's solutions.
 
-    ``lower``, ``upper``: edges of ``PARAMETERS``; ``early``: the largest w0 + wa; ``log_k``,
-    ``log_z``: nodes in ln k [1/Mpc] and ln(1 + z). The neutrinos' mass is that of one state, the
-    hierarchy ``single``.
+    ``lower``, ``upper``: edges of ``PARAMETERS``; ``largest_early``: the largest w0 + wa;
+    ``log_k``, ``log_z``: nodes in ln k [1/Mpc] and ln(1 + z), of the early rest in ``stretched``
+    ln k. It is learned with one massive neutrino; the rests of several are added up.
     """
 
     lower: tuple[float, ...] = eqx.field(static=True)
     upper: tuple[float, ...] = eqx.field(static=True)
-    early: float = eqx.field(static=True)
+    largest_early: float = eqx.field(static=True)
     log_k: tuple[float, ...] = eqx.field(static=True)
     log_z: tuple[float, ...] = eqx.field(static=True)
-    blocks: tuple[WavenumberBlock, ...]
-    """Of consecutive wavenumbers."""
+    early: tuple[WavenumberBlock, ...]
+    late: tuple[WavenumberBlock, ...]
+    """Both of consecutive wavenumbers."""
 
     @staticmethod
     def load(folder: Path) -> tuple[LearnedPower, dict[str, Any]]:
@@ -194,16 +175,16 @@ class LearnedPower(Model, Validated):
         low, high = np.array(self.lower), np.array(self.upper)
         edge = _ROUNDING * (high - low)
         inside = jnp.all((point >= low - edge) & (point <= high + edge))
-        inside &= cosmology.w0 + cosmology.wa <= self.early + _ROUNDING
+        inside &= cosmology.w0 + cosmology.wa <= self.largest_early + _ROUNDING
         inside &= _dark_energy(cosmology) >= DARK_ENERGY_LEAST - _ROUNDING
         return inside & (jnp.abs(cosmology.T_cmb - T_CMB) <= _ROUNDING)
 
     @staticmethod
     def _point(cosmology: Cosmology) -> tuple[Array | float, ...]:
-        if cosmology.neutrino_hierarchy != "single":
+        if cosmology.neutrino_hierarchy not in HIERARCHIES:
             raise DomainError(
-                f"the learned linear spectrum is of one massive neutrino; neutrino_hierarchy is "
-                f"{cosmology.neutrino_hierarchy}: set single, or take a solver's table"
+                f"neutrino_hierarchy is {cosmology.neutrino_hierarchy}; the learned linear "
+                f"spectrum knows {', '.join(HIERARCHIES)}: set one, or take a solver's table"
             )
         _ = cosmology.hubble_parameter, cosmology.N_eff_total  # which raise where there is none
         values: list[Any] = [getattr(cosmology, name) for name in PARAMETERS]
@@ -224,13 +205,25 @@ class LearnedPower(Model, Validated):
 
     def _spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
-        x, shape = features_of(cosmology), (len(SPECIES), len(z.values), -1)
-        rest = jnp.concatenate([jnp.reshape(block(x), shape) for block in self.blocks], axis=-1)
+        known, shape = Analytic.of(cosmology), (len(SPECIES), len(z.values), -1)
+        masses, numbers = _states(cosmology)
+
+        def of_mass(mass: Array) -> tuple[Array, Array]:
+            x, y = early_features(cosmology, mass), late_features(cosmology, mass)
+            late = [jnp.reshape(block(y), shape) for block in self.late]
+            early = [block(x) for block in self.early]
+            return jnp.concatenate(early), jnp.concatenate(late, axis=-1)
+
+        early, late = (
+            jnp.tensordot(jnp.asarray(numbers), each, 1) for each in jax.vmap(of_mass)(masses)
+        )
+        phase = stretched(k.array, known.sound_horizon)
+        rest = Curve.through(k, early)(phase) + late
         return LearnedSpectrum(
             k_min=float(np.exp(k.values[0])),
             k_max=float(np.exp(k.values[-1])),
             a_min=FIRST,
-            known=Analytic.of(cosmology),
+            known=known,
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
             factor=jnp.where(self._inside(cosmology), 1.0, jnp.nan),
         )
@@ -257,10 +250,13 @@ class LearnedPower(Model, Validated):
                     "(power.TabulatedPower) or EisensteinHu"
                 )
         dark = [value for name, value in zip(PARAMETERS, point, strict=True) if name[0] == "w"]
-        if not any(is_traced(value) for value in dark) and sum(map(float, dark)) > self.early:
+        if (
+            not any(is_traced(value) for value in dark)
+            and sum(map(float, dark)) > self.largest_early
+        ):
             raise DomainError(
                 f"w0 + wa is {sum(map(float, dark)):.4g}; the learned linear spectrum is known up "
-                f"to {self.early:.4g}: dark energy matters early beyond"
+                f"to {self.largest_early:.4g}: dark energy matters early beyond"
             )
 
         least = _dark_energy(cosmology)
@@ -271,11 +267,16 @@ class LearnedPower(Model, Validated):
             )
 
     def validate(self) -> None:
-        outputs = len(SPECIES) * len(self.log_k) * len(self.log_z)
         rows = len(SPECIES) * len(self.log_z)
-        sizes = [block.basis.shape[1] for block in self.blocks]
-        require(sum(sizes) == outputs, f"its blocks have {sum(sizes)} numbers, not {outputs}")
-        require(all(size % rows == 0 for size in sizes), "a block ends within a wavenumber")
+        for name, blocks, each, width in (
+            ("early", self.early, 1, len(EARLY_PARAMETERS) + 1),
+            ("late", self.late, rows, len(_RANGES) + len(_DARK)),
+        ):
+            sizes, outputs = [block.basis.shape[1] for block in blocks], each * len(self.log_k)
+            found = f"its {name} blocks have"
+            require(sum(sizes) == outputs, f"{found} {sum(sizes)} numbers, not {outputs}")
+            require(all(size % each == 0 for size in sizes), f"{found} an end within a wavenumber")
+            require(all(b.width == width for b in blocks), f"{found} not {width} features")
         d = len(PARAMETERS)
         require(len(self.lower) == len(self.upper) == d, f"it has no {d} parameters")
         require(bool(np.all(np.less(self.lower, self.upper))), "the domain has no inside")
@@ -284,8 +285,16 @@ class LearnedPower(Model, Validated):
         require(self.log_z[0] == 0.0, "its redshifts do not begin today")
 
 
-_FEATURES = ((0.0225, 0.0055), (0.135, 0.065), (0.725, 0.225), (0.3, 0.3), (3.25, 1.25), (0.0, 0.1))
-"""Middle and half width of the first six parameters, for their features."""
+_RANGES = {
+    "omega_b": (0.0225, 0.0055),
+    "omega_cdm": (0.135, 0.065),
+    "h": (0.725, 0.225),
+    "m_nu": (0.3, 0.3),
+    "N_eff": (3.25, 1.25),
+    "Omega_k": (0.0, 0.1),
+}
+"""Middle and half width of parameters, for their features."""
+_CURVATURE_SCALE = 2.0
 _DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9
 
@@ -312,5 +321,6 @@ def learned_record() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _shipped() -> tuple[LearnedPower, dict[str, Any]]:
-    with resources.as_file(resources.files("volvelle.power") / SHIPPED) as folder:
+    found = resources.as_file(resources.files("volvelle.power") / SHIPPED)
+    with found as folder, jax.ensure_compile_time_eval():  # the first call may be traced
         return LearnedPower.load(Path(folder))
