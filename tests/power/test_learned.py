@@ -20,11 +20,13 @@ from volvelle.power.variance import eight
 from volvelle.training.linear_power import (
     BANDS,
     BOX,
+    LIGHT_SEED,
     REQUEST,
     Solutions,
     design,
     exact_solver,
     fit_linear_power,
+    light_design,
     rest_of,
     universe,
 )
@@ -210,6 +212,9 @@ def test_the_design_goes_on() -> None:
     inside = np.array([list(point.values()) for point in points])
     assert np.all((inside > low) & (inside < high))
     assert all(point["w0"] + point["wa"] <= -0.5 for point in points)
+    light = light_design(2, 5)
+    assert light[0]["m_nu"] == pytest.approx(0.1 * design(2, 1, LIGHT_SEED)[0]["m_nu"])
+    assert all(point["m_nu"] <= 0.06 for point in light)
 
 
 def test_what_is_fitted_is_found_again(planck: tuple[Cosmology, dict]) -> None:

@@ -59,7 +59,7 @@ class HorizonGrowth(eqx.Module):
 
     def __call__(self, k: Points, a: Points) -> Points:
         """At k [1/Mpc] and a, elementwise; 0 on small scales and early."""
-        x = jnp.clip(jnp.log(k), _NODES.values[0], _NODES.values[-1])
+        x = jnp.minimum(jnp.log(k), _NODES.values[-1])
         y = -jnp.log(jnp.maximum(a, _FIRST))
         return self.surface(x, y)
 

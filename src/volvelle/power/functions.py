@@ -69,6 +69,36 @@ def nonlinear_power(
     return _power(cosmology, k, a, model, species)
 
 
+def scale_dependent_growth(
+    cosmology: Cosmology, k: Given, a: Given, species: Species = "matter", model: Choice = None
+) -> Points:
+    """D(k, a) = sqrt(P(k, a) / P(k, 1)) of linear theory, 1 today.
+
+    Massive neutrinos suppress growth below their free-streaming scale, and dark energy and
+    radiation change it near the horizon; ``cosmology.growth_factor`` is that of the background,
+    of baryons and cold dark matter alone at all scales. Arguments and errors as ``linear_power``.
+    """
+    return _growth(cosmology, k, a, species, model)[0]
+
+
+def scale_dependent_growth_rate(
+    cosmology: Cosmology, k: Given, a: Given, species: Species = "matter", model: Choice = None
+) -> Points:
+    """f(k, a) = dln D(k, a) / dln a. Arguments and errors as ``linear_power``."""
+    return _growth(cosmology, k, a, species, model)[1]
+
+
+def _growth(
+    cosmology: Cosmology, k: Given, a: Given, species: Species, model: Choice
+) -> tuple[Points, Points]:
+    model = learned_power() if model is None else model
+    if isinstance(model, NonLinearModel):
+        raise ModelError(f"{_name(model)} is non-linear; growth is of linear fields: its .linear")
+    spectrum = _made(model, cosmology, species)
+    spectrum.checked(k, a)
+    return _grown(spectrum, _real(k), _real(a), species)
+
+
 def sigma_r(
     cosmology: Cosmology, r: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:
@@ -136,6 +166,18 @@ def _spectrum(model: Model, cosmology: Cosmology) -> Spectrum:
 @eqx.filter_jit
 def _evaluated(spectrum: Spectrum, k: Points, a: Points, species: Species) -> Points:
     return spectrum(k, a, species)
+
+
+@eqx.filter_jit
+def _grown(spectrum: Spectrum, k: Points, a: Points, species: Species) -> tuple[Points, Points]:
+    k, a = jnp.broadcast_arrays(k, a)
+    time = jnp.log(a)
+
+    def logarithm(time: Points) -> Points:
+        return 0.5 * jnp.log(spectrum(k, jnp.exp(time), species))
+
+    value, rate = jax.jvp(logarithm, (time,), (jnp.ones_like(time),))
+    return jnp.exp(value - logarithm(jnp.zeros_like(time))), rate
 
 
 @eqx.filter_jit

@@ -76,7 +76,7 @@ SPLITS = (4e-3,)
 """Wavenumbers between blocks: curvature and the early radiation matter below only [1/Mpc]."""
 DEGREES = (2, 1)
 """Of the polynomial means of the early and the late rest."""
-CURVED = 0.03
+CURVED = 0.05
 """Largest |K| / k^2 that the early rest is taken from: CLASS has few modes there, and what it
 interpolates between them is 1.5% off in the closed universes of the box."""
 TRUNCATION = 1e-4
@@ -114,8 +114,11 @@ def universe(point: Mapping[str, float]) -> Cosmology:
     return Cosmology.from_parameters({**point, **fixed})
 
 
-TRAINING_SEED, FRESH_SEED = 1, 2
-"""Of the sequences that train and that judge."""
+TRAINING_SEED, FRESH_SEED, LIGHT_SEED, FRESH_LIGHT_SEED = 1, 5, 3, 4
+"""Of the sequences that train and that judge, and of those with light neutrinos that do."""
+_LIGHT = 0.1
+"""What the mass is multiplied by for light neutrinos: most universes that are asked for have them,
+and a tenth of the box is too few for what changes as they turn non-relativistic late."""
 BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (0.01, 0.1),
          "0.1 to 1": (0.1, 1.0), "1 to 10": (1.0, 20.0)}  # fmt: skip
 """Wavenumbers that are judged apart [1/Mpc]."""
@@ -137,6 +140,12 @@ def design(first: int, count: int, seed: int = TRAINING_SEED) -> list[dict[str, 
             if _is_wanted(point):
                 found.append(point)
     return found[first : first + count]
+
+
+def light_design(first: int, count: int, seed: int = LIGHT_SEED) -> list[dict[str, float]]:
+    """Points as ``design`` has them, with a tenth of the mass: up to 0.06 eV."""
+    points = design(first, count, seed)
+    return [{**point, "m_nu": _LIGHT * point["m_nu"]} for point in points]
 
 
 def _is_wanted(point: Mapping[str, float]) -> bool:
@@ -213,7 +222,7 @@ def early_rest(point: Mapping[str, float], rest: np.ndarray) -> np.ndarray:
     return CubicSpline(_LOG_K, found)(nodes)
 
 
-_REACH = 1.5
+_REACH = 2.5
 """Of the wavenumbers that a fit uses, in units of the first."""
 _LOG_K, _FINE = np.log(POWER_K), 20_000
 
@@ -280,7 +289,8 @@ def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
     """The learned spectrum against exact solutions that it has not seen, at their own redshifts.
 
     Of each band of k, in units of P: the rms error, and the least that 95% of the solutions do
-    not exceed at any k, redshift to 4 and species; ``early`` is the same from z = 4 to 100.
+    not exceed at any k, redshift to 4 and species, and that none exceeds; ``early`` is the former
+    from z = 4 to 100.
     """
     late: dict[str, list[np.ndarray]] = {name: [] for name in BANDS}
     early: dict[str, list[np.ndarray]] = {name: [] for name in BANDS}
@@ -299,6 +309,7 @@ def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
         "solutions": len(fresh.points),
         "rms": {name: _rms(found) for name, found in late.items()},
         "largest": {name: _most(found) for name, found in late.items()},
+        "worst": {name: _most(found, 1.0) for name, found in late.items()},
         "early": {name: _most(found) for name, found in early.items()},
     }
 
@@ -307,9 +318,9 @@ def _rms(errors: list[np.ndarray]) -> float:
     return float(np.sqrt(np.mean(np.concatenate([e.ravel() for e in errors]) ** 2)))
 
 
-def _most(errors: list[np.ndarray]) -> float:
+def _most(errors: list[np.ndarray], share: float = 0.95) -> float:
     largest = [float(np.max(e)) for e in errors if e.size]
-    return float(np.quantile(largest, 0.95, method="higher"))
+    return float(np.quantile(largest, share, method="higher"))
 
 
 _spectrum_of = jax.jit(lambda learned, cosmology: learned.spectrum(cosmology))
