@@ -3,7 +3,7 @@
 from .base import Model, Spectrum
 from .eisenstein_hu import EisensteinHu
 from .errors import DomainError, ModelError, PowerError, RedshiftError, TableError, WavenumberError
-from .functions import linear_power, nonlinear_power, sigma8, sigma_r
+from .functions import linear_power, nonlinear_power, nonlinear_spectrum, sigma8, sigma_r
 from .halofit import Halofit
 from .hmcode import HMcode2020
 from .learned import LearnedPower, learned_power, learned_record
@@ -30,6 +30,7 @@ __all__ = [
     "learned_record",
     "linear_power",
     "nonlinear_power",
+    "nonlinear_spectrum",
     "sigma8",
     "sigma_r",
 ]

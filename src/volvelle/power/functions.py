@@ -69,6 +69,17 @@ def nonlinear_power(
     return _power(cosmology, k, a, model, species)
 
 
+def nonlinear_spectrum(cosmology: Cosmology, model: Choice = None) -> Spectrum:
+    """The spectrum of a model at one cosmology, compiled: for many calls with k and a.
+
+    ``model``: any; HMcode-2020 of the shipped linear one, if None, as in ``nonlinear_power``.
+
+    Raises DomainError for known parameters that the model is not made for, ParameterError
+    without h.
+    """
+    return _made(HMcode2020(learned_power()) if model is None else model, cosmology, "matter")
+
+
 def sigma_r(
     cosmology: Cosmology, r: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:

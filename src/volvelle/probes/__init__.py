@@ -1,6 +1,7 @@
 """Observables of the sky: tracers, angular spectra, correlation functions, covariance."""
 
 from .correlation import AngularTransform, angular_transform, correlation_multipoles
+from .correlation_functions import AngularCorrelation, gamma_t, w_theta, xi_minus, xi_plus
 from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
 from .displaced import Shifted, Stretched
 from .errors import (
@@ -37,6 +38,7 @@ from .tracers import (
 __all__ = [
     "Alignment",
     "AngleError",
+    "AngularCorrelation",
     "AngularSpectra",
     "AngularTransform",
     "BlockCovariance",
@@ -66,7 +68,11 @@ __all__ = [
     "angular_cl",
     "angular_transform",
     "correlation_multipoles",
+    "gamma_t",
     "gaussian_covariance",
     "shape_noise",
     "shot_noise",
+    "w_theta",
+    "xi_minus",
+    "xi_plus",
 ]

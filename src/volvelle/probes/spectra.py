@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.neutrinos import is_traced
-from volvelle.power import Model, Spectrum
+from volvelle.power import Model, Spectrum, nonlinear_spectrum
 
 from .errors import MultipoleError, PairError, TracerError
 from .grid import make_grid, redshift_nodes
@@ -63,7 +63,7 @@ def angular_cl(
     cosmology: Cosmology,
     ell: ArrayLike,
     tracers: Sequence[Tracer],
-    power: Model | Spectrum,
+    power: Model | Spectrum | None = None,
     *,
     pairs: Sequence[tuple[int, int]] | None = None,
     tolerance: float = 1e-3,
@@ -73,7 +73,8 @@ def angular_cl(
     Args:
         ell: multipoles [l], of any spacing, integer or not.
         tracers: what is observed; a bin of a survey is one tracer.
-        power: a model of P(k, a), or the spectrum of this cosmology.
+        power: a model of P(k, a), or the spectrum of this cosmology; HMcode-2020 of the learned
+            linear power, if None, as in ``power.nonlinear_power``.
         pairs: numbers of the tracers to correlate; all pairs i <= j unless given.
         tolerance: relative error of the integrals, through the number of nodes.
 
@@ -90,7 +91,7 @@ def angular_cl(
     nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
     growth = any(tracers[n].needs_growth for n in used)
     grid = make_grid(cosmology, nodes, growth)
-    spectrum = power if isinstance(power, Spectrum) else power.spectrum(cosmology)
+    spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
     projection = project(ells, grid, spectrum)
     terms = {n: tracers[n].contributions(cosmology, grid) for n in used}
     whole = {n for n in used if depends_on_ell(terms[n])}
