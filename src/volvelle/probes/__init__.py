@@ -2,7 +2,14 @@
 
 from .correlation import AngularTransform, angular_transform, correlation_multipoles
 from .correlation_functions import AngularCorrelation, gamma_t, w_theta, xi_minus, xi_plus
-from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
+from .covariance import (
+    BlockCovariance,
+    LowRankCovariance,
+    SumCovariance,
+    gaussian_covariance,
+    shape_noise,
+    shot_noise,
+)
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
@@ -11,6 +18,7 @@ from .errors import (
     MultipoleError,
     PairError,
     ProbeError,
+    ResponseError,
     TracerError,
 )
 from .redshift import (
@@ -22,7 +30,9 @@ from .redshift import (
     Smail,
     Table,
 )
+from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
+from .super_sample import cap_window, super_sample_covariance
 from .tracers import (
     Alignment,
     CMBLensing,
@@ -47,31 +57,37 @@ __all__ = [
     "CovarianceError",
     "CustomTracer",
     "Delta",
+    "DensityResponse",
     "Distribution",
     "DistributionError",
     "Fu",
     "Histogram",
     "InverseGrowth",
     "KernelDensity",
+    "LowRankCovariance",
     "MultipoleError",
     "NumberCounts",
     "PairError",
     "PowerLaw",
     "ProbeError",
+    "ResponseError",
     "Shifted",
     "Smail",
     "Stretched",
+    "SumCovariance",
     "Table",
     "Tracer",
     "TracerError",
     "WeakLensing",
     "angular_cl",
     "angular_transform",
+    "cap_window",
     "correlation_multipoles",
     "gamma_t",
     "gaussian_covariance",
     "shape_noise",
     "shot_noise",
+    "super_sample_covariance",
     "w_theta",
     "xi_minus",
     "xi_plus",

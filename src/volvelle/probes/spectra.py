@@ -84,10 +84,10 @@ def angular_cl(
     arguments; and what ``cosmology.hubble`` and ``power`` raise.
     """
     tracers = tuple(tracers)
-    _check_tracers(tracers, tolerance)
-    chosen = _checked_pairs(pairs, len(tracers))
+    check_tracers(tracers, tolerance)
+    chosen = checked_pairs(pairs, len(tracers))
     used = sorted({n for pair in chosen for n in pair})
-    ells = _checked_ell(ell, [tracers[n] for n in used])
+    ells = checked_ell(ell, [tracers[n] for n in used])
     nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
     growth = any(tracers[n].needs_growth for n in used)
     grid = make_grid(cosmology, nodes, growth)
@@ -159,14 +159,16 @@ def _join(one: tuple, two: tuple) -> tuple:
     return jnp.concatenate([one[0], two[0]]), jnp.concatenate([one[1], two[1]])
 
 
-def _check_tracers(tracers: tuple[Tracer, ...], tolerance: float) -> None:
+def check_tracers(tracers: tuple[Tracer, ...], tolerance: float) -> None:
+    """Raise TracerError for what is no tracer, or no tolerance."""
     if not tracers or not all(isinstance(tracer, Tracer) for tracer in tracers):
         raise TracerError(f"tracers are {tracers!r}; expected one or more Tracers in a list")
     if not 1e-8 <= tolerance <= 0.1:
         raise TracerError(f"tolerance is {tolerance}; expected a number from 1e-8 to 0.1")
 
 
-def _checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs:
+def checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs:
+    """All pairs i <= j of a number of tracers, or those given; raises PairError."""
     if pairs is None:
         return tuple(combinations_with_replacement(range(number), 2))
     chosen = tuple((int(i), int(j)) for i, j in pairs)
@@ -177,7 +179,8 @@ def _checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pair
     return chosen
 
 
-def _checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
+def checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
+    """Multipoles that all tracers have; raises MultipoleError, NaN for traced ones."""
     ells = jnp.asarray(ell, dtype=float)
     least = max(tracer.least_ell for tracer in tracers)
     if ells.ndim != 1 or ells.size == 0:

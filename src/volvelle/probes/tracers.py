@@ -76,6 +76,10 @@ class Tracer(eqx.Module):
         """Whether ``contributions`` uses the growth of the grid."""
         return False
 
+    def mean_density(self, cosmology: Cosmology, grid: Grid) -> Float[Array, " n"] | Parameter:
+        """Bias of the mean by which a survey divides the field; 0 where it does not."""
+        return 0.0
+
 
 class Grown(eqx.Module):
     """A function of (cosmology, a) that needs D(a), which a projection has already; abstract."""
@@ -139,6 +143,9 @@ class NumberCounts(Tracer):
             kernel = _poisson(cosmology, grid) * _efficiency(grid, weight)
             terms.append(Contribution(kernel, angular=1, bessel=-1))
         return tuple(terms)
+
+    def mean_density(self, cosmology: Cosmology, grid: Grid) -> Float[Array, " n"] | Parameter:
+        return _at(self.bias, cosmology, grid)
 
 
 class Alignment(Grown):
