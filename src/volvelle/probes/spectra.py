@@ -16,8 +16,8 @@ from volvelle.power import Model, Spectrum, nonlinear_spectrum
 
 from .errors import MultipoleError, PairError, TracerError
 from .grid import make_grid, redshift_nodes
-from .limber import Projection, depends_on_ell, prefactor, project, sheet
-from .tracers import Contribution, Tracer
+from .limber import Projection, depends_on_ell, follows_cold, prefactor, project, sheet
+from .tracers import Contribution, Tracer, followed
 
 Pairs = tuple[tuple[int, int], ...]
 Terms = tuple[Contribution, ...]
@@ -92,8 +92,8 @@ def angular_cl(
     growth = any(tracers[n].needs_growth for n in used)
     grid = make_grid(cosmology, nodes, growth)
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
-    projection = project(ells, grid, spectrum)
-    terms = {n: tracers[n].contributions(cosmology, grid) for n in used}
+    terms = {n: followed(tracers[n].contributions(cosmology, grid), spectrum) for n in used}
+    projection = project(ells, grid, spectrum, any(follows_cold(terms[n]) for n in used))
     whole = {n for n in used if depends_on_ell(terms[n])}
     plain = tuple(pair for pair in chosen if not whole & set(pair))
     rest = tuple(pair for pair in chosen if whole & set(pair))
@@ -108,15 +108,16 @@ def angular_cl(
 def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
     """Pairs whose kernels are factors of l times functions of chi: one product of matrices."""
     kinds = [
-        (n, (term.angular, term.bessel), term.kernel)
+        (n, (term.angular, term.bessel), term.species, term.kernel)
         for n in sorted({n for pair in pairs for n in pair})
         for term in terms[n]
     ]
-    parts: dict[tuple[int, tuple[int, int]], Array] = {}
-    for n, kind, kernel in kinds:
-        parts[n, kind] = parts[n, kind] + kernel if (n, kind) in parts else kernel
+    parts: dict[tuple[int, tuple[int, int], str], Array] = {}
+    for n, kind, species, kernel in kinds:
+        key = (n, kind, species)
+        parts[key] = parts[key] + kernel if key in parts else kernel
     names = list(parts)
-    products, factors, rows = [], [], []
+    products, factors, rows, cold = [], [], [], []
     for row, (i, j) in enumerate(pairs):
         for first, one in enumerate(names):
             for second, two in enumerate(names):
@@ -124,6 +125,7 @@ def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> 
                     products.append((first, second))
                     factors.append((one[1], two[1]))
                     rows.append(row)
+                    cold.append((one[2] == "cb") + (two[2] == "cb"))
     shape = (len(pairs), projection.ell.size)
     if not products:
         return jnp.zeros(shape), jnp.zeros(shape)
@@ -132,13 +134,25 @@ def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> 
     product = kernels[first] * kernels[second]
     table = {kind: prefactor(projection.ell, *kind) for pair in factors for kind in pair}
     factor = jnp.stack([table[one] * table[two] for one, two in factors])
-    known = product @ projection.known.T * factor
-    unknown = jnp.abs(jax.lax.stop_gradient(product)) @ projection.unknown.T * factor
+    known = _summed(product, projection.known, projection.cold, cold) * factor
+    size = jnp.abs(jax.lax.stop_gradient(product))
+    unknown = _summed(size, projection.unknown, projection.cold, cold) * factor
     if len(rows) == len(pairs):
         return known, unknown
     into = np.zeros((len(pairs), len(rows)))
     into[rows, np.arange(len(rows))] = 1.0
     return into @ known, into @ unknown
+
+
+def _summed(product: Array, sheet: Array, cold: Array | None, powers: list[int]) -> Array:
+    """[rows, l]: products of kernels over the nodes, with a power of ``cold`` per row."""
+    if cold is None:
+        return product @ sheet.T
+    result = jnp.zeros((product.shape[0], sheet.shape[0]))
+    for power in sorted(set(powers)):
+        rows = np.flatnonzero(np.asarray(powers) == power)
+        result = result.at[rows].set(product[rows] @ (sheet * cold**power).T)
+    return result
 
 
 def _general(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:

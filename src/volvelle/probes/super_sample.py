@@ -33,10 +33,10 @@ from volvelle.power.continuation import Continued
 from .covariance import LowRankCovariance
 from .errors import CovarianceError, ResponseError
 from .grid import Grid, make_grid, redshift_nodes
-from .limber import project, sheet
+from .limber import follows_cold, project, sheet
 from .response import DensityResponse, Response
 from .spectra import check_tracers, checked_ell, checked_pairs
-from .tracers import Tracer
+from .tracers import Tracer, followed
 
 _EXACT, _WIDTH = 64, 1.04
 """Multipoles of a window that count one by one, and the width of groups beyond."""
@@ -131,8 +131,9 @@ def super_sample_covariance(
     nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
     grid = make_grid(cosmology, nodes, any(tracers[n].needs_growth for n in used))
     variance = background_variance(cosmology, grid, found.linear, window)
-    projection = project(ells, grid, found.spectrum)
-    sheets = {n: sheet(tracers[n].contributions(cosmology, grid), projection) for n in used}
+    terms = {n: followed(tracers[n].contributions(cosmology, grid), found.spectrum) for n in used}
+    projection = project(ells, grid, found.spectrum, any(follows_cold(terms[n]) for n in used))
+    sheets = {n: sheet(terms[n], projection) for n in used}
     means = {n: tracers[n].mean_density(cosmology, grid) for n in used}
     times = jnp.broadcast_to(np.maximum(grid.a, found.spectrum.a_min), projection.k.shape)
     answer = found.response(projection.k, times)
