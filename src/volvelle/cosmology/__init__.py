@@ -1,17 +1,18 @@
 """The universe as a frozen pytree: parameters, neutrinos, presets, conversions."""
 
 from .background import dark_energy_equation, hubble, matter_fraction
+from .class_file import read_class_ini, write_class_ini
 from .constants import LIGHT_SPEED
 from .conversions import (
     class_neutrinos,
     from_camb,
     from_class,
     massless_number,
-    to_astropy,
     to_camb,
-    to_ccl,
     to_class,
 )
+from .conversions_astropy import from_astropy, to_astropy
+from .conversions_ccl import from_ccl, to_ccl
 from .cosmology import Cosmology
 from .distances import (
     age,
@@ -43,7 +44,15 @@ from .neutrinos import (
 )
 from .parameters import INPUT_PARAMETERS, PARAMETERS, ParameterInfo, nearest_names
 from .parametrisation import Parametrisation
-from .presets import planck18
+from .presets import (
+    abacus_summit,
+    planck13,
+    planck15,
+    planck18,
+    planck18_lensing,
+    planck18_lensing_bao,
+    wmap9,
+)
 
 __all__ = [
     "HIERARCHIES",
@@ -64,12 +73,15 @@ __all__ = [
     "ParameterInfo",
     "Parametrisation",
     "ScaleFactorError",
+    "abacus_summit",
     "age",
     "angular_diameter_distance",
     "class_neutrinos",
     "comoving_distance",
     "dark_energy_equation",
+    "from_astropy",
     "from_camb",
+    "from_ccl",
     "from_class",
     "growth_factor",
     "growth_rate",
@@ -86,7 +98,12 @@ __all__ = [
     "neutrino_masses",
     "omega_nu",
     "parse",
+    "planck13",
+    "planck15",
     "planck18",
+    "planck18_lensing",
+    "planck18_lensing_bao",
+    "read_class_ini",
     "resolve",
     "sound_horizon",
     "to_astropy",
@@ -94,4 +111,6 @@ __all__ = [
     "to_ccl",
     "to_class",
     "transverse_comoving_distance",
+    "wmap9",
+    "write_class_ini",
 ]

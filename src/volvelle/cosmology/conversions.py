@@ -1,4 +1,4 @@
-"""Parameters of other codes: CLASS, CAMB, astropy and CCL, as plain dictionaries.
+"""Parameters of CLASS and CAMB, as plain dictionaries; astropy's and CCL's have their own files.
 
 All keep the same universe, so the neutrino sector is spelled out: temperature 0.71611 T_cmb per
 massive state, and as many massless states as complete N_eff.
@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .constants import OMEGA_PHOTON
 from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import (
@@ -23,7 +22,6 @@ from .neutrinos import (
 
 MASS_TOLERANCE = 1e-6
 """Largest difference, relative to the sum, at which masses count as a hierarchy's."""
-PLAIN_NEUTRINO_TEMPERATURE = (4.0 / 11.0) ** (1.0 / 3.0)
 
 
 def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
@@ -32,7 +30,7 @@ def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
     Raises ConversionError where the neutrinos are set by one solver's own inputs.
     """
     hierarchy = cosmology.neutrino_hierarchy
-    m_nu, _ = _neutrinos(cosmology)
+    m_nu, _ = neutrino_numbers(cosmology)
     if hierarchy == "degenerate":
         states: tuple[tuple[float, float], ...] = ((m_nu / 3.0, 3.0),)
     else:
@@ -46,7 +44,7 @@ def massless_number(cosmology: Cosmology) -> float:
     Raises ConversionError when the massive states alone exceed N_eff.
     """
     degeneracy = sum(state[1] for state in massive_states(cosmology))
-    _, N_eff = _neutrinos(cosmology)
+    _, N_eff = neutrino_numbers(cosmology)
     number = N_eff - N_EFF_PER_MASSIVE_STATE * degeneracy
     if number < 0.0:
         raise ConversionError(
@@ -56,7 +54,7 @@ def massless_number(cosmology: Cosmology) -> float:
     return number
 
 
-def _neutrinos(cosmology: Cosmology) -> tuple[float, float]:
+def neutrino_numbers(cosmology: Cosmology) -> tuple[float, float]:
     """m_nu [eV] and N_eff; raises ConversionError where only one solver knows them."""
     if cosmology.m_nu is None or cosmology.N_eff is None:
         raise ConversionError(
@@ -66,7 +64,8 @@ def _neutrinos(cosmology: Cosmology) -> tuple[float, float]:
     return float(cosmology.m_nu), float(cosmology.N_eff)
 
 
-def _needs(cosmology: Cosmology, code: str) -> float:
+def known_h(cosmology: Cosmology, code: str) -> float:
+    """h, which ``code`` needs; raises ConversionError where only a solver knows it."""
     if cosmology.h is None:
         raise ConversionError(
             f"{code} needs h, the cosmology has theta_star_100; let a solver find h and use "
@@ -82,7 +81,7 @@ def to_class(cosmology: Cosmology) -> dict[str, float | int | str]:
     decaying density of exactly 0, where CLASS does not read it.
     """
     result: dict[str, float | int | str] = {
-        "h": _needs(cosmology, "CLASS"),
+        "h": known_h(cosmology, "CLASS"),
         "omega_b": float(cosmology.omega_b),
         "omega_cdm": float(cosmology.omega_cdm),
         "n_s": float(cosmology.n_s),
@@ -151,9 +150,11 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
     """Cosmology of a CLASS input; leave out what is no parameter (output, precision in words).
 
     Unknown numeric inputs are kept in ``extra``. Raises ConversionError for masses that fit no
-    hierarchy.
+    hierarchy, for a dark energy that does not close the universe by itself, and for what would
+    give a parameter another meaning (k_pivot).
     """
     given = dict(parameters)
+    _settle_defaults(given)
     h = float(given.pop("H0")) / 100.0 if "H0" in given else _pop(given, "h")
     if h is None:
         raise ConversionError("h or H0 is missing; shooting parameters of CLASS are not converted")
@@ -173,8 +174,6 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
         given.pop("YHe", None)
     else:
         values["Y_he"] = float(given.pop("YHe"))
-    given.pop("Omega_Lambda", None)
-    given.pop("use_ppf", None)
     values |= class_neutrinos(given)
     words = [name for name, value in given.items() if isinstance(value, str)]
     if words:
@@ -182,6 +181,52 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
             f"{', '.join(sorted(words))}: no numeric cosmological parameter; give it to the solver"
         )
     return Cosmology(**values, extra=given)
+
+
+_CLASS_DEFAULTS: dict[str, tuple[float | str, ...]] = {
+    "k_pivot": (0.05,),
+    "use_ppf": ("yes", "y"),
+    "fluid_equation_of_state": ("CLP",),
+    "cs2_fld": (1.0,),
+    "alpha_s": (0.0,),
+    "Omega_scf": (0.0,),
+    "Omega_fld": (),
+    "omega_ncdm": (),
+    "Omega_ncdm": (),
+}
+"""Values at which an input says what is so anyway, and is left out."""
+_CLASS_REFUSED = {
+    "k_pivot": "the amplitude A_s is that at k = 0.05/Mpc here",
+    "use_ppf": "dark energy crosses w = -1 by use_ppf here",
+    "fluid_equation_of_state": "w(a) = w0 + wa (1 - a) here (CLP)",
+    "Omega_fld": "dark energy closes the universe here: leave it out and set Omega_Lambda to 0",
+    "omega_ncdm": "give m_ncdm [eV], which CLASS prints",
+    "Omega_ncdm": "give m_ncdm [eV], which CLASS prints",
+}
+
+
+def _settle_defaults(given: dict[str, Any]) -> None:
+    """Take out of ``given`` what is so anyway; raises ConversionError for what is another model."""
+    for name, usual in _CLASS_DEFAULTS.items():
+        if name not in given:
+            continue
+        value = str(given[name]) if isinstance(given[name], str) else float(given[name])
+        if value in usual:
+            del given[name]
+        elif name in _CLASS_REFUSED:
+            raise ConversionError(f"{name} is {value}; {_CLASS_REFUSED[name]}")
+    fluid = float(given.get("w0_fld", -1.0)), float(given.get("wa_fld", 0.0))
+    constant = given.pop("Omega_Lambda", None)
+    if constant is not None and float(constant) != 0.0:
+        raise ConversionError(
+            f"Omega_Lambda is {constant}; dark energy closes the universe here: leave it out, or "
+            "set it to 0 beside w0_fld and wa_fld"
+        )
+    if constant is None and fluid != (-1.0, 0.0):
+        raise ConversionError(
+            f"w0_fld and wa_fld are {fluid} without Omega_Lambda = 0, so that CLASS has a "
+            "cosmological constant and no fluid: set Omega_Lambda to 0, or leave them out"
+        )
 
 
 _CLASS_NAMES = {
@@ -260,7 +305,7 @@ def to_camb(cosmology: Cosmology) -> dict[str, Any]:
     neutrinos their fields are absent: they stand in ``extra``.
     """
     result: dict[str, Any] = {
-        "H0": 100.0 * _needs(cosmology, "CAMB"),
+        "H0": 100.0 * known_h(cosmology, "CAMB"),
         "ombh2": float(cosmology.omega_b),
         "omch2": float(cosmology.omega_cdm),
         "omk": float(cosmology.Omega_k),
@@ -295,15 +340,28 @@ def _neutrinos_to_camb(cosmology: Cosmology) -> dict[str, Any]:
     }
 
 
-def from_camb(parameters: Mapping[str, Any]) -> Cosmology:
-    """Inverse of ``to_camb``; raises ConversionError for other neutrino sectors."""
+def from_camb(parameters: Any) -> Cosmology:
+    """Inverse of ``to_camb``, or the cosmology of a ``camb.CAMBparams``.
+
+    Massive states are those of 0.71611 T_cmb (``to_camb``) or CAMB's own default, N_eff / 3 per
+    state; of the latter omega_nu and N_eff are kept, and the masses differ by 0.1%. The helium of
+    CAMBparams is a number, whether CAMB found it or the user.
+
+    Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a),
+    reionisation without an optical depth, and running or another pivot scale.
+    """
+    if not isinstance(parameters, Mapping):
+        parameters = _camb_fields(parameters)
     numbers = list(parameters["nu_mass_numbers"])
     fractions = list(parameters["nu_mass_fractions"])
-    for degeneracy, number in zip(parameters["nu_mass_degeneracies"], numbers, strict=True):
-        if not math.isclose(degeneracy, number * N_EFF_PER_MASSIVE_STATE, rel_tol=MASS_TOLERANCE):
+    degeneracies = list(parameters["nu_mass_degeneracies"])
+    N_eff = float(parameters["num_nu_massless"]) + sum(degeneracies)
+    for degeneracy, number in zip(degeneracies, numbers, strict=True):
+        usual = (number * N_EFF_PER_MASSIVE_STATE, number * N_eff / 3.0)
+        if not any(math.isclose(degeneracy, each, rel_tol=MASS_TOLERANCE) for each in usual):
             raise ConversionError(
                 f"nu_mass_degeneracies {degeneracy:.6g} for {number} states; expected "
-                f"{number * N_EFF_PER_MASSIVE_STATE:.6g} (temperature 0.71611 T_cmb)"
+                f"{usual[0]:.6g} (temperature 0.71611 T_cmb) or {usual[1]:.6g} (N_eff / 3 each)"
             )
     total = float(parameters["omnuh2"]) / (OMEGA_NU_PER_EV * float(parameters["TCMB"]) ** 3)
     masses = [
@@ -320,7 +378,7 @@ def from_camb(parameters: Mapping[str, Any]) -> Cosmology:
         A_s=parameters.get("As"),
         sigma8=parameters.get("sigma8"),
         m_nu=total,
-        N_eff=parameters["num_nu_massless"] + N_EFF_PER_MASSIVE_STATE * sum(numbers),
+        N_eff=N_eff,
         neutrino_hierarchy=hierarchy_of(masses),
         w0=parameters["w"],
         wa=parameters["wa"],
@@ -330,51 +388,32 @@ def from_camb(parameters: Mapping[str, Any]) -> Cosmology:
     )
 
 
-def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
-    """Arguments of ``astropy.cosmology.w0waCDM`` (masses in eV, T_cmb in K, without units).
-
-    astropy shares N_eff among all states at one temperature, so its neutrino density is 0.9% off;
-    Om0 leaves neutrinos out, and Ode0 closes the universe with the densities of this package.
-    """
-    h = _needs(cosmology, "astropy")
-    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
-    _, N_eff = _neutrinos(cosmology)
-    states = max(int(N_eff), len(masses))
-    photon = OMEGA_PHOTON * float(cosmology.T_cmb) ** 4 / h**2
-    massless = massless_number(cosmology) * 7.0 / 8.0 * PLAIN_NEUTRINO_TEMPERATURE**4 * photon
-    matter = (float(cosmology.omega_b) + float(cosmology.omega_cdm)) / h**2
-    neutrino = float(cosmology.omega_nu) / h**2
+def _camb_fields(params: Any) -> dict[str, Any]:
+    """The names of ``to_camb`` from a ``camb.CAMBparams``."""
+    kind = f"{type(params).__module__}.{type(params).__name__}"
+    if not kind.startswith("camb.") or not hasattr(params, "InitPower"):
+        raise ConversionError(f"{kind} is given; expected a dictionary or camb.CAMBparams")
+    power, dark, reionisation = params.InitPower, params.DarkEnergy, params.Reion
+    if type(power).__name__ != "InitialPowerLaw" or power.nrun != 0.0 or power.nrunrun != 0.0:
+        raise ConversionError("the primordial power of CAMB is no power law; expected A_s and n_s")
+    if power.pivot_scalar != 0.05:
+        raise ConversionError(f"pivot_scalar is {power.pivot_scalar}; A_s is that at 0.05/Mpc here")
+    known = type(dark).__name__ in ("DarkEnergyFluid", "DarkEnergyPPF")
+    if not known or dark.use_tabulated_w:
+        raise ConversionError(
+            f"dark energy of CAMB is {type(dark).__name__} with its own w(a); expected w and wa"
+        )
+    if not getattr(reionisation, "use_optical_depth", False):
+        raise ConversionError("reionisation of CAMB has no optical depth; expected set_tau")
+    names = ("H0", "ombh2", "omch2", "omk", "omnuh2", "TCMB", "YHe", "num_nu_massless")
+    states = params.nu_mass_eigenstates
+    arrays = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")
     return {
-        "H0": 100.0 * h,
-        "Om0": matter,
-        "Ode0": 1.0 - float(cosmology.Omega_k) - matter - neutrino - photon - massless,
-        "Ob0": float(cosmology.omega_b) / h**2,
-        "w0": float(cosmology.w0),
-        "wa": float(cosmology.wa),
-        "Tcmb0": float(cosmology.T_cmb),
-        "Neff": N_eff,
-        "m_nu": masses + [0.0] * (states - len(masses)),
+        **{name: getattr(params, name) for name in names},
+        **{name: list(getattr(params, name))[:states] for name in arrays},
+        "As": power.As,
+        "ns": power.ns,
+        "tau": reionisation.optical_depth,
+        "w": dark.w,
+        "wa": dark.wa,
     }
-
-
-def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
-    """Arguments of ``pyccl.Cosmology``, with the masses as a list."""
-    h = _needs(cosmology, "CCL")
-    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
-    result: dict[str, Any] = {
-        "Omega_b": float(cosmology.omega_b) / h**2,
-        "Omega_c": float(cosmology.omega_cdm) / h**2,
-        "h": h,
-        "n_s": float(cosmology.n_s),
-        "Omega_k": float(cosmology.Omega_k),
-        "w0": float(cosmology.w0),
-        "wa": float(cosmology.wa),
-        "T_CMB": float(cosmology.T_cmb),
-        "Neff": _neutrinos(cosmology)[1],
-        "m_nu": masses,
-        "mass_split": "list",
-        "T_ncdm": NEUTRINO_TEMPERATURE,
-    }
-    amplitude = "A_s" if cosmology.A_s is not None else "sigma8"
-    result[amplitude] = float(getattr(cosmology, amplitude))
-    return result

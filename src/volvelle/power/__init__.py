@@ -6,6 +6,7 @@ from .errors import DomainError, ModelError, PowerError, RedshiftError, TableErr
 from .functions import (
     linear_power,
     nonlinear_power,
+    nonlinear_spectrum,
     scale_dependent_growth,
     scale_dependent_growth_rate,
     sigma8,
@@ -37,6 +38,7 @@ __all__ = [
     "learned_record",
     "linear_power",
     "nonlinear_power",
+    "nonlinear_spectrum",
     "scale_dependent_growth",
     "scale_dependent_growth_rate",
     "sigma8",

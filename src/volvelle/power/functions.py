@@ -99,6 +99,17 @@ def _growth(
     return _grown(spectrum, _real(k), _real(a), species)
 
 
+def nonlinear_spectrum(cosmology: Cosmology, model: Choice = None) -> Spectrum:
+    """The spectrum of a model at one cosmology, compiled: for many calls with k and a.
+
+    ``model``: any; HMcode-2020 of the shipped linear one, if None, as in ``nonlinear_power``.
+
+    Raises DomainError for known parameters that the model is not made for, ParameterError
+    without h.
+    """
+    return _made(HMcode2020(learned_power()) if model is None else model, cosmology, "matter")
+
+
 def sigma_r(
     cosmology: Cosmology, r: Given, a: Given, model: Choice = None, species: Species = "matter"
 ) -> Points:

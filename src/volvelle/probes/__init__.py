@@ -1,7 +1,15 @@
 """Observables of the sky: tracers, angular spectra, correlation functions, covariance."""
 
 from .correlation import AngularTransform, angular_transform, correlation_multipoles
-from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
+from .correlation_functions import AngularCorrelation, gamma_t, w_theta, xi_minus, xi_plus
+from .covariance import (
+    BlockCovariance,
+    LowRankCovariance,
+    SumCovariance,
+    gaussian_covariance,
+    shape_noise,
+    shot_noise,
+)
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
@@ -10,6 +18,7 @@ from .errors import (
     MultipoleError,
     PairError,
     ProbeError,
+    ResponseError,
     TracerError,
 )
 from .redshift import (
@@ -21,7 +30,9 @@ from .redshift import (
     Smail,
     Table,
 )
+from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
+from .super_sample import cap_window, super_sample_covariance
 from .tracers import (
     Alignment,
     CMBLensing,
@@ -37,6 +48,7 @@ from .tracers import (
 __all__ = [
     "Alignment",
     "AngleError",
+    "AngularCorrelation",
     "AngularSpectra",
     "AngularTransform",
     "BlockCovariance",
@@ -45,28 +57,38 @@ __all__ = [
     "CovarianceError",
     "CustomTracer",
     "Delta",
+    "DensityResponse",
     "Distribution",
     "DistributionError",
     "Fu",
     "Histogram",
     "InverseGrowth",
     "KernelDensity",
+    "LowRankCovariance",
     "MultipoleError",
     "NumberCounts",
     "PairError",
     "PowerLaw",
     "ProbeError",
+    "ResponseError",
     "Shifted",
     "Smail",
     "Stretched",
+    "SumCovariance",
     "Table",
     "Tracer",
     "TracerError",
     "WeakLensing",
     "angular_cl",
     "angular_transform",
+    "cap_window",
     "correlation_multipoles",
+    "gamma_t",
     "gaussian_covariance",
     "shape_noise",
     "shot_noise",
+    "super_sample_covariance",
+    "w_theta",
+    "xi_minus",
+    "xi_plus",
 ]

@@ -18,6 +18,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 
+from volvelle.cosmology.neutrinos import is_traced
+
 from .errors import AngleError, MultipoleError
 
 SPINS: dict[str, tuple[int, int]] = {
@@ -68,13 +70,16 @@ class AngularTransform(eqx.Module):
 
 
 def correlation_multipoles(largest: int = 50_000, number: int = 100) -> np.ndarray:
-    """Multipoles that a transform can be made for: 2 to 10 and equal steps in ln l beyond."""
+    """Multipoles that a transform can be made for: 2 to 10 and equal steps in ln l beyond.
+
+    ``number`` of them, fewer where steps would be shorter than 1.
+    """
     if not 100 <= largest <= _LARGEST or not 20 <= number <= largest:
         raise MultipoleError(
             f"{number} multipoles up to {largest}; expected 20 or more, up to 100 to {_LARGEST}"
         )
     few = np.arange(2.0, 11.0)
-    return np.concatenate([few, np.geomspace(10.0, largest, number - 8)[1:].round()])
+    return np.unique(np.append(few, np.geomspace(10.0, largest, number - 8).round()))
 
 
 def angular_transform(
@@ -84,7 +89,7 @@ def angular_transform(
     edges: ArrayLike | None = None,
     theta: ArrayLike | None = None,
 ) -> AngularTransform:
-    """The matrix of a correlation function, made once with NumPy.
+    """The matrix of a correlation function, made once with NumPy and kept.
 
     Args:
         kind: ``w_theta``, ``gamma_t``, ``xi_plus`` or ``xi_minus``.
@@ -101,24 +106,35 @@ def angular_transform(
     nodes = _checked_ell(ell, spins)
     if (edges is None) == (theta is None):
         raise AngleError("give either the edges of bins or angles theta, in arcmin")
-    if edges is not None:
-        ends = _checked_angles(edges, "edges", 2)
-        if not np.all(np.diff(ends) > 0.0):
-            raise AngleError("edges do not increase; expected increasing angles in arcmin")
-    else:
-        ends = _checked_angles(theta, "theta", 1)
+    ends = _checked_angles(theta, "theta", 1) if edges is None else checked_edges(edges)
+    return _made(kind, tuple(nodes), tuple(ends), edges is not None)
+
+
+@lru_cache(maxsize=64)
+def _made(
+    kind: str, ell: tuple[float, ...], angles: tuple[float, ...], averaged: bool
+) -> AngularTransform:
+    """The same for known arguments; kept, as are its arrays, which nobody may change."""
+    spins, nodes = SPINS[kind], np.asarray(ell)
     first, last = int(np.ceil(nodes[0])), int(np.floor(nodes[-1]))
-    functions = _functions(spins, last, tuple(ends), edges is not None)[:, first:]
+    functions = _functions(spins, last, angles, averaged)[:, first:]
     every = np.arange(first, last + 1)
     spline = CubicSpline(np.log(nodes + 0.5), np.diag((nodes + 0.5) ** 2))
     weights = spline(np.log(every + 0.5)) / (every[:, None] + 0.5) ** 2
     weights *= (2.0 * every[:, None] + 1.0) / (4.0 * np.pi)
     part = every <= last / _SHORTER
-    return AngularTransform(
-        matrix=functions @ weights,
-        shorter=functions[:, part] @ weights[part],
-        kind=kind,
-    )
+    matrix, shorter = functions @ weights, functions[:, part] @ weights[part]
+    for each in (matrix, shorter):
+        each.flags.writeable = False
+    return AngularTransform(matrix=matrix, shorter=shorter, kind=kind)
+
+
+def checked_edges(edges: ArrayLike) -> np.ndarray:
+    """Edges of bins as an array; raises AngleError for others [arcmin]."""
+    ends = _checked_angles(edges, "edges", 2)
+    if not np.all(np.diff(ends) > 0.0):
+        raise AngleError("edges do not increase; expected increasing angles in arcmin")
+    return ends
 
 
 def _checked_ell(ell: ArrayLike, spins: tuple[int, int]) -> np.ndarray:
@@ -137,6 +153,8 @@ def _checked_ell(ell: ArrayLike, spins: tuple[int, int]) -> np.ndarray:
 
 
 def _checked_angles(angles: ArrayLike | None, name: str, least: int) -> np.ndarray:
+    if is_traced(angles):
+        raise AngleError(f"{name} are traced; expected known angles, which set constant matrices")
     found = np.asarray(angles, dtype=float)
     if found.ndim != 1 or found.size < least:
         raise AngleError(f"{name} has shape {found.shape}; expected {least} or more angles")

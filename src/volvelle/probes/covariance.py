@@ -1,4 +1,5 @@
-"""Gaussian covariance of angular spectra, block by block: multipoles do not mix.
+"""Covariance of angular spectra: Gaussian, block by block as multipoles do not mix, and sums of it
+with one of low rank that mixes them all (``super_sample``).
 
     Cov(C^ij, C^mn) = (D^im D^jn + D^in D^jm) / N_modes,    D = C + noise,
 
@@ -68,6 +69,10 @@ class BlockCovariance(eqx.Module):
         """ln det of the covariance; a Gaussian's log-density has minus a half of it."""
         return 2.0 * jnp.sum(jnp.log(jnp.diagonal(self.factor, axis1=1, axis2=2)))
 
+    def plus(self, other: "LowRankCovariance") -> "SumCovariance":
+        """The sum with a covariance of low rank; raises CovarianceError for other shapes."""
+        return SumCovariance.of(self, other)
+
     def _check(self, vector: Float[Array, "*b p l"]) -> None:
         bands, pairs, _ = self.blocks.shape
         if jnp.ndim(vector) < 2 or jnp.shape(vector)[-2:] != (pairs, bands):
@@ -75,6 +80,70 @@ class BlockCovariance(eqx.Module):
                 f"a vector of shape {jnp.shape(vector)}; expected [..., {pairs} pairs, {bands} "
                 "bands]"
             )
+
+
+class LowRankCovariance(eqx.Module):
+    """A covariance of data [pairs, l] that is a root times itself, summed over a few modes.
+
+    It mixes multipoles and has no inverse; its sum with a ``BlockCovariance`` does.
+    """
+
+    root: Float[Array, "r p l"]
+
+    def dense(self) -> Float[Array, "n n"]:
+        """The whole matrix, of pairs times bands."""
+        flat = self.root.reshape(self.root.shape[0], -1)
+        return flat.T @ flat
+
+
+class SumCovariance(eqx.Module):
+    """Blocks plus a covariance of low rank, B + U U^T, with its inverse by Woodbury's formula.
+
+    Costs what the blocks cost, and a matrix of the rank; nothing of the size of the data squared.
+    """
+
+    block: BlockCovariance
+    low_rank: LowRankCovariance
+    white: Float[Array, "r p l"]
+    """B^-1 U."""
+    factor: Float[Array, "r r"]
+    """Lower triangular root of 1 + U^T B^-1 U."""
+
+    @classmethod
+    def of(cls, block: BlockCovariance, low_rank: LowRankCovariance) -> "SumCovariance":
+        """The sum. Raises CovarianceError for parts of different data."""
+        root = low_rank.root
+        bands, pairs, _ = block.blocks.shape
+        if root.shape[1:] != (pairs, bands):
+            raise CovarianceError(
+                f"covariances of [pairs, bands] = {(pairs, bands)} and {root.shape[1:]}; expected "
+                "the same pairs and multipoles in both"
+            )
+        white = block.solve(root)
+        inner = jnp.eye(root.shape[0]) + jnp.einsum("rpl,spl->rs", root, white)
+        return cls(block, low_rank, white, jnp.linalg.cholesky(inner))
+
+    def dense(self) -> Float[Array, "n n"]:
+        """The whole matrix, of pairs times bands."""
+        return self.block.dense() + self.low_rank.dense()
+
+    def solve(self, vector: Float[Array, "*b p l"]) -> Float[Array, "*b p l"]:
+        """The inverse of the covariance times vectors."""
+        first = self.block.solve(vector)
+        inner = jnp.einsum("rpl,...pl->...r", self.white, vector)
+        flat = inner.reshape(-1, inner.shape[-1]).T
+        solved = cho_solve((self.factor, True), flat).T.reshape(inner.shape)
+        return first - jnp.einsum("rpl,...r->...pl", self.white, solved)
+
+    def chi2(self, vector: Float[Array, "p l"]) -> Float[Array, ""]:
+        """vector . inverse . vector."""
+        return jnp.sum(vector * self.solve(vector))
+
+    @property
+    def log_determinant(self) -> Float[Array, ""]:
+        """ln det of the covariance; a Gaussian's log-density has minus a half of it."""
+        inner = 2.0 * jnp.sum(jnp.log(jnp.diagonal(self.factor)))
+        return self.block.log_determinant + inner
 
 
 def shot_noise(density: ArrayLike) -> Array:

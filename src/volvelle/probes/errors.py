@@ -27,5 +27,9 @@ class AngleError(ProbeError):
     """Angles or angular bins without a meaning."""
 
 
+class ResponseError(ProbeError):
+    """A power spectrum of which nobody says how it answers to the mean density of a survey."""
+
+
 class CovarianceError(ProbeError):
     """A covariance matrix that cannot be made or used as asked."""

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from volvelle.power import Spectrum
 
 from .grid import Grid
-from .tracers import Contribution
+from .tracers import ColdRatio, Contribution
 
 _NUDGE = 1.05  # factor of k over which the slope at an edge is taken
 
@@ -32,15 +32,17 @@ class Projection(eqx.Module):
     k: Sheet
     """Within the edges of the spectrum [1/Mpc]."""
     power: Sheet
-    """P at k and at the node's time [Mpc^3]."""
+    """P of matter at k and at the node's time [Mpc^3]."""
+    cold: Sheet | None
+    """sqrt(P_cb / P) there, or None where nothing follows baryons and cold dark matter."""
     known: Sheet
     """P times the measure, without what lies beyond the edges."""
     unknown: Sheet
     """The rest, were P to go on as the power law that it has at its edges."""
 
 
-def project(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Projection:
-    """Evaluate a spectrum for multipoles and nodes."""
+def project(ell: Multipoles, grid: Grid, spectrum: Spectrum, cold: bool = False) -> Projection:
+    """Evaluate a spectrum for multipoles and nodes, with ``cold`` that of cb as well."""
     asked = (ell[:, None] + 0.5) / grid.transverse
     k = jnp.clip(asked, spectrum.k_min, spectrum.k_max)
     a = np.maximum(grid.a, spectrum.a_min)
@@ -63,6 +65,7 @@ def project(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Projection:
         spectrum=spectrum,
         k=k,
         power=power,
+        cold=jnp.sqrt(spectrum(k, jnp.broadcast_to(a, k.shape), "cb") / power) if cold else None,
         known=power * inside * measure,
         unknown=jax.lax.stop_gradient(power * (1.0 - inside) * continued * jnp.abs(measure)),
     )
@@ -96,7 +99,16 @@ def prefactor(ell: Multipoles, angular: int, bessel: int) -> Multipoles:
 
 def depends_on_ell(terms: tuple[Contribution, ...]) -> bool:
     """Whether a kernel is more than a factor of l times a function of chi."""
-    return any(term.bessel > 0 or term.transfer is not None for term in terms)
+    return any(term.bessel > 0 or not (term.transfer is None or _only_cold(term)) for term in terms)
+
+
+def follows_cold(terms: tuple[Contribution, ...]) -> bool:
+    """Whether a term follows baryons and cold dark matter."""
+    return any(term.species == "cb" for term in terms)
+
+
+def _only_cold(term: Contribution) -> bool:
+    return isinstance(term.transfer, ColdRatio) and term.transfer.further is None
 
 
 def sheet(terms: tuple[Contribution, ...], projection: Projection) -> Sheet:
@@ -108,7 +120,9 @@ def _term(term: Contribution, projection: Projection) -> Sheet:
     ell = projection.ell[:, None]
     factor = prefactor(projection.ell, term.angular, term.bessel)[:, None]
     here = jnp.broadcast_to(term.kernel, projection.power.shape)
-    if term.transfer is not None:
+    if _only_cold(term) and projection.cold is not None:
+        here = here * projection.cold
+    elif term.transfer is not None:
         times = jnp.broadcast_to(projection.grid.a, here.shape)
         here = here * term.transfer(projection.k, times)
     if term.bessel < 1:

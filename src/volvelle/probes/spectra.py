@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.neutrinos import is_traced
-from volvelle.power import Model, Spectrum
+from volvelle.power import Model, Spectrum, nonlinear_spectrum
 
 from .errors import MultipoleError, PairError, TracerError
 from .grid import make_grid, redshift_nodes
-from .limber import Projection, depends_on_ell, prefactor, project, sheet
-from .tracers import Contribution, Tracer
+from .limber import Projection, depends_on_ell, follows_cold, prefactor, project, sheet
+from .tracers import Contribution, Tracer, followed
 
 Pairs = tuple[tuple[int, int], ...]
 Terms = tuple[Contribution, ...]
@@ -63,7 +63,7 @@ def angular_cl(
     cosmology: Cosmology,
     ell: ArrayLike,
     tracers: Sequence[Tracer],
-    power: Model | Spectrum,
+    power: Model | Spectrum | None = None,
     *,
     pairs: Sequence[tuple[int, int]] | None = None,
     tolerance: float = 1e-3,
@@ -73,7 +73,8 @@ def angular_cl(
     Args:
         ell: multipoles [l], of any spacing, integer or not.
         tracers: what is observed; a bin of a survey is one tracer.
-        power: a model of P(k, a), or the spectrum of this cosmology.
+        power: a model of P(k, a), or the spectrum of this cosmology; HMcode-2020 of the learned
+            linear power, if None, as in ``power.nonlinear_power``.
         pairs: numbers of the tracers to correlate; all pairs i <= j unless given.
         tolerance: relative error of the integrals, through the number of nodes.
 
@@ -83,16 +84,16 @@ def angular_cl(
     arguments; and what ``cosmology.hubble`` and ``power`` raise.
     """
     tracers = tuple(tracers)
-    _check_tracers(tracers, tolerance)
-    chosen = _checked_pairs(pairs, len(tracers))
+    check_tracers(tracers, tolerance)
+    chosen = checked_pairs(pairs, len(tracers))
     used = sorted({n for pair in chosen for n in pair})
-    ells = _checked_ell(ell, [tracers[n] for n in used])
+    ells = checked_ell(ell, [tracers[n] for n in used])
     nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
     growth = any(tracers[n].needs_growth for n in used)
     grid = make_grid(cosmology, nodes, growth)
-    spectrum = power if isinstance(power, Spectrum) else power.spectrum(cosmology)
-    projection = project(ells, grid, spectrum)
-    terms = {n: tracers[n].contributions(cosmology, grid) for n in used}
+    spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
+    terms = {n: followed(tracers[n].contributions(cosmology, grid), spectrum) for n in used}
+    projection = project(ells, grid, spectrum, any(follows_cold(terms[n]) for n in used))
     whole = {n for n in used if depends_on_ell(terms[n])}
     plain = tuple(pair for pair in chosen if not whole & set(pair))
     rest = tuple(pair for pair in chosen if whole & set(pair))
@@ -107,15 +108,16 @@ def angular_cl(
 def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
     """Pairs whose kernels are factors of l times functions of chi: one product of matrices."""
     kinds = [
-        (n, (term.angular, term.bessel), term.kernel)
+        (n, (term.angular, term.bessel), term.species, term.kernel)
         for n in sorted({n for pair in pairs for n in pair})
         for term in terms[n]
     ]
-    parts: dict[tuple[int, tuple[int, int]], Array] = {}
-    for n, kind, kernel in kinds:
-        parts[n, kind] = parts[n, kind] + kernel if (n, kind) in parts else kernel
+    parts: dict[tuple[int, tuple[int, int], str], Array] = {}
+    for n, kind, species, kernel in kinds:
+        key = (n, kind, species)
+        parts[key] = parts[key] + kernel if key in parts else kernel
     names = list(parts)
-    products, factors, rows = [], [], []
+    products, factors, rows, cold = [], [], [], []
     for row, (i, j) in enumerate(pairs):
         for first, one in enumerate(names):
             for second, two in enumerate(names):
@@ -123,6 +125,7 @@ def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> 
                     products.append((first, second))
                     factors.append((one[1], two[1]))
                     rows.append(row)
+                    cold.append((one[2] == "cb") + (two[2] == "cb"))
     shape = (len(pairs), projection.ell.size)
     if not products:
         return jnp.zeros(shape), jnp.zeros(shape)
@@ -131,13 +134,25 @@ def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> 
     product = kernels[first] * kernels[second]
     table = {kind: prefactor(projection.ell, *kind) for pair in factors for kind in pair}
     factor = jnp.stack([table[one] * table[two] for one, two in factors])
-    known = product @ projection.known.T * factor
-    unknown = jnp.abs(jax.lax.stop_gradient(product)) @ projection.unknown.T * factor
+    known = _summed(product, projection.known, projection.cold, cold) * factor
+    size = jnp.abs(jax.lax.stop_gradient(product))
+    unknown = _summed(size, projection.unknown, projection.cold, cold) * factor
     if len(rows) == len(pairs):
         return known, unknown
     into = np.zeros((len(pairs), len(rows)))
     into[rows, np.arange(len(rows))] = 1.0
     return into @ known, into @ unknown
+
+
+def _summed(product: Array, sheet: Array, cold: Array | None, powers: list[int]) -> Array:
+    """[rows, l]: products of kernels over the nodes, with a power of ``cold`` per row."""
+    if cold is None:
+        return product @ sheet.T
+    result = jnp.zeros((product.shape[0], sheet.shape[0]))
+    for power in sorted(set(powers)):
+        rows = np.flatnonzero(np.asarray(powers) == power)
+        result = result.at[rows].set(product[rows] @ (sheet * cold**power).T)
+    return result
 
 
 def _general(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
@@ -158,14 +173,16 @@ def _join(one: tuple, two: tuple) -> tuple:
     return jnp.concatenate([one[0], two[0]]), jnp.concatenate([one[1], two[1]])
 
 
-def _check_tracers(tracers: tuple[Tracer, ...], tolerance: float) -> None:
+def check_tracers(tracers: tuple[Tracer, ...], tolerance: float) -> None:
+    """Raise TracerError for what is no tracer, or no tolerance."""
     if not tracers or not all(isinstance(tracer, Tracer) for tracer in tracers):
         raise TracerError(f"tracers are {tracers!r}; expected one or more Tracers in a list")
     if not 1e-8 <= tolerance <= 0.1:
         raise TracerError(f"tolerance is {tolerance}; expected a number from 1e-8 to 0.1")
 
 
-def _checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs:
+def checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs:
+    """All pairs i <= j of a number of tracers, or those given; raises PairError."""
     if pairs is None:
         return tuple(combinations_with_replacement(range(number), 2))
     chosen = tuple((int(i), int(j)) for i, j in pairs)
@@ -176,7 +193,8 @@ def _checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pair
     return chosen
 
 
-def _checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
+def checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
+    """Multipoles that all tracers have; raises MultipoleError, NaN for traced ones."""
     ells = jnp.asarray(ell, dtype=float)
     least = max(tracer.least_ell for tracer in tracers)
     if ells.ndim != 1 or ells.size == 0:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology, growth_factor
 from volvelle.cosmology.constants import CRITICAL_DENSITY, HUBBLE_DISTANCE, MEGAPARSEC
+from volvelle.power import Spectrum
 
 from .errors import TracerError
 from .grid import Demand, Grid
@@ -48,6 +49,41 @@ class Contribution(eqx.Module):
     """-1: j_l(x) / x^2; 0, 1, 2: that derivative of j_l."""
     transfer: Transfer | None = None
     """T(k, a), element by element, or None for 1."""
+    species: str = eqx.field(static=True, default="matter")
+    """What it follows: ``matter``, or ``cb``, baryons and cold dark matter."""
+
+
+class ColdRatio(eqx.Module):
+    """sqrt(P_cb / P_matter), the transfer function from matter to baryons + cold dark matter.
+
+    So crosses are sqrt(P_cb P_matter), which is exact for linear fields of one origin.
+    """
+
+    spectrum: Spectrum
+    further: Transfer | None
+    """A transfer function beside it."""
+
+    def __call__(self, k: Float[Array, " *k"], a: Float[Array, " *k"]) -> Float[Array, " *k"]:
+        spectrum = self.spectrum
+        safe = jnp.clip(k, spectrum.k_min, spectrum.k_max), jnp.clip(a, spectrum.a_min, 1.0)
+        ratio = jnp.sqrt(spectrum.cb(*safe) / spectrum.matter(*safe))
+        return ratio if self.further is None else ratio * self.further(k, a)
+
+
+def followed(terms: tuple[Contribution, ...], spectrum: Spectrum) -> tuple[Contribution, ...]:
+    """Terms that follow baryons and cold dark matter, as terms with a transfer function."""
+    return tuple(
+        term
+        if term.species == "matter"
+        else Contribution(
+            term.kernel,
+            term.angular,
+            term.bessel,
+            ColdRatio(spectrum, term.transfer),
+            term.species,
+        )
+        for term in terms
+    )
 
 
 class Tracer(eqx.Module):
@@ -76,6 +112,10 @@ class Tracer(eqx.Module):
         """Whether ``contributions`` uses the growth of the grid."""
         return False
 
+    def mean_density(self, cosmology: Cosmology, grid: Grid) -> Float[Array, " n"] | Parameter:
+        """Bias of the mean by which a survey divides the field; 0 where it does not."""
+        return 0.0
+
 
 class Grown(eqx.Module):
     """A function of (cosmology, a) that needs D(a), which a projection has already; abstract."""
@@ -99,19 +139,27 @@ class NumberCounts(Tracer):
         bias: a number, or a function of (cosmology, a), such as ``PowerLaw``; one per bin as every
             bin is a tracer of its own.
         rsd: whether linear redshift-space distortions are included, -f j_l''.
+        tracing: ``matter``, massive neutrinos included, as in CCL and the published analyses of
+            galaxy surveys; or ``cb``, of which the bias of halos does not depend on the mass of
+            neutrinos (Castorina et al. 2014, arXiv:1311.1212): take it where that mass varies.
+            Magnification is by all matter.
         magnification: slope s of the number counts, dlog10 N / dm at the limit: a number, a
             function of (cosmology, a), or None without magnification; the term is
             (5 s - 2) times the convergence.
 
-    Raises TracerError for a sample at one redshift, whose spectrum is infinite.
+    Raises TracerError for a sample at one redshift, whose spectrum is infinite, and for an unknown
+    ``tracing``.
     """
 
     distribution: Distribution
     bias: Parameter | FunctionOfTime = 1.0
     rsd: bool = eqx.field(static=True, default=False)
     magnification: Parameter | FunctionOfTime | None = None
+    tracing: str = eqx.field(static=True, default="matter")
 
     def __check_init__(self) -> None:
+        if self.tracing not in ("matter", "cb"):
+            raise TracerError(f"tracing is '{self.tracing}'; expected matter or cb")
         if isinstance(self.distribution, Delta):
             raise TracerError(
                 "NumberCounts of a Delta: galaxies at one redshift have an infinite Limber "
@@ -129,16 +177,21 @@ class NumberCounts(Tracer):
 
     def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
         n = grid.sample(self.distribution)
-        terms = [Contribution(n * grid.hubble * _at(self.bias, cosmology, grid))]
+        density = n * grid.hubble * _at(self.bias, cosmology, grid)
+        terms = [Contribution(density, species=self.tracing)]
         if self.rsd:
             assert grid.rate is not None
-            terms.append(Contribution(-grid.rate * n * grid.hubble, bessel=2))
+            velocity = -grid.rate * n * grid.hubble
+            terms.append(Contribution(velocity, bessel=2, species=self.tracing))
         if self.magnification is not None:
             slope = _at(self.magnification, cosmology, grid)
             weight = n * (5.0 * slope - 2.0) / grid.integral(n)
             kernel = _poisson(cosmology, grid) * _efficiency(grid, weight)
             terms.append(Contribution(kernel, angular=1, bessel=-1))
         return tuple(terms)
+
+    def mean_density(self, cosmology: Cosmology, grid: Grid) -> Float[Array, " n"] | Parameter:
+        return _at(self.bias, cosmology, grid)
 
 
 class Alignment(Grown):
