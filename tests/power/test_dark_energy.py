@@ -7,6 +7,8 @@ import pytest
 
 from volvelle.boltzmann import POWER_K, POWER_Z, ClassSolver, Request
 from volvelle.cosmology import Cosmology, planck18
+from volvelle.cosmology.background import densities
+from volvelle.cosmology.growth import growth_table
 from volvelle.power.dark_energy import HorizonGrowth
 
 K = jnp.asarray(POWER_K[POWER_K < 0.02])
@@ -17,7 +19,8 @@ AGAINST_CLASS = 1e-3
 
 @jax.jit
 def clustering(cosmology: Cosmology) -> jax.Array:
-    return 2.0 * HorizonGrowth.of(cosmology)(K[None], A)
+    growth = growth_table(densities(cosmology), clustering_neutrinos=True)
+    return 2.0 * HorizonGrowth.of(cosmology, growth)(K[None], A)
 
 
 @pytest.mark.parametrize("dark", [{"w0": -0.7, "wa": 0.0}, {"w0": -1.2, "wa": 0.6}])

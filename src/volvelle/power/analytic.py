@@ -59,10 +59,11 @@ class Analytic(eqx.Module):
         masses = jnp.sqrt(cosmology.neutrino_masses**2 + _SMALL**2)
         scale = _SCALE**2 * masses * cosmology.omega_m
         hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
+        growth = growth_table(found, clustering_neutrinos=True)
         return cls(
             fit=EisensteinHu().spectrum(cosmology),
-            all_growth=growth_table(found, clustering_neutrinos=True),
-            horizon=HorizonGrowth.of(cosmology),
+            all_growth=growth,
+            horizon=HorizonGrowth.of(cosmology, growth),
             streaming=scale ** (_SLOPE / 2.0),
             shares=masses / jnp.sum(masses),
             neutrinos=jnp.asarray(cosmology.omega_nu / cosmology.omega_m),

@@ -28,7 +28,7 @@ from jaxtyping import Array, Float
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import Densities, densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
-from volvelle.cosmology.growth import growth_table
+from volvelle.cosmology.growth import GrowthTable
 from volvelle.cosmology.interpolation import Nodes
 
 from .table import Surface
@@ -51,10 +51,13 @@ class HorizonGrowth(eqx.Module):
     surface: Surface
 
     @classmethod
-    def of(cls, cosmology: Cosmology) -> HorizonGrowth:
-        """Of one universe. Raises ParameterError without h."""
+    def of(cls, cosmology: Cosmology, growth: GrowthTable) -> HorizonGrowth:
+        """Of one universe and its growth with clustering neutrinos.
+
+        Raises ParameterError without h.
+        """
         x = np.linspace(np.log(_FIRST), 0.0, _STEPS + 1)
-        ratio = jnp.log(_contrast(cosmology, x))
+        ratio = jnp.log(_contrast(cosmology, growth, x))
         return cls(Surface.through(_NODES, Nodes.of(-x[::-1] + x[-1]), ratio[::-1]))
 
     def __call__(self, k: Points, a: Points) -> Points:
@@ -67,10 +70,10 @@ class HorizonGrowth(eqx.Module):
 _NODES = Nodes.of(np.log(_K))
 
 
-def _contrast(cosmology: Cosmology, x: np.ndarray) -> Float[Array, "a k"]:
+def _contrast(cosmology: Cosmology, table: GrowthTable, x: np.ndarray) -> Float[Array, "a k"]:
     """The contrast at every x and node of k, over the one at the last node."""
     found, a = densities(cosmology), jnp.exp(x)
-    growth, slope = growth_table(found, clustering_neutrinos=True)(a[:1])
+    growth, slope = table(a[:1])
     curvature = -jnp.asarray(cosmology.Omega_k)
     k = jnp.asarray(_K) * HUBBLE_DISTANCE / jnp.asarray(cosmology.hubble_parameter)
     k2 = jnp.maximum(k**2, _LOWEST * curvature)
