@@ -206,7 +206,12 @@ class Halofit(NonLinearModel):
             raise ModelError(f"halofit '{self.version}'; expected one of {', '.join(VERSIONS)}")
 
     def log_boost(
-        self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts
+        self,
+        cosmology: Cosmology,
+        linear: Continued,
+        k: np.ndarray,
+        a: Redshifts,
+        power: Float[Array, "z k"],
     ) -> Float[Array, "z k"]:
         """ln(P / P_linear), shape (a, k)."""
         scale = nonlinear_scale(cosmology, linear, a)
@@ -227,7 +232,7 @@ class Halofit(NonLinearModel):
         halos = jnp.exp(fit.log_a + 3.0 * f1 * log_y) / (1.0 + falls)
         halos = halos / (1.0 + fit.mu / y + fit.nu / y**2) * (1.0 + 0.977 * f_nu)
         # the quasi-linear term, S eqs. C2-C3
-        power = linear(k, a[:, None]) * (k**3 / (2.0 * np.pi**2))
+        power = power * (k**3 / (2.0 * np.pi**2))
         wave = (k / jnp.asarray(cosmology.hubble_parameter)) ** 2
         lifted = power * (1.0 + 47.48 * f_nu * wave / (1.0 + 1.5 * wave))
         grown = jnp.exp(fit.beta * jnp.log1p(lifted) - y / 4.0 - y**2 / 8.0)

@@ -54,6 +54,7 @@ _SCALE, _SLOPE, _SMALL = 0.12, 1.5, 1e-4
 the largest free-streaming scale; m_nu is rounded off at _SMALL [eV]."""
 LOWEST_MODE = 8.0
 """In a closed universe there is no mode below k^2 = 8 K."""
+_NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 
 Points = Float[Array, " *k"]
 
@@ -114,6 +115,11 @@ class LearnedSpectrum(Spectrum):
     rest: tuple[Surface, Surface]
     factor: Float[Array, ""]
     """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
+
+    @property
+    def first_mode(self) -> Array:
+        """Of a closed universe; next to nothing in others."""
+        return jnp.sqrt(LOWEST_MODE * jnp.maximum(self.known.curvature, _NO_CURVATURE))
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""

@@ -91,7 +91,7 @@ def angular_cl(
     growth = any(tracers[n].needs_growth for n in used)
     grid = make_grid(cosmology, nodes, growth)
     spectrum = power if isinstance(power, Spectrum) else power.spectrum(cosmology)
-    projection = project(ells, grid, spectrum)
+    projection = project(ells, grid, spectrum, float(tolerance))
     terms = {n: tracers[n].contributions(cosmology, grid) for n in used}
     whole = {n for n in used if depends_on_ell(terms[n])}
     plain = tuple(pair for pair in chosen if not whole & set(pair))
