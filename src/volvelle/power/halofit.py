@@ -31,7 +31,7 @@ _SMALLEST, _LARGEST = 0.01, 3000.0
 _FADE = 0.7
 """ln R over which the correction comes in above the smallest radius."""
 _BRACKETS = 42
-_NEWTON_STEPS = 5  # from the bracket's secant: 1e-15
+_NEWTON_STEPS = 2  # from the secant of the bracket, with the two that follow: 1e-15
 _OPEN, _FLAT = (-0.0732, -0.1423, 0.0725), (-0.0307, -0.0585, 0.0743)
 _TAIL = 6.0  # k R beyond which exp(-k^2 R^2) is nothing
 
