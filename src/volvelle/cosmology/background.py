@@ -42,7 +42,7 @@ class Densities(eqx.Module):
 
     def massive(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
         """omega of the massive neutrinos at a, kinetic energy included."""
-        return self.state * jnp.sum(relativistic_energy(self.ratios * a[..., None]), -1) / a**4
+        return self.state * jnp.sum(relativistic_energy(self.ratios * a[..., None]), -1) * a**-4
 
     def dark(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
         """omega of the dark energy at a."""
@@ -51,8 +51,9 @@ class Densities(eqx.Module):
 
     def total(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
         """(H / (100 km/s/Mpc))^2 at a."""
-        radiation = (self.photons + self.massless) / a**4
-        known = radiation + self.matter / a**3 + self.curvature / a**2
+        # not / a^4, whose derivative holds a^8: less than single precision has
+        radiation = (self.photons + self.massless) * a**-4
+        known = radiation + self.matter * a**-3 + self.curvature * a**-2
         return known + self.massive(a) + self.dark(a)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volvelle.compute import require_float64
+
 from .background import Densities, densities, expansion
 from .checking import checked_scale_factor
 from .constants import HUBBLE_DISTANCE, HUBBLE_TIME
@@ -62,8 +64,11 @@ def comoving_distance(cosmology: Cosmology, a: Scales | float) -> Scales:
     Args:
         a: scale factor, above 0 and at most 1.
 
-    Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h.
+    Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h,
+    PrecisionError where JAX computes in float32, which has a to 6e-8 only: 1e-4 of the distance
+    to z = 0.001.
     """
+    require_float64("comoving_distance")
     return radial_distance(densities(cosmology), checked_scale_factor(a))
 
 
@@ -72,6 +77,7 @@ def transverse_comoving_distance(cosmology: Cosmology, a: Scales | float) -> Sca
 
     Arguments and errors as ``comoving_distance``.
     """
+    require_float64("a distance")
     found = densities(cosmology)
     return curved_distance(radial_distance(found, checked_scale_factor(a)), found)
 
@@ -91,12 +97,14 @@ def lookback_time(cosmology: Cosmology, a: Scales | float) -> Scales:
 
     Arguments and errors as ``comoving_distance``.
     """
+    require_float64("lookback_time")
     found, at = densities(cosmology), checked_scale_factor(a)
     return HUBBLE_TIME * _integral(_time(found), jnp.sqrt(at), jnp.ones_like(at))
 
 
 def age(cosmology: Cosmology, a: Scales | float = 1.0) -> Scales:
     """Time from the beginning to a [Gyr]. Arguments and errors as ``comoving_distance``."""
+    require_float64("age")
     found, at = densities(cosmology), checked_scale_factor(a)
     return HUBBLE_TIME * _integral(_time(found), jnp.zeros_like(at), jnp.sqrt(at))
 
@@ -115,6 +123,7 @@ def sound_horizon(cosmology: Cosmology, a: Scales | float) -> Scales:
     At the drag or last-scattering redshift, which only a solver (or an emulator) gives, it is
     r_drag or r_*. Arguments and errors as ``comoving_distance``.
     """
+    require_float64("sound_horizon")
     found, at = densities(cosmology), checked_scale_factor(a)
     loading = 0.75 * cosmology.omega_b / found.photons
 

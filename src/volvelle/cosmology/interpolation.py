@@ -17,6 +17,8 @@ from scipy.interpolate import CubicSpline
 _EVEN = 1e-9
 """Largest deviation of equally spaced nodes, in steps."""
 
+_MOST_CELLS = 20_000
+
 Points = Float[Array, " *x"]
 
 
@@ -65,9 +67,28 @@ class Nodes:
             n = jnp.clip(jnp.floor(at).astype(int), 0, last)
             return n, at - n, jnp.full_like(at, self._step)
         nodes = jnp.asarray(self.array)
-        n = jnp.clip(jnp.searchsorted(nodes, x, side="right") - 1, 0, last)
+        if self._cells is None:
+            n = jnp.clip(jnp.searchsorted(nodes, x, side="right") - 1, 0, last)
+        else:
+            # A cell is narrower than any interval: it holds one node at most.
+            first, size = self._cells
+            cell = jnp.floor((x - self.values[0]) / size).astype(int)
+            n = jnp.asarray(first)[jnp.clip(cell, 0, len(first) - 1)]
+            n = jnp.clip(n + (x >= nodes[n + 1]), 0, last)
         width = nodes[n + 1] - nodes[n]
         return n, (x - nodes[n]) / width, width
+
+    @cached_property
+    def _cells(self) -> tuple[np.ndarray, float] | None:
+        """The interval that holds the beginning of each of many equal cells, and their size; None
+        where the smallest interval asks for too many."""
+        size = 0.999 * float(np.min(np.diff(self.array)))
+        number = int((self.values[-1] - self.values[0]) / size) + 1
+        if number > _MOST_CELLS:
+            return None
+        begins = self.values[0] + size * np.arange(number)
+        found = np.searchsorted(self.array, begins, side="right") - 1
+        return np.clip(found, 0, len(self.values) - 2), size
 
 
 def hermite(t: Points) -> tuple[Points, Points, Points, Points]:

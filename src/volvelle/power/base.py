@@ -26,6 +26,11 @@ class Spectrum(eqx.Module):
     k_max: eqx.AbstractVar[float]
     a_min: eqx.AbstractVar[float]
 
+    @property
+    def first_mode(self) -> Array | float:
+        """The smallest k that the universe has [1/Mpc]: ``k_min``, unless it is closed."""
+        return self.k_min
+
     @abstractmethod
     def matter(self, k: Float[Array, " *k"], a: Float[Array, " *k"]) -> Float[Array, " *k"]:
         """P of all matter, massive neutrinos included; inside of the edges."""

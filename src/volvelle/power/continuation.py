@@ -1,8 +1,8 @@
 """A linear spectrum beyond its own wavenumbers, for integrals that need a little of what is there.
 
 Outside of [k_min, k_max] P goes on with the shape k^n_s T^2 of Eisenstein & Hu's smooth transfer
-function, joined at the edge. Spectra that are handed out are never continued: there, what is
-outside stays NaN.
+function, joined at the edge; so it does below the first mode of a closed universe. Spectra that are
+handed out are never continued: there, what is outside stays NaN.
 """
 
 from typing import Literal
@@ -18,6 +18,10 @@ from .base import Spectrum
 from .eisenstein_hu import smooth_transfer
 
 Species = Literal["matter", "cb"]
+SPECIES: tuple[Species, ...] = ("matter", "cb")
+_NUDGE = 1.0 + 1e-9  # of the first mode: which exists
+_APART = 1.02  # factor of k over which a slope is taken
+
 Points = Float[Array, " *k"]
 
 
@@ -31,10 +35,26 @@ class Continued(eqx.Module):
         """P [Mpc^3], elementwise; k in 1/Mpc."""
         low, high = self.spectrum.k_min, self.spectrum.k_max
         evaluate = getattr(self.spectrum, species)
-        if isinstance(k, np.ndarray) and low <= np.min(k) and np.max(k) <= high:
+        first = self.spectrum.first_mode
+        if not isinstance(first, float):
+            low = jnp.maximum(low, first * _NUDGE)
+        elif isinstance(k, np.ndarray) and low <= np.min(k) and np.max(k) <= high:
             return evaluate(jnp.asarray(k), a)
         edge = jnp.clip(k, low, high)
         return evaluate(edge, a) * self._shape(jnp.asarray(k)) / self._shape(edge)
+
+    def log_modes(self, k: np.ndarray, a: Points, species: Species = "matter") -> Points:
+        """ln P within the spectrum's edges; where a closed universe has no mode, it goes on
+        straight in ln k, so that a table may begin before the first."""
+        evaluate = getattr(self.spectrum, species)
+        first = self.spectrum.first_mode
+        if isinstance(first, float):
+            return jnp.log(evaluate(jnp.asarray(k), a))
+        edge = jnp.maximum(self.spectrum.k_min, first * _NUDGE)
+        here, there = (jnp.log(evaluate(at, a)) for at in (edge, edge * _APART))
+        below = jnp.minimum(jnp.log(k / edge), 0.0)
+        inside = jnp.log(evaluate(jnp.maximum(k, edge), a))
+        return inside + (there - here) / np.log(_APART) * below
 
     def _shape(self, k: Points) -> Points:
         tilt = jnp.exp(jnp.asarray(self.cosmology.n_s) * jnp.log(k))

@@ -18,15 +18,13 @@ from volvelle.cosmology import Cosmology
 from volvelle.cosmology.neutrinos import is_traced
 
 from .base import Model, Spectrum
-from .continuation import Species
+from .continuation import SPECIES, Species
 from .errors import ModelError, PowerError
 from .hmcode import HMcode2020
 from .learned import learned_power
 from .nonlinear import NonLinearModel
 from .table import TabulatedPower
 from .variance import eight, smoothed
-
-SPECIES: tuple[Species, ...] = ("matter", "cb")
 
 Points = Float[Array, " *k"]
 Given = Points | float

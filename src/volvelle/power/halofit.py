@@ -31,7 +31,7 @@ _SMALLEST, _LARGEST = 0.01, 3000.0
 _FADE = 0.7
 """ln R over which the correction comes in above the smallest radius."""
 _BRACKETS = 42
-_NEWTON_STEPS = 5  # from the bracket's secant: 1e-15
+_NEWTON_STEPS = 2  # from the secant of the bracket, with the two that follow: 1e-15
 _OPEN, _FLAT = (-0.0732, -0.1423, 0.0725), (-0.0307, -0.0585, 0.0743)
 _TAIL = 6.0  # k R beyond which exp(-k^2 R^2) is nothing
 
@@ -206,7 +206,12 @@ class Halofit(NonLinearModel):
             raise ModelError(f"halofit '{self.version}'; expected one of {', '.join(VERSIONS)}")
 
     def log_boost(
-        self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts
+        self,
+        cosmology: Cosmology,
+        linear: Continued,
+        k: np.ndarray,
+        a: Redshifts,
+        power: Float[Array, "z k"],
     ) -> Float[Array, "z k"]:
         """ln(P / P_linear), shape (a, k)."""
         scale = nonlinear_scale(cosmology, linear, a)
@@ -227,7 +232,7 @@ class Halofit(NonLinearModel):
         halos = jnp.exp(fit.log_a + 3.0 * f1 * log_y) / (1.0 + falls)
         halos = halos / (1.0 + fit.mu / y + fit.nu / y**2) * (1.0 + 0.977 * f_nu)
         # the quasi-linear term, S eqs. C2-C3
-        power = linear(k, a[:, None]) * (k**3 / (2.0 * np.pi**2))
+        power = power * (k**3 / (2.0 * np.pi**2))
         wave = (k / jnp.asarray(cosmology.hubble_parameter)) ** 2
         lifted = power * (1.0 + 47.48 * f_nu * wave / (1.0 + 1.5 * wave))
         grown = jnp.exp(fit.beta * jnp.log1p(lifted) - y / 4.0 - y**2 / 8.0)

@@ -115,7 +115,7 @@ class HMcode2020(NonLinearModel):
         return np.sort(np.concatenate([regular[outside], middle]))
 
     def log_boost(
-        self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts
+        self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Redshifts, power: Values
     ) -> Values:
         """ln(P / P_linear), shape (a, k)."""
         halos = _Halos.of(cosmology, linear, a)
@@ -123,7 +123,6 @@ class HMcode2020(NonLinearModel):
         eight = halos.sigma(8.0 / h)[:, None]  # of baryons and cold dark matter
         one = halos.one_halo(k, 5.196, 0.1281 * eight**-0.3644, eight)
         one = one * (1.0 - halos.collapse.f_nu) ** 2
-        power = linear(k, a[:, None])
         # the two-halo term
         frequency = (k / h / (0.05699 * eight**-1.089)) ** 2.853
         damping = jnp.minimum(0.2696 * eight**0.9403, 0.99) * frequency / (1.0 + frequency)

@@ -33,7 +33,7 @@ from volvelle.learning.errors import StorageError
 from volvelle.learning.process_mean import ProcessMean
 from volvelle.learning.storage import load_model, storable
 
-from .analytic import Analytic, stretched
+from .analytic import LOWEST_MODE, Analytic, stretched
 from .base import Model, Spectrum
 from .errors import DomainError
 from .table import Surface
@@ -51,6 +51,7 @@ DARK_ENERGY_LEAST = 0.05
 """Of Omega_de today in the training: the box has corners that are left out."""
 FIRST = 1e-3
 """The earliest a, shortly before last scattering."""
+_NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 
 Points = Float[Array, " *k"]
 
@@ -65,6 +66,11 @@ class LearnedSpectrum(Spectrum):
     rest: tuple[Surface, Surface]
     factor: Float[Array, ""]
     """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
+
+    @property
+    def first_mode(self) -> Array:
+        """Of a closed universe; next to nothing in others."""
+        return jnp.sqrt(LOWEST_MODE * jnp.maximum(self.known.curvature, _NO_CURVATURE))
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""

@@ -11,24 +11,29 @@ from volvelle.cosmology import Cosmology
 from volvelle.cosmology.interpolation import Nodes
 
 from .base import Model, Spectrum
-from .continuation import Continued
+from .continuation import SPECIES, Continued
 from .errors import RedshiftError, WavenumberError
 from .table import Surface
 
-K_FIRST, K_LAST, K_STEP = 1e-4, 100.0, 0.045
-"""Wavenumbers of the table [1/Mpc] and its step in ln k, which baryonic oscillations ask for."""
+K_FIRST, K_LAST = 1e-4, 100.0
+"""Wavenumbers of the factors' table [1/Mpc]."""
+STEPS = ((0.05, 0.045), (0.6, 0.03), (K_LAST, 0.1))
+"""Largest steps in ln k up to a wavenumber [1/Mpc]; oscillations ask for the short ones: what is
+between nodes is right to 1e-4 of P."""
+_LARGE = 0.25  # the same below ``K_FIRST``, where P is a power law all but exactly
 Z_LAST, Z_STEP = 20.0, 0.1
-"""Highest redshift of the table and its largest step in ln(1 + z)."""
+"""Highest redshift of the factors' table and its largest step in ln(1 + z)."""
+_EARLY = 0.4  # the largest step in ln(1 + z) before, of the linear power
 
 Points = Float[Array, " *k"]
 Values = Float[Array, "z k"]
 
 
 class NonLinearSpectrum(Spectrum):
-    """A linear spectrum times what structure formation makes of it, within the linear one's times.
+    """A linear spectrum times what structure formation makes of it, both in one table.
 
-    The factor is the same for matter and for baryons + cold dark matter. Below the table's first k
-    it stays as it is there, 1 to 2e-4; beyond its last redshift as well: 1 with halofit.
+    The factor is the same for matter and for baryons + cold dark matter. Below ``K_FIRST`` it stays
+    as it is there, 1 to 2e-4; beyond ``Z_LAST`` as well: 1 with halofit.
     """
 
     k_min: float = eqx.field(static=True)
@@ -36,6 +41,13 @@ class NonLinearSpectrum(Spectrum):
     a_min: float = eqx.field(static=True)
     linear: Spectrum
     log_boost: Surface
+    log_matter: Surface
+    log_cb: Surface
+
+    @property
+    def first_mode(self) -> Array | float:
+        """That of the linear spectrum."""
+        return self.linear.first_mode
 
     def boost(self, k: Points, a: Points) -> Points:
         """P / P_linear."""
@@ -45,11 +57,16 @@ class NonLinearSpectrum(Spectrum):
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""
-        return self.linear.matter(k, a) * self.boost(k, a)
+        return self._power(self.log_matter, k, a)
 
     def cb(self, k: Points, a: Points) -> Points:
         """P of baryons and cold dark matter."""
-        return self.linear.cb(k, a) * self.boost(k, a)
+        return self._power(self.log_cb, k, a)
+
+    def _power(self, surface: Surface, k: Points, a: Points) -> Points:
+        value = jnp.exp(surface(jnp.log(k), -jnp.log(a)))
+        first = self.first_mode
+        return value if isinstance(first, float) else jnp.where(k >= first, value, jnp.nan)
 
 
 class NonLinearModel(Model):
@@ -58,8 +75,13 @@ class NonLinearModel(Model):
     linear: eqx.AbstractVar[Model]
 
     @abstractmethod
-    def log_boost(self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Array) -> Values:
-        """ln(P / P_linear) at wavenumbers [1/Mpc] and scale factors, shape (a, k)."""
+    def log_boost(
+        self, cosmology: Cosmology, linear: Continued, k: np.ndarray, a: Array, power: Values
+    ) -> Values:
+        """ln(P / P_linear) at wavenumbers [1/Mpc] and scale factors, shape (a, k).
+
+        ``power`` is P_linear of all matter there, ``linear`` the same anywhere.
+        """
 
     def times(self, last: float) -> np.ndarray:
         """Nodes of the table in ln(1 + z), from 0 to ``last``."""
@@ -82,18 +104,51 @@ class NonLinearModel(Model):
                 f"the linear spectrum ends at k = {linear.k_max:.4g}/Mpc; non-linear models need "
                 f"{_K_NEEDED:g}/Mpc, to find where structure forms: take a longer table"
             )
-        last = min(-np.log(linear.a_min), np.log1p(Z_LAST))
+        last, earliest = min(-np.log(linear.a_min), np.log1p(Z_LAST)), -np.log(linear.a_min)
         if last <= 0.0:
             raise RedshiftError("the linear spectrum knows today only; give it some redshifts")
-        x = np.linspace(np.log(K_FIRST), np.log(highest), _count(np.log(highest / K_FIRST), K_STEP))
-        y = self.times(float(last))
+        x, y = _wavenumbers(max(K_FIRST, linear.k_min), highest), self.times(float(last))
+        below = _between(np.log(linear.k_min), x[0], _LARGE)[:-1]
+        before = _between(y[-1], earliest, _EARLY)[1:]
+        wide, long = np.concatenate([below, x]), np.concatenate([y, before])
+        k = np.clip(np.exp(wide), linear.k_min, linear.k_max)
+        a = np.clip(np.exp(-long), linear.a_min, 1.0)
         continued = Continued(cosmology, linear)
-        values = self.log_boost(cosmology, continued, np.exp(x), jnp.exp(-jnp.asarray(y)))
-        surface = Surface.through(Nodes.of(x), Nodes.of(y), values)
-        return NonLinearSpectrum(linear.k_min, highest, linear.a_min, linear, surface)
+        matter, cb = (
+            continued.log_modes(k, jnp.asarray(a[:, None]), species) for species in SPECIES
+        )
+        within = jnp.exp(matter[: y.size, below.size :])
+        boost = self.log_boost(
+            cosmology, continued, k[below.size :], jnp.asarray(a[: y.size]), within
+        )
+        everywhere = jnp.pad(boost, ((0, before.size), (below.size, 0)), mode="edge")
+        nodes = Nodes.of(wide), Nodes.of(long)
+        return NonLinearSpectrum(
+            linear.k_min,
+            highest,
+            linear.a_min,
+            linear,
+            Surface.through(Nodes.of(x), Nodes.of(y), boost),
+            *(Surface.through(*nodes, values + everywhere) for values in (matter, cb)),
+        )
 
 
 _K_NEEDED = 1.0
+
+
+def _wavenumbers(first: float, last: float) -> np.ndarray:
+    """Nodes in ln k."""
+    ends = [first, *(float(np.clip(end, first, last)) for end, _ in STEPS)]
+    pieces = [
+        _between(np.log(low), np.log(high), step)[:-1]
+        for low, high, (_, step) in zip(ends[:-1], ends[1:], STEPS, strict=True)
+    ]
+    return np.concatenate([*pieces, [np.log(last)]])
+
+
+def _between(low: float, high: float, step: float) -> np.ndarray:
+    """Equal steps, none longer than ``step``, from end to end; none if there is no way to go."""
+    return np.linspace(low, high, max(int(np.ceil((high - low) / step)), 0) + 1)
 
 
 def _count(length: float, step: float) -> int:

@@ -19,9 +19,11 @@ from .redshift import Distribution
 
 _FIRST = 1e-3
 """Lowest node, at 4 Mpc; nearer there is less than 1e-6 of any projection."""
-_NEAR = 100.0  # [Mpc] distance below which steps are equal
-_STEP = 0.07  # in ln(chi + _NEAR), at a tolerance of 1e-3
-_SLOW = 0.3  # weight of ln(1 + z) beside ln(chi): far away distances hardly grow
+NEAR = 100.0
+"""Distance below which steps are equal [Mpc]."""
+_STEP = 0.07  # in ln(chi + NEAR), at a tolerance of 1e-3
+SLOW = 0.3
+"""Weight of ln(1 + z) beside ln(chi): far away distances hardly grow."""
 _REFERENCE = 1e-3
 _GROWTH = 0.25  # of steps, per step: rules on very uneven nodes have negative weights
 _INNER = 3  # Gauss nodes per interval, of the distance
@@ -39,6 +41,19 @@ class Demand(NamedTuple):
     order: int = 4
 
 
+def fiducial_slope(z: np.ndarray) -> np.ndarray:
+    """dchi / dz [Mpc] of a fixed universe, close to any: nodes are placed by it."""
+    return HUBBLE_DISTANCE / 0.7 / np.sqrt(0.3 * (1.0 + z) ** 3 + 0.7)
+
+
+@lru_cache(maxsize=64)
+def fiducial_distances(last: float) -> tuple[np.ndarray, np.ndarray]:
+    """Redshifts from 0 to ``last``, finely spaced, and distances chi [Mpc] in that universe."""
+    z = np.expm1(np.linspace(0.0, np.log1p(last), 20000))
+    slope = fiducial_slope(z)
+    return z, np.concatenate([[0.0], np.cumsum(np.diff(z) * (slope[1:] + slope[:-1]) / 2.0)])
+
+
 @lru_cache(maxsize=64)
 def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     """Increasing redshifts that project all tracers to a relative ``tolerance``.
@@ -48,10 +63,9 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     """
     last = max(demand.z_max for demand in demands)
     smooth = _STEP * (tolerance / _REFERENCE) ** 0.25
-    table = np.expm1(np.linspace(0.0, np.log1p(last), 20000))
-    slope = HUBBLE_DISTANCE / 0.7 / np.sqrt(0.3 * (1.0 + table) ** 3 + 0.7)
-    chi = np.concatenate([[0.0], np.cumsum(np.diff(table) * (slope[1:] + slope[:-1]) / 2.0)])
-    step = smooth / (slope / (chi + _NEAR) + _SLOW / (1.0 + table))
+    table, chi = fiducial_distances(last)
+    slope = fiducial_slope(table)
+    step = smooth / (slope / (chi + NEAR) + SLOW / (1.0 + table))
     for demand in demands:
         finest = demand.step * (tolerance / _REFERENCE) ** (1.0 / demand.order)
         step = np.where(table <= demand.z_fine, np.minimum(step, finest), step)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from volvelle.power import Spectrum
 
 from .grid import Grid
+from .thinning import Thinning, thinned
 from .tracers import ColdRatio, Contribution
 
 _NUDGE = 1.05  # factor of k over which the slope at an edge is taken
@@ -31,44 +32,78 @@ class Projection(eqx.Module):
     spectrum: Spectrum
     k: Sheet
     """Within the edges of the spectrum [1/Mpc]."""
-    power: Sheet
-    """P of matter at k and at the node's time [Mpc^3]."""
+    power: Float[Array, "l m"]
+    """P of matter at k and at the time of the nodes ``thin`` [Mpc^3]."""
     cold: Sheet | None
-    """sqrt(P_cb / P) there, or None where nothing follows baryons and cold dark matter."""
+    """sqrt(P_cb / P) at all, or None where nothing follows baryons and cold dark matter."""
     known: Sheet
     """P times the measure, without what lies beyond the edges."""
     unknown: Sheet
     """The rest, were P to go on as the power law that it has at its edges."""
+    thin: Thinning | None
+    """The nodes at which P is evaluated; None if at all."""
+
+    def thinned(self, values: Array) -> Array:
+        """Those of values at nodes, in the last axis, that P is evaluated for."""
+        return values if self.thin is None else values[..., self.thin.index]
+
+    def spread(self, logarithm: Float[Array, "l m"]) -> Sheet:
+        """What has this logarithm at the nodes ``thin``, at all nodes."""
+        return jnp.exp(logarithm if self.thin is None else logarithm @ self.thin.matrix)
 
 
-def project(ell: Multipoles, grid: Grid, spectrum: Spectrum, cold: bool = False) -> Projection:
-    """Evaluate a spectrum for multipoles and nodes, with ``cold`` that of cb as well."""
+def project(
+    ell: Multipoles,
+    grid: Grid,
+    spectrum: Spectrum,
+    tolerance: float | None = None,
+    cold: bool = False,
+) -> Projection:
+    """Evaluate a spectrum for multipoles and nodes, with ``cold`` that of cb as well.
+
+    ``tolerance``: relative error of P in between, if it may be interpolated.
+    """
+    thin = None
+    if tolerance is not None and isinstance(grid.z, np.ndarray):
+        thin = thinned(tuple(grid.z), tolerance)
     asked = (ell[:, None] + 0.5) / grid.transverse
     k = jnp.clip(asked, spectrum.k_min, spectrum.k_max)
-    a = np.maximum(grid.a, spectrum.a_min)
+    at = slice(None) if thin is None else thin.index
+    a = np.maximum(grid.a[at], spectrum.a_min)
     # With it, in one call, the slopes at the edges of k.
     ends = np.asarray(
         [spectrum.k_min, spectrum.k_min * _NUDGE, spectrum.k_max, spectrum.k_max / _NUDGE]
     )
-    sample = jnp.concatenate([k, jnp.broadcast_to(ends[:, None], (4, a.size))])
+    sample = jnp.concatenate([k[:, at], jnp.broadcast_to(ends[:, None], (4, a.size))])
     power = spectrum(sample, jnp.broadcast_to(a, sample.shape))
     power, ends = power[:-4], jnp.log(power[-4:])
     rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(_NUDGE)
     falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(_NUDGE)
-    beyond = jnp.log(asked / k)
-    continued = jnp.exp(beyond * jnp.where(beyond > 0.0, falling, rising))
-    measure = grid.weights / (grid.hubble * grid.transverse**2)
+    beyond = jnp.log(asked[:, at] / k[:, at])
+    continued = jnp.log(power) + beyond * jnp.where(beyond > 0.0, falling, rising)
     inside = _inside(asked, grid, spectrum)
-    return Projection(
+    made = Projection(
         ell=ell,
         grid=grid,
         spectrum=spectrum,
         k=k,
         power=power,
-        cold=jnp.sqrt(spectrum(k, jnp.broadcast_to(a, k.shape), "cb") / power) if cold else None,
-        known=power * inside * measure,
-        unknown=jax.lax.stop_gradient(power * (1.0 - inside) * continued * jnp.abs(measure)),
+        cold=None,
+        known=inside,
+        unknown=inside,
+        thin=thin,
     )
+    measure = grid.weights / (grid.hubble * grid.transverse**2)
+    # Before the first known time P stays; in between, what goes on growing is smoother.
+    early = 2.0 * np.minimum(np.log(grid.a / spectrum.a_min), 0.0)
+    whole = made.spread(continued + early[at]) * (np.exp(-early) * measure)
+    parts = (whole * inside, jax.lax.stop_gradient(jnp.abs(whole) * (1.0 - inside)))
+    made = eqx.tree_at(lambda p: (p.known, p.unknown), made, parts)
+    if not cold:
+        return made
+    times = jnp.broadcast_to(a, power.shape)
+    ratio = made.spread(0.5 * jnp.log(spectrum(k[:, at], times, "cb") / power))
+    return eqx.tree_at(lambda p: p.cold, made, ratio, is_leaf=lambda leaf: leaf is None)
 
 
 def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
@@ -76,8 +111,8 @@ def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
 
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
-    x = jnp.log(asked)
     logarithm = jnp.log(grid.transverse)
+    x = jnp.log(asked)
     between = jnp.abs(jnp.diff(logarithm))
     width = 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
@@ -113,13 +148,13 @@ def _only_cold(term: Contribution) -> bool:
 
 def sheet(terms: tuple[Contribution, ...], projection: Projection) -> Sheet:
     """Delta_l at every node, the sum of all terms."""
-    return sum((_term(term, projection) for term in terms), jnp.zeros_like(projection.power))
+    return sum((_term(term, projection) for term in terms), jnp.zeros_like(projection.known))
 
 
 def _term(term: Contribution, projection: Projection) -> Sheet:
     ell = projection.ell[:, None]
     factor = prefactor(projection.ell, term.angular, term.bessel)[:, None]
-    here = jnp.broadcast_to(term.kernel, projection.power.shape)
+    here = jnp.broadcast_to(term.kernel, projection.known.shape)
     if _only_cold(term) and projection.cold is not None:
         here = here * projection.cold
     elif term.transfer is not None:
@@ -130,10 +165,12 @@ def _term(term: Contribution, projection: Projection) -> Sheet:
     # Derivatives of j_l need j_(l+1), which Limber puts at f_K' = (l + 3/2) / k, and there the
     # square root of P of its own time (CCL's form; arXiv:1812.05995, section 4.2).
     there, a, inside = _interpolate(projection, term.kernel)
-    later = projection.spectrum(projection.k, jnp.maximum(a, projection.spectrum.a_min))
+    late = jnp.maximum(projection.thinned(a), projection.spectrum.a_min)
+    later = projection.spectrum(projection.thinned(projection.k), late)
+    later = projection.spread(jnp.log(later / projection.power))
     if term.transfer is not None:
         there = there * term.transfer(projection.k, a)
-    ratio = jnp.where(inside, later / projection.power, 1.0)
+    ratio = jnp.where(inside, later, 1.0)
     there = there * jnp.sqrt((ell + 0.5) / (ell + 1.5) * ratio)
     if term.bessel == 1:
         return factor * (ell / (ell + 0.5) * here - there)

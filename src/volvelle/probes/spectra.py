@@ -93,7 +93,8 @@ def angular_cl(
     grid = make_grid(cosmology, nodes, growth)
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
     terms = {n: followed(tracers[n].contributions(cosmology, grid), spectrum) for n in used}
-    projection = project(ells, grid, spectrum, any(follows_cold(terms[n]) for n in used))
+    cold = any(follows_cold(terms[n]) for n in used)
+    projection = project(ells, grid, spectrum, float(tolerance), cold)
     whole = {n for n in used if depends_on_ell(terms[n])}
     plain = tuple(pair for pair in chosen if not whole & set(pair))
     rest = tuple(pair for pair in chosen if whole & set(pair))

@@ -1,0 +1,83 @@
+"""Without float64: what holds, to which accuracy, and what refuses."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from volvelle.compute import PrecisionError
+from volvelle.cosmology import (
+    Cosmology,
+    age,
+    angular_diameter_distance,
+    comoving_distance,
+    growth_factor,
+    growth_rate,
+    lookback_time,
+    luminosity_distance,
+    planck18,
+    sound_horizon,
+    transverse_comoving_distance,
+)
+from volvelle.power import EisensteinHu, Halofit
+from volvelle.probes import Alignment, NumberCounts, Smail, WeakLensing, angular_cl
+
+GROWTH, SPECTRA = 1e-5, 1e-3
+"""Of D and f; of C_l over sqrt(C_ii C_jj) (measured: 2e-6, 3e-4)."""
+SLOPES = 2e-2
+"""Of the derivatives of ln C_l, relative to the largest."""
+DISTANCES = (
+    comoving_distance,
+    transverse_comoving_distance,
+    angular_diameter_distance,
+    luminosity_distance,
+    lookback_time,
+    age,
+    sound_horizon,
+)
+
+
+@pytest.mark.parametrize("function", DISTANCES, ids=lambda f: f.__name__)
+def test_distances_and_times_refuse(function: Callable[..., jax.Array]) -> None:
+    with jax.enable_x64(False):
+        for call in (function, jax.jit(function)):
+            with pytest.raises(PrecisionError, match="needs float64 and JAX computes in float32"):
+                call(planck18(), 0.5)
+
+
+def test_growth() -> None:
+    a = np.array([1e-3, 0.1, 0.5, 1.0])
+    truth = [f(planck18(), jnp.asarray(a)) for f in (growth_factor, growth_rate)]
+    with jax.enable_x64(False):
+        found = [f(planck18(), jnp.asarray(a)) for f in (growth_factor, growth_rate)]
+        assert all(each.dtype == jnp.float32 for each in found)
+    for one, other in zip(found, truth, strict=True):
+        np.testing.assert_allclose(one, other, rtol=GROWTH)
+
+
+def test_angular_spectra() -> None:
+    """Values and gradients, power spectra and halofit included."""
+    ell, model = np.geomspace(10.0, 2000.0, 10), Halofit(EisensteinHu())
+
+    def spectra(theta: jax.Array) -> jax.Array:
+        cosmology = Cosmology(
+            h=theta[0], Omega_cdm=theta[1], Omega_b=0.05, sigma8=theta[2], n_s=0.96, tau_reio=0.06
+        )
+        lenses = NumberCounts(Smail(alpha=2.0, beta=1.5, z0=0.3), 1.5)
+        sources = WeakLensing(Smail(alpha=2.0, beta=1.5, z0=0.6), Alignment(theta[3]))
+        return angular_cl(cosmology, ell, [lenses, sources], model).values
+
+    def both(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return spectra(theta), jax.jacrev(lambda t: jnp.log(spectra(t)))(theta)
+
+    theta = np.array([0.7, 0.25, 0.8, 0.5])
+    truth, slopes = (np.asarray(x) for x in jax.jit(both)(theta))
+    with jax.enable_x64(False):
+        found, rough = jax.jit(both)(theta)
+        assert found.dtype == jnp.float32
+    size = np.sqrt(truth[[0, 0, 2]] * truth[[0, 2, 2]])
+    np.testing.assert_allclose(found / size, truth / size, atol=SPECTRA)
+    scale = np.max(np.abs(slopes), axis=(0, 1))
+    np.testing.assert_allclose(rough / scale, slopes / scale, atol=SLOPES)
