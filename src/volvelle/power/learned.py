@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -318,5 +319,7 @@ def learned_record() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _shipped() -> tuple[LearnedPower, dict[str, Any]]:
-    with resources.as_file(resources.files("volvelle.power") / SHIPPED) as folder:
+    # Whoever asks first may be tracing: what is kept must be numbers.
+    stored = resources.as_file(resources.files("volvelle.power") / SHIPPED)
+    with jax.ensure_compile_time_eval(), stored as folder:
         return LearnedPower.load(Path(folder))
