@@ -50,18 +50,10 @@ def test_distances_and_times_refuse(function: Callable[..., jax.Array]) -> None:
                 call(planck18(), 0.5)
 
 
-def test_growth() -> None:
-    a = np.array([1e-3, 0.1, 0.5, 1.0])
-    truth = [f(planck18(), jnp.asarray(a)) for f in (growth_factor, growth_rate)]
-    with jax.enable_x64(False):
-        found = [f(planck18(), jnp.asarray(a)) for f in (growth_factor, growth_rate)]
-        assert all(each.dtype == jnp.float32 for each in found)
-    for one, other in zip(found, truth, strict=True):
-        np.testing.assert_allclose(one, other, rtol=GROWTH)
-
-
-def computed() -> tuple[np.ndarray, np.ndarray]:
-    """C_l of galaxies and shapes, halofit included, and the derivatives of their logarithms."""
+def computed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """D and f; C_l of galaxies and shapes, with halofit; the derivatives of their logarithms."""
+    a = jnp.asarray([1e-3, 0.1, 0.5, 1.0])
+    growth = jnp.stack([f(planck18(), a) for f in (growth_factor, growth_rate)])
     ell, model = np.geomspace(10.0, 2000.0, 10), Halofit(EisensteinHu())
 
     def spectra(theta: jax.Array) -> jax.Array:
@@ -76,10 +68,10 @@ def computed() -> tuple[np.ndarray, np.ndarray]:
         return spectra(theta), jax.jacfwd(lambda t: jnp.log(spectra(t)))(theta)
 
     values, slopes = jax.jit(both)(jnp.asarray([0.7, 0.25, 0.8, 0.5]))
-    return np.asarray(values), np.asarray(slopes)
+    return np.asarray(growth), np.asarray(values), np.asarray(slopes)
 
 
-def test_angular_spectra(tmp_path: Path) -> None:
+def test_growth_and_angular_spectra(tmp_path: Path) -> None:
     """In a process of its own: programs of both precisions do not mix."""
     path = tmp_path / "single.npz"
     code = (
@@ -88,9 +80,10 @@ def test_angular_spectra(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
     with np.load(path) as file:
-        found, rough = file["arr_0"], file["arr_1"]
-    truth, slopes = computed()
+        growth, found, rough = (file[f"arr_{n}"] for n in range(3))
+    exact, truth, slopes = computed()
     assert found.dtype == np.float32 and truth.dtype == np.float64
+    np.testing.assert_allclose(growth, exact, rtol=GROWTH)
     size = np.sqrt(truth[[0, 0, 2]] * truth[[0, 2, 2]])
     np.testing.assert_allclose(found / size, truth / size, atol=SPECTRA)
     scale = np.max(np.abs(slopes), axis=(0, 1))
