@@ -23,7 +23,7 @@ between nodes is right to 1e-4 of P."""
 _LARGE = 0.25  # the same below ``K_FIRST``, where P is a power law all but exactly
 Z_LAST, Z_STEP = 20.0, 0.1
 """Highest redshift of the factors' table and its largest step in ln(1 + z)."""
-_EARLY = 0.4  # the largest step in ln(1 + z) before, of the linear power
+_EARLY = 0.2  # the largest step in ln(1 + z) before, of the linear power
 
 Points = Float[Array, " *k"]
 Values = Float[Array, "z k"]
