@@ -12,7 +12,7 @@ d omega_k = -5/3 omega_m delta_b / D, where D is a among matter,
 the last derivative along h and Omega_k = 2 d ln h, at fixed omegas. P is the non-linear model
 itself, differentiated exactly; its linear part answers by growth alone, so that on linear scales
 this is 68/21 - 1/3 d ln(k^3 P) / d ln k. Scaling the amplitude of linear power in its place is off
-by 10% from k = 0.5/Mpc on (Wagner et al. 2015, arXiv:1503.03487) and 50% at 5/Mpc.
+by 10% at k = 0.5 h/Mpc (Wagner et al. 2015, arXiv:1503.03487) and by 60% at 5/Mpc, today.
 """
 
 from collections.abc import Callable
