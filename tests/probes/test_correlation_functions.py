@@ -10,7 +10,15 @@ import pytest
 
 from sky import COSMOLOGY, ccl_universe, compiled_cl
 from volvelle.cosmology import Cosmology
-from volvelle.power import DomainError, HMcode2020, Model, Spectrum, learned_power
+from volvelle.power import (
+    DomainError,
+    HMcode2020,
+    Model,
+    Spectrum,
+    learned_power,
+    linear_power,
+)
+from volvelle.power.learned import _shipped
 from volvelle.probes import (
     AngleError,
     CMBLensing,
@@ -147,6 +155,14 @@ def test_no_power_is_hmcode_of_the_learned_one() -> None:
 def test_refusals(call: Callable[[], object], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_the_learned_power_may_be_read_while_jax_traces() -> None:
+    """As where the first call of a program is compiled; what was read is no tracer."""
+    learned_power.cache_clear()
+    _shipped.cache_clear()
+    jax.eval_shape(lambda: angular_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)]).values)
+    assert np.isfinite(float(linear_power(COSMOLOGY, 0.1, 1.0)))
 
 
 class Own(Model):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -312,5 +313,7 @@ def learned_record() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _shipped() -> tuple[LearnedPower, dict[str, Any]]:
-    with resources.as_file(resources.files("volvelle.power") / SHIPPED) as folder:
+    where = resources.files("volvelle.power") / SHIPPED
+    # the first call may come while JAX traces
+    with resources.as_file(where) as folder, jax.ensure_compile_time_eval():
         return LearnedPower.load(Path(folder))
