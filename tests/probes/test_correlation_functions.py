@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from sky import COSMOLOGY, ccl_universe, compiled_cl
-from volvelle.power import HMcode2020, learned_power
+from volvelle.cosmology import Cosmology
+from volvelle.power import (
+    DomainError,
+    HMcode2020,
+    Model,
+    Spectrum,
+    learned_power,
+    linear_power,
+)
+from volvelle.power.learned import _shipped
 from volvelle.probes import (
     AngleError,
     CMBLensing,
@@ -148,8 +157,34 @@ def test_refusals(call: Callable[[], object], error: type[Exception], words: str
         call()
 
 
-def test_a_cosmology_outside_of_the_learned_domain_is_refused() -> None:
-    from volvelle.power import DomainError
+def test_the_learned_power_may_be_read_while_jax_traces() -> None:
+    """As where the first call of a program is compiled; what was read is no tracer."""
+    learned_power.cache_clear()
+    _shipped.cache_clear()
+    jax.eval_shape(lambda: angular_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)]).values)
+    assert np.isfinite(float(linear_power(COSMOLOGY, 0.1, 1.0)))
 
+
+class Own(Model):
+    """A model of somebody else: with a function and a whole number among its fields."""
+
+    shape: Callable[[Any], Any]
+    order: int
+
+    def spectrum(self, cosmology: Cosmology) -> Spectrum:
+        _, _, spectrum = ccl_universe()
+        return self.shape([spectrum] * self.order)
+
+
+def test_models_of_other_people() -> None:
+    """Not compiled as a whole by the caller."""
+    _, _, spectrum = ccl_universe()
+    model = Own(lambda many: many[-1], 3)
+    found = angular_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)], model)
+    expected = compiled_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)], spectrum)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
+
+
+def test_a_cosmology_outside_of_the_learned_domain_is_refused() -> None:
     with pytest.raises(DomainError, match="omega_b"):
         angular_cl(COSMOLOGY.replace(omega_b=0.04), [10.0], TRACERS)

@@ -10,7 +10,14 @@ import pytest
 from scipy.special import eval_legendre
 
 from sky import COSMOLOGY, LAYER, LOG_K, Scaled, ccl_universe, compiled_cl
-from volvelle.power import EisensteinHu, Halofit, HMcode2020, Model, TabulatedPower
+from volvelle.power import (
+    EisensteinHu,
+    Halofit,
+    HMcode2020,
+    Model,
+    TabulatedPower,
+    learned_power,
+)
 from volvelle.power.collapse import Collapse
 from volvelle.probes import (
     CMBLensing,
@@ -344,6 +351,18 @@ def test_a_model_in_a_curved_universe_of_neutrinos() -> None:
         )
     )()
     np.testing.assert_allclose(again.root, root.root, rtol=1e-8, atol=1e-30)
+
+
+def test_without_a_power_model() -> None:
+    """HMcode-2020 of the learned linear power has a response, as the default of ``angular_cl``."""
+    made = jax.eval_shape(
+        lambda: super_sample_covariance(COSMOLOGY, ELL, TRACERS, window=cap_window(F_SKY)).root
+    )
+    assert made.shape[1:] == (6, ELL.size)
+    sample = jnp.asarray([0.1, 1.0])
+    model = HMcode2020(learned_power())
+    found = DensityResponse.of(COSMOLOGY, model)(sample, jnp.ones(2))
+    np.testing.assert_allclose(found, [2.80, 2.73], atol=0.02)  # of docs/probes.md
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,9 @@
 from .background import dark_energy_equation, hubble, matter_fraction
 from .class_file import read_class_ini, write_class_ini
 from .constants import LIGHT_SPEED
-from .conversions import (
-    class_neutrinos,
-    from_camb,
-    from_class,
-    massless_number,
-    to_camb,
-    to_class,
-)
+from .conversions import class_neutrinos, from_class, massless_number, to_class
 from .conversions_astropy import from_astropy, to_astropy
+from .conversions_camb import from_camb, to_camb
 from .conversions_ccl import from_ccl, to_ccl
 from .cosmology import Cosmology
 from .distances import (

@@ -5,6 +5,8 @@ their phase-space integral, baryons, cold dark matter, curvature, and a dark ene
 w = w0 + wa (1 - a) that closes the sum at a = 1. Functions take arrays of a of any shape.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,8 @@ from jaxtyping import Array, Float
 from .checking import checked_scale_factor
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
 from .cosmology import Cosmology
-from .errors import ParameterError
-from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE
+from .errors import NeutrinoError, ParameterError
+from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE, is_traced
 from .quadrature import gauss_fermi
 
 _ORDER = 20  # of the phase-space integral: 2e-6 of one state's density at the worst mass
@@ -69,12 +71,18 @@ def relativistic_energy(y: Float[Array, " *a"]) -> Float[Array, " *a"]:
 def densities(cosmology: Cosmology) -> Densities:
     """All components today.
 
-    Raises ParameterError without h, or where inputs that only one solver knows may change it.
+    Traced parameters of a universe that cannot be (a negative density) make all of it NaN.
+
+    Raises ParameterError without h, or where inputs that only one solver knows may change it;
+    NeutrinoError for fewer neutrinos than have mass.
     """
     h2 = jnp.asarray(cosmology.hubble_parameter) ** 2
     photons = jnp.asarray(OMEGA_PHOTON * cosmology.T_cmb**4)
     masses = cosmology.neutrino_masses
     number = cosmology.N_eff_total - N_EFF_PER_MASSIVE_STATE * len(masses)
+    possible = cosmology.possible & _enough_states(cosmology, number)
+    if is_traced(possible):
+        h2 = jnp.where(possible, h2, jnp.nan)
     if cosmology.extra:
         raise ParameterError(
             f"{', '.join(cosmology.extra)} in extra: what only one solver knows is not in these "
@@ -93,6 +101,17 @@ def densities(cosmology: Cosmology) -> Densities:
     )
     rest = h2 - made.total(jnp.ones(()))
     return eqx.tree_at(lambda d: d.dark_energy, made, rest)
+
+
+def _enough_states(cosmology: Cosmology, massless: Any) -> Any:
+    """Whether N_eff has room for the massive states, unless they are massless after all."""
+    enough = (massless >= 0.0) | (cosmology.m_nu == 0.0)
+    if is_traced(enough) or bool(enough):
+        return enough
+    raise NeutrinoError(
+        f"N_eff is {float(cosmology.N_eff_total):.6g}, which leaves {float(massless):.4g} massless "
+        "neutrinos beside the massive ones; raise N_eff or take the single hierarchy"
+    )
 
 
 def expansion(found: Densities, a: Float[Array, " *a"]) -> Float[Array, " *a"]:

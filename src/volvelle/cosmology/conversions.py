@@ -1,4 +1,4 @@
-"""Parameters of CLASS and CAMB, as plain dictionaries; astropy's and CCL's have their own files.
+"""Parameters of CLASS, as a plain dictionary, and what the conversions to other codes share.
 
 All keep the same universe, so the neutrino sector is spelled out: temperature 0.71611 T_cmb per
 massive state, and as many massless states as complete N_eff.
@@ -15,7 +15,6 @@ from .neutrinos import (
     N_EFF_PER_MASSIVE_STATE,
     NATIVE,
     NEUTRINO_TEMPERATURE,
-    OMEGA_NU_PER_EV,
     minimal_sum,
     neutrino_masses_exact,
 )
@@ -294,126 +293,3 @@ def hierarchy_of(masses: list[float]) -> str:
     raise ConversionError(
         f"neutrino masses {positive} eV fit none of {', '.join(HIERARCHIES)}; use one of these"
     )
-
-
-def to_camb(cosmology: Cosmology) -> dict[str, Any]:
-    """Fields of CAMB's ``CAMBparams`` (As, ns, tau, w, wa under their names in ``set_params``).
-
-    CAMB multiplies states by an energy degeneracy at (4/11)^(1/3) T_cmb and keeps mass over
-    temperature, so a degeneracy of 1.0132 with the omega_nu of 0.71611 T_cmb is the very same
-    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field. With native
-    neutrinos their fields are absent: they stand in ``extra``.
-    """
-    result: dict[str, Any] = {
-        "H0": 100.0 * known_h(cosmology, "CAMB"),
-        "ombh2": float(cosmology.omega_b),
-        "omch2": float(cosmology.omega_cdm),
-        "omk": float(cosmology.Omega_k),
-        "TCMB": float(cosmology.T_cmb),
-        "YHe": None if cosmology.Y_he is None else float(cosmology.Y_he),
-        "ns": float(cosmology.n_s),
-        "tau": float(cosmology.tau_reio),
-        "w": float(cosmology.w0),
-        "wa": float(cosmology.wa),
-    }
-    if cosmology.A_s is not None:
-        result["As"] = float(cosmology.A_s)
-    if cosmology.sigma8 is not None:
-        result["sigma8"] = float(cosmology.sigma8)
-    if cosmology.neutrino_hierarchy != NATIVE:
-        result |= _neutrinos_to_camb(cosmology)
-    return result
-
-
-def _neutrinos_to_camb(cosmology: Cosmology) -> dict[str, Any]:
-    states = massive_states(cosmology)
-    total = sum(mass * degeneracy for mass, degeneracy in states)
-    return {
-        "omnuh2": float(cosmology.omega_nu) if states else 0.0,
-        "num_nu_massless": massless_number(cosmology),
-        "num_nu_massive": round(sum(degeneracy for _, degeneracy in states)),
-        "nu_mass_eigenstates": len(states),
-        "share_delta_neff": False,
-        "nu_mass_degeneracies": [g * N_EFF_PER_MASSIVE_STATE for _, g in states],
-        "nu_mass_fractions": [mass * g / total for mass, g in states],
-        "nu_mass_numbers": [round(g) for _, g in states],
-    }
-
-
-def from_camb(parameters: Any) -> Cosmology:
-    """Inverse of ``to_camb``, or the cosmology of a ``camb.CAMBparams``.
-
-    Massive states are those of 0.71611 T_cmb (``to_camb``) or CAMB's own default, N_eff / 3 per
-    state; of the latter omega_nu and N_eff are kept, and the masses differ by 0.1%. The helium of
-    CAMBparams is a number, whether CAMB found it or the user.
-
-    Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a),
-    reionisation without an optical depth, and running or another pivot scale.
-    """
-    if not isinstance(parameters, Mapping):
-        parameters = _camb_fields(parameters)
-    numbers = list(parameters["nu_mass_numbers"])
-    fractions = list(parameters["nu_mass_fractions"])
-    degeneracies = list(parameters["nu_mass_degeneracies"])
-    N_eff = float(parameters["num_nu_massless"]) + sum(degeneracies)
-    for degeneracy, number in zip(degeneracies, numbers, strict=True):
-        usual = (number * N_EFF_PER_MASSIVE_STATE, number * N_eff / 3.0)
-        if not any(math.isclose(degeneracy, each, rel_tol=MASS_TOLERANCE) for each in usual):
-            raise ConversionError(
-                f"nu_mass_degeneracies {degeneracy:.6g} for {number} states; expected "
-                f"{usual[0]:.6g} (temperature 0.71611 T_cmb) or {usual[1]:.6g} (N_eff / 3 each)"
-            )
-    total = float(parameters["omnuh2"]) / (OMEGA_NU_PER_EV * float(parameters["TCMB"]) ** 3)
-    masses = [
-        total * fraction / number
-        for fraction, number in zip(fractions, numbers, strict=True)
-        for _ in range(number)
-    ]
-    return Cosmology(
-        omega_b=parameters["ombh2"],
-        omega_cdm=parameters["omch2"],
-        h=parameters["H0"] / 100.0,
-        n_s=parameters["ns"],
-        tau_reio=parameters["tau"],
-        A_s=parameters.get("As"),
-        sigma8=parameters.get("sigma8"),
-        m_nu=total,
-        N_eff=N_eff,
-        neutrino_hierarchy=hierarchy_of(masses),
-        w0=parameters["w"],
-        wa=parameters["wa"],
-        Omega_k=parameters["omk"],
-        T_cmb=parameters["TCMB"],
-        Y_he=parameters["YHe"],
-    )
-
-
-def _camb_fields(params: Any) -> dict[str, Any]:
-    """The names of ``to_camb`` from a ``camb.CAMBparams``."""
-    kind = f"{type(params).__module__}.{type(params).__name__}"
-    if not kind.startswith("camb.") or not hasattr(params, "InitPower"):
-        raise ConversionError(f"{kind} is given; expected a dictionary or camb.CAMBparams")
-    power, dark, reionisation = params.InitPower, params.DarkEnergy, params.Reion
-    if type(power).__name__ != "InitialPowerLaw" or power.nrun != 0.0 or power.nrunrun != 0.0:
-        raise ConversionError("the primordial power of CAMB is no power law; expected A_s and n_s")
-    if power.pivot_scalar != 0.05:
-        raise ConversionError(f"pivot_scalar is {power.pivot_scalar}; A_s is that at 0.05/Mpc here")
-    known = type(dark).__name__ in ("DarkEnergyFluid", "DarkEnergyPPF")
-    if not known or dark.use_tabulated_w:
-        raise ConversionError(
-            f"dark energy of CAMB is {type(dark).__name__} with its own w(a); expected w and wa"
-        )
-    if not getattr(reionisation, "use_optical_depth", False):
-        raise ConversionError("reionisation of CAMB has no optical depth; expected set_tau")
-    names = ("H0", "ombh2", "omch2", "omk", "omnuh2", "TCMB", "YHe", "num_nu_massless")
-    states = params.nu_mass_eigenstates
-    arrays = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")
-    return {
-        **{name: getattr(params, name) for name in names},
-        **{name: list(getattr(params, name))[:states] for name in arrays},
-        "As": power.As,
-        "ns": power.ns,
-        "tau": reionisation.optical_depth,
-        "w": dark.w,
-        "wa": dark.wa,
-    }

@@ -8,10 +8,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .errors import ParameterError
-from .neutrinos import NATIVE, check_mass_sum, is_traced, neutrino_masses, omega_nu
+from .neutrinos import (
+    NATIVE,
+    check_mass_sum,
+    is_traced,
+    minimal_sum,
+    neutrino_masses,
+    omega_nu,
+)
 from .parameters import INPUT_PARAMETERS, PARAMETERS, nearest_names
 
 Scalar = Float[Array, ""] | float
@@ -19,6 +26,7 @@ Scalar = Float[Array, ""] | float
 _STANDARD_NEUTRINOS = {"m_nu": 0.06, "N_eff": 3.044}
 _ALTERNATIVES = (("h", "theta_star_100"), ("A_s", "sigma8"))
 _NEEDED = ("omega_b", "omega_cdm", "n_s", "tau_reio")
+_ROUNDING = 1e-12
 _FRACTIONS = {"Omega_b": "omega_b", "Omega_cdm": "omega_cdm"}
 # Open limits (name, low, high) that refuse nonsense (a wrong unit or sign), not unusual physics.
 _LIMITS: tuple[tuple[str, float, float], ...] = (
@@ -71,7 +79,8 @@ class Cosmology(eqx.Module):
     (CLASS: ``N_ur``, ``N_ncdm``, ``m_ncdm``, ...): ``m_nu`` and ``N_eff`` are None, and what
     needs them (omega_nu, Omega_m) is for a solver to say.
 
-    Raises ParameterError and NeutrinoError; traced values are not range-checked.
+    Raises ParameterError and NeutrinoError; where values are traced, what is computed of a universe
+    that cannot be is NaN.
     """
 
     omega_b: Scalar = eqx.field(converter=_scalar)
@@ -157,6 +166,22 @@ class Cosmology(eqx.Module):
                 )
         elif jnp.ndim(self._neutrino("m_nu")) == 0:
             check_mass_sum(self._neutrino("m_nu"), self.neutrino_hierarchy)
+
+    @property
+    def possible(self) -> Bool[Array, ""] | bool:
+        """Whether traced parameters are within the limits that known ones are held to.
+
+        What is computed of a universe that is not is NaN (``background.densities``).
+        """
+        result: Bool[Array, ""] | bool = True
+        for name, low, high in _LIMITS:
+            value = getattr(self, name)
+            if is_traced(value):
+                result = result & (value > low) & (value < high)
+        if self.neutrino_hierarchy != NATIVE and is_traced(self.m_nu):
+            smallest = minimal_sum(self.neutrino_hierarchy)
+            result = result & (self._neutrino("m_nu") >= smallest * (1.0 - _ROUNDING))
+        return result
 
     @classmethod
     def from_parameters(

@@ -163,8 +163,9 @@ def _real(value: Any) -> Array:
 
 
 def _arrays(tree: Any) -> Any:
-    """Numbers as arrays, so that new values are no new program."""
-    return jax.tree.map(_real, tree)
+    """Numbers as arrays, so that new values are no new program; whole ones may be choices."""
+    known = (float, np.ndarray, np.floating, jax.Array)
+    return jax.tree.map(lambda leaf: _real(leaf) if isinstance(leaf, known) else leaf, tree)
 
 
 @eqx.filter_jit

@@ -147,12 +147,21 @@ class SumCovariance(eqx.Module):
 
 
 def shot_noise(density: ArrayLike) -> Array:
-    """Noise of the number counts of ``density`` objects per square arcminute: 1 / n."""
-    return 1.0 / (jnp.asarray(density) * _PER_SQUARE_ARCMINUTE)
+    """Noise of the number counts of ``density`` objects per square arcminute: 1 / n.
+
+    Raises CovarianceError for densities that are not above 0 (NaN where traced).
+    """
+    given = jnp.asarray(density, dtype=float)
+    if not is_traced(density) and not np.all(np.asarray(density) > 0.0):
+        raise CovarianceError(f"density is {density}; expected objects per square arcminute")
+    return 1.0 / (jnp.where(given > 0.0, given, jnp.nan) * _PER_SQUARE_ARCMINUTE)
 
 
 def shape_noise(density: ArrayLike, ellipticity: ArrayLike) -> Array:
-    """Noise of shear from galaxies of this scatter per component: sigma_e^2 / n."""
+    """Noise of shear from galaxies of this scatter per component: sigma_e^2 / n.
+
+    Raises as ``shot_noise``.
+    """
     return jnp.asarray(ellipticity) ** 2 * shot_noise(density)
 
 
@@ -172,7 +181,8 @@ def gaussian_covariance(
         edges: [l + 1] increasing multipoles at which bands begin, low <= l < high, so that a band
             holds high^2 - low^2 modes; None where every multipole is one band of 2 l + 1.
 
-    Raises CovarianceError for arguments that do not fit, PairError where pairs are missing.
+    Raises CovarianceError for arguments that do not fit (NaN where they are traced), PairError
+    where pairs are missing.
     """
     signal = spectra.matrix()
     tracers, ells = signal.shape[0], spectra.ell.size
@@ -186,7 +196,10 @@ def gaussian_covariance(
         raise CovarianceError(f"f_sky is {float(f_sky):g}; expected a fraction above 0, at most 1")
     if not is_traced(added) and not np.all(np.asarray(added) >= 0.0):
         raise CovarianceError("noise below 0 or not finite; expected powers, 0 for none")
-    modes = f_sky * _modes(spectra, edges)
+    fraction = jnp.asarray(f_sky, dtype=float)
+    modes = jnp.where((fraction > 0.0) & (fraction <= 1.0), fraction, jnp.nan)
+    modes = modes * _modes(spectra, edges)
+    added = jnp.where(added >= 0.0, added, jnp.nan)
     level = jnp.broadcast_to(added.reshape(tracers, -1), (tracers, ells))
     total = jnp.moveaxis(signal + jnp.eye(tracers)[..., None] * level[:, None], -1, 0)
     i, j = np.asarray(spectra.pairs).T

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erf
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.cosmology.quadrature import gauss_legendre
@@ -54,7 +54,14 @@ class Distribution(eqx.Module):
     def mass(self, z: Redshifts) -> Redshifts:
         """The integral of ``density`` from z_min to z, exactly."""
 
+    @property
+    def sound(self) -> Bool[Array, ""] | np.bool_ | bool:
+        """Whether the parameters make a density that integrates."""
+        return True
+
     def __check_init__(self) -> None:
+        if not is_traced(self.sound) and not self.sound:
+            raise DistributionError(f"{self}: n(z) has no integral; {self._expected}")
         if not 0.0 <= self.z_min < self.z_max < np.inf or not 0.0 < self.scale < np.inf:
             raise DistributionError(
                 f"a distribution from z = {self.z_min:g} to {self.z_max:g} with structure of "
@@ -69,10 +76,14 @@ class Distribution(eqx.Module):
             )
 
     @property
+    def _expected(self) -> str:
+        return "expected a positive, finite one"
+
+    @property
     def norm(self) -> Float[Array, ""]:
         """The integral of ``density``; NaN where there is none."""
         norm = self.mass(jnp.asarray(self.z_max))
-        return jnp.where(jnp.isfinite(norm) & (norm > 0.0), norm, jnp.nan)
+        return jnp.where(jnp.isfinite(norm) & (norm > 0.0) & self.sound, norm, jnp.nan)
 
     def __call__(self, z: ArrayLike) -> Array:
         """n(z), zero outside of the support."""
@@ -106,6 +117,14 @@ class Smail(Distribution):
     scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
     z_min: float = eqx.field(static=True, default=0.0)
 
+    @property
+    def sound(self) -> Bool[Array, ""] | np.bool_ | bool:
+        return (self.alpha > -1.0) & (self.beta > 0.0) & (self.z0 > 0.0)
+
+    @property
+    def _expected(self) -> str:
+        return "expected alpha > -1, beta > 0 and z0 > 0"
+
     def density(self, z: Redshifts) -> Redshifts:
         safe = jnp.maximum(z, 1e-30)  # 0^alpha has no derivative in alpha
         return (safe / self.z0) ** self.alpha * jnp.exp(-((safe / self.z0) ** self.beta))
@@ -123,6 +142,14 @@ class Fu(Distribution):
     z_max: float = eqx.field(static=True, default=6.0)
     scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
     z_min: float = eqx.field(static=True, default=0.0)
+
+    @property
+    def sound(self) -> Bool[Array, ""] | np.bool_ | bool:
+        return (self.a > -1.0) & (self.a * self.b > -1.0) & (self.c > 0.0)
+
+    @property
+    def _expected(self) -> str:
+        return "expected a > -1, a b > -1 and c > 0"
 
     def density(self, z: Redshifts) -> Redshifts:
         safe = jnp.maximum(z, 1e-30)
@@ -164,7 +191,7 @@ class KernelDensity(Distribution):
                 f"redshifts of shape {self.redshifts.shape} with weights of shape {given.shape}; "
                 "expected two arrays of one length"
             )
-        self.weights = given
+        self.weights = _not_negative(given, "weights")
         if scale is None:
             scale = float(_known(bandwidth, "bandwidth", "scale"))
         tail = _TAIL * scale
@@ -215,7 +242,7 @@ class Histogram(Distribution):
                 f"{self.edges.size} edges with counts of shape {self.counts.shape}; "
                 f"expected ({bins},)"
             )
-        _not_negative(self.counts, "counts")
+        self.counts = _not_negative(self.counts, "counts")
         self.z_min, self.z_max = float(self.edges[0]), float(self.edges[-1])
         # A node's cell that holds a jump errs by a sixth of the cell's width in the square of n;
         # of many bins every jump is small.
@@ -262,7 +289,7 @@ class Table(Distribution):
                 f"{self.z.size} redshifts with values of shape {self.values.shape}; expected "
                 f"({self.z.size},)"
             )
-        _not_negative(self.values, "values")
+        self.values = _not_negative(self.values, "values")
         if not is_traced(self.values) and np.any(self.values):
             positive = np.flatnonzero(np.asarray(self.values))
             kept = slice(max(positive[0] - 1, 0), positive[-1] + 2)
@@ -359,9 +386,13 @@ def _increasing(values: ArrayLike, name: str) -> np.ndarray:
     return found
 
 
-def _not_negative(values: Array | np.ndarray, name: str) -> None:
-    if not is_traced(values) and not np.all(np.asarray(values) >= 0.0):
+def _not_negative(values: Array | np.ndarray, name: str) -> Array | np.ndarray:
+    """The values, NaN for traced ones below 0; raises DistributionError for known ones."""
+    if is_traced(values):
+        return jnp.where(values >= 0.0, values, jnp.nan)
+    if not np.all(np.asarray(values) >= 0.0):
         raise DistributionError(f"{name} of n(z) below 0 or not finite; expected densities")
+    return values
 
 
 def _known(value: ArrayLike, name: str, instead: str) -> np.ndarray:

@@ -12,7 +12,7 @@ d omega_k = -5/3 omega_m delta_b / D, where D is a among matter,
 the last derivative along h and Omega_k = 2 d ln h, at fixed omegas. P is the non-linear model
 itself, differentiated exactly; its linear part answers by growth alone, so that on linear scales
 this is 68/21 - 1/3 d ln(k^3 P) / d ln k. Scaling the amplitude of linear power in its place is off
-by 10% from k = 0.5/Mpc on (Wagner et al. 2015, arXiv:1503.03487) and 50% at 5/Mpc.
+by 10% at k = 0.5 h/Mpc (Wagner et al. 2015, arXiv:1503.03487) and by 60% at 5/Mpc, today.
 """
 
 from collections.abc import Callable
@@ -94,6 +94,10 @@ class DensityResponse(eqx.Module):
                 f"{type(model).__name__} does not say how it answers to the density of the "
                 "universe: give response, a function of (k, a), and the linear power"
             )
+        return _responding(cosmology, model)
+
+    @classmethod
+    def _made(cls, cosmology: Cosmology, model: Model) -> "DensityResponse":
         first = model.linear if isinstance(model, NonLinearModel) else model
         linear, collapse = first.spectrum(cosmology), Collapse.of(cosmology)
         regrown = Regrown(linear, collapse)
@@ -108,6 +112,7 @@ class DensityResponse(eqx.Module):
         spectrum, curved = eqx.filter_jvp(make, (jnp.zeros(()),), (jnp.ones(()),))
         return cls(spectrum, curved, linear, collapse, jnp.asarray(cosmology.Omega_m))
 
+    @eqx.filter_jit
     def __call__(self, k: Points, a: Points) -> Points:
         """Element by element; k in 1/Mpc."""
         late = jnp.maximum(a, _FIRST)
@@ -123,3 +128,8 @@ class DensityResponse(eqx.Module):
             lambda s: logarithm(s, at[0], jnp.log(late)), (self.spectrum,), (self.curved,)
         )[1]
         return 1.0 + shape + per_density * growth
+
+
+@eqx.filter_jit
+def _responding(cosmology: Cosmology, model: Model) -> DensityResponse:
+    return DensityResponse._made(cosmology, model)
