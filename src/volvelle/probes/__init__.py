@@ -5,6 +5,7 @@ from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
+    BeyondLimberError,
     CovarianceError,
     DistributionError,
     MultipoleError,
@@ -39,6 +40,7 @@ __all__ = [
     "AngleError",
     "AngularSpectra",
     "AngularTransform",
+    "BeyondLimberError",
     "BlockCovariance",
     "CMBLensing",
     "Contribution",

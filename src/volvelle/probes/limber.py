@@ -17,7 +17,8 @@ from volvelle.power import Spectrum
 from .grid import Grid
 from .tracers import Contribution
 
-_NUDGE = 1.05  # factor of k over which the slope at an edge is taken
+NUDGE = 1.05
+"""Factor of k over which the slope at an edge is taken."""
 
 Multipoles = Float[Array, " l"]
 Sheet = Float[Array, "l n"]
@@ -46,13 +47,13 @@ def project(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Projection:
     a = np.maximum(grid.a, spectrum.a_min)
     # With it, in one call, the slopes at the edges of k.
     ends = np.asarray(
-        [spectrum.k_min, spectrum.k_min * _NUDGE, spectrum.k_max, spectrum.k_max / _NUDGE]
+        [spectrum.k_min, spectrum.k_min * NUDGE, spectrum.k_max, spectrum.k_max / NUDGE]
     )
     sample = jnp.concatenate([k, jnp.broadcast_to(ends[:, None], (4, a.size))])
     power = spectrum(sample, jnp.broadcast_to(a, sample.shape))
     power, ends = power[:-4], jnp.log(power[-4:])
-    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(_NUDGE)
-    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(_NUDGE)
+    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(NUDGE)
+    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(NUDGE)
     beyond = jnp.log(asked / k)
     continued = jnp.exp(beyond * jnp.where(beyond > 0.0, falling, rising))
     measure = grid.weights / (grid.hubble * grid.transverse**2)
@@ -68,15 +69,27 @@ def project(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Projection:
     )
 
 
+def above(projection: Projection, highest: Multipoles) -> Projection:
+    """The part of the integrals at wavenumbers above ``highest`` [1/Mpc] of each multipole."""
+    x = jnp.log((projection.ell[:, None] + 0.5) / projection.grid.transverse)
+    beyond = (x - jnp.log(highest)[:, None]) / _width(projection.grid)
+    share = jnp.clip(beyond + 0.5, 0.0, 1.0)
+    parts = (projection.known * share, projection.unknown * jax.lax.stop_gradient(share))
+    return eqx.tree_at(lambda p: (p.known, p.unknown), projection, parts)
+
+
+def _width(grid: Grid) -> Float[Array, " n"]:
+    """Of every node's cell in ln k, at a fixed multipole."""
+    between = jnp.abs(jnp.diff(jnp.log(grid.transverse)))
+    return 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
+
+
 def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
     """The fraction of every node's cell inside of the edges.
 
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
-    x = jnp.log(asked)
-    logarithm = jnp.log(grid.transverse)
-    between = jnp.abs(jnp.diff(logarithm))
-    width = 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
+    x, width = jnp.log(asked), _width(grid)
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
     low = jnp.clip((x - np.log(spectrum.k_min)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))
