@@ -41,7 +41,8 @@ def everything(theta: jax.Array) -> jax.Array:
         NumberCounts(KernelDensity(z, 0.1, theta[17:], z_max=2.0), b),
         CMBLensing(1089.0),
     ]
-    return jnp.log(angular_cl(cosmology, [10.0, 700.0], tracers, model).values)
+    ell = [10.0, 700.0]
+    return jnp.log(angular_cl(cosmology, ell, tracers, model, limber="always").values)
 
 
 def test_gradients_in_every_parameter() -> None:

@@ -11,9 +11,11 @@ import numpy as np
 
 from .errors import BeyondLimberError
 from .extent import Extent, reach, settled_ell
-from .grid import FIRST, fiducial_distances, fiducial_redshift
+from .grid import fiducial_distances, fiducial_redshift
 from .spherical_bessel import Splines
 
+_FIRST = 2e-4
+"""Redshift of the lowest node, at 1 Mpc: for lensing at l = 2, 4 Mpc is too far by 2e-3."""
 _REFERENCE = 1e-3
 _NEAR = 100.0  # [Mpc] below which steps in chi are equal
 _STEP = 0.1  # of smooth kernels, in ln(chi + _NEAR), at a tolerance of 1e-3
@@ -119,7 +121,7 @@ def _distances(
     extents: tuple[Extent, ...], reaches: list[float], tolerance: float, fineness: float
 ) -> np.ndarray:
     """[n] nodes that follow every kernel, from the first to the last distance [Mpc]."""
-    nearest = float(np.interp(FIRST, *fiducial_distances(1.0)))
+    nearest = float(np.interp(_FIRST, *fiducial_distances(1.0)))
     first = min(each.near * (1.0 - _MARGIN[0]) - _MARGIN[1] for each in extents)
     chi = np.linspace(max(first, nearest), max(each.far for each in extents), 20000)
     step = _STEP * fineness * (chi + _NEAR)

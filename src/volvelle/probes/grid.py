@@ -18,7 +18,7 @@ from volvelle.cosmology.quadrature import gauss_legendre
 
 from .redshift import Distribution
 
-FIRST = 1e-3
+_FIRST = 1e-3
 """Lowest node, at 4 Mpc; nearer there is less than 1e-6 of any projection."""
 _NEAR = 100.0  # [Mpc] distance below which steps are equal
 _STEP = 0.07  # in ln(chi + _NEAR), at a tolerance of 1e-3
@@ -79,7 +79,7 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     step = np.minimum.accumulate(step - _GROWTH * table) + _GROWTH * table
     # As many nodes as the steps ask for, spread so that they end at ``last`` exactly.
     count = np.concatenate([[0.0], np.cumsum(np.diff(table) * (1 / step[1:] + 1 / step[:-1]) / 2)])
-    first = np.interp(FIRST, table, count)
+    first = np.interp(_FIRST, table, count)
     number = max(int(np.ceil(count[-1] - first)), 8)
     return np.interp(np.linspace(first, count[-1], number + 1), count, table)
 

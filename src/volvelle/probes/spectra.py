@@ -24,6 +24,8 @@ from .tracers import Contribution, Tracer
 Pairs = tuple[tuple[int, int], ...]
 Terms = tuple[Contribution, ...]
 
+_NEVER = 1e30  # [1/Mpc] no wavenumber is as large; an infinite one has no derivative
+
 
 class AngularSpectra(eqx.Module):
     """C_l of pairs of tracers."""
@@ -162,7 +164,7 @@ class _Job(eqx.Module):
         projection, terms = projected
         orders = tuple(sorted({max(term.bessel, 0) for each in terms.values() for term in each}))
         values, missing = jnp.zeros(choice.beyond.shape), jnp.zeros(choice.beyond.shape)
-        highest = jnp.full(self.ell.size, jnp.inf)
+        highest = jnp.full(self.ell.size, _NEVER)
         for part in choice.parts:
             band = part.band(orders, self.tolerance)
             chosen = [self.tracers[n] for n in part.tracers]
