@@ -101,7 +101,7 @@ class Sky:
         return delta.T @ (delta * (2.0 / np.pi * weights * k**2)[:, None])
 
     def near(self, ell: int, fields: list[list], k: float) -> np.ndarray:
-        """[fields, fields] of Limber's approximation above a wavenumber, of what is smooth there."""
+        """[fields, fields] of Limber's approximation above k, of what is smooth there."""
         nu = ell + 0.5
         chi, weights = panels(np.linspace(self.chi[0], nu / k, 60))
         outer = {0: 1.0, 1: ell * (ell + 1) / nu**2}

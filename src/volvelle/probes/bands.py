@@ -28,6 +28,7 @@ _OVERSAMPLED = 1.1
 _SMOOTH_TO = 0.3  # [1/Mpc]: nearer than (l + 1/2) / that, smooth kernels are Limber's
 _BEGIN = 0.1  # of the largest distance, where smooth kernels must still be projected
 _SHARE = 0.1  # of the tolerance, for what is cut along the line of sight
+_SLACK = 1.3  # of the multipole at which a tracer is settled
 _LOWEST = 0.12  # k chi over l + 1/2 below which j_l is too small to matter, l < 9
 _LARGEST = 4e9  # bytes of tables
 
@@ -87,9 +88,10 @@ def make_band(
     ]
     chi = _distances(extents, reaches, tolerance, fineness)
     high = np.maximum(_SMOOTH_TO, (ell + 0.5) / (_BEGIN * chi[-1]))
-    for each, q in zip(extents, reaches, strict=True):
-        if each.own:
-            high = np.maximum(high, np.sqrt(q**2 + ((ell + 0.5) / each.bulk) ** 2))
+    for each, q, last in zip(extents, reaches, top, strict=True):
+        if each.own:  # where its own spectrum is Limber's, others are, beyond their ends
+            wanted = np.sqrt(q**2 + ((ell + 0.5) / each.bulk) ** 2)
+            high = np.where(ell <= last * _SLACK, np.maximum(high, wanted), high)
     low = _least(ell) / chi[-1]
     own = [(each.fine[1], q) for each, q in zip(extents, reaches, strict=True) if each.own]
     k, step = _wavenumbers(float(low.min()), float(high.max()), own, fineness)

@@ -92,21 +92,26 @@ def _hindrance(cosmology: Cosmology, ell: np.ndarray | Float[Array, " l"]) -> st
 def _parts(
     ell: np.ndarray, beyond: np.ndarray, extents: dict[int, Extent], pairs: Pairs
 ) -> tuple[Part, ...]:
-    """Multipoles at which kernels from the observer on are needed, and those with others only."""
+    """One part, or two: above some multipole fewer tracers, over shorter distances, are needed."""
     needed = {n: np.zeros(ell.size, bool) for n in extents}
     for row, pair in zip(beyond, pairs, strict=True):
         for n in pair:
             needed[n] |= row
     every = np.any(list(needed.values()), axis=0)
-    close = [needed[n] for n in extents if extents[n].near == 0.0]
-    wide = np.any(close, axis=0) if close else np.zeros(ell.size, bool)
+
+    def members(chosen: np.ndarray) -> tuple[int, ...]:
+        return tuple(n for n in extents if np.any(needed[n] & chosen))
+
+    def work(chosen: np.ndarray) -> float:
+        far = max((extents[n].far for n in members(chosen)), default=0.0)
+        return far * float(np.sum(ell[chosen]))  # wavenumbers grow with l, their tables with both
+
+    splits = [(every & (ell <= last), every & (ell > last)) for last in np.unique(ell[every])]
     parts = []
-    for chosen in (every & wide, every & ~wide):
+    for chosen in min(splits, key=lambda split: work(split[0]) + work(split[1]), default=()):
         index = np.flatnonzero(chosen)
         if index.size:
             index = index[np.argsort(ell[index], kind="stable")]
-            members = tuple(n for n in extents if np.any(needed[n][index]))
-            parts.append(
-                Part(index, tuple(ell[index]), members, tuple(extents[n] for n in members))
-            )
+            found = members(chosen)
+            parts.append(Part(index, tuple(ell[index]), found, tuple(extents[n] for n in found)))
     return tuple(parts)
