@@ -70,7 +70,7 @@ def theory() -> Callable[[jax.Array], jax.Array]:
             WeakLensing(Shifted(n, shifts[i], 0.1), alignment, shears[i])
             for i, n in enumerate(sources)
         ]
-        return angular_cl(cosmology, ELL, tracers, model).values
+        return angular_cl(cosmology, ELL, tracers, model, limber="always").values
 
     return spectra
 

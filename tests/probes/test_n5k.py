@@ -1,4 +1,4 @@
-"""The challenge of Leonard et al. 2023: accuracy on its own kernels, for narrow and wide samples."""
+"""The challenge of Leonard et al. 2023: its measure of accuracy, on its own kernels."""
 
 from pathlib import Path
 

@@ -130,11 +130,11 @@ def _distances(
     for each, q in zip(extents, reaches, strict=True):
         if each.own:
             finest = _SAMPLING / q * fineness
-        elif isinstance(each.sampled, float):
-            finest = each.sampled * fineness
-        else:
+        elif isinstance(each.sampled, np.ndarray):
             sampled = reach(each.sampled, _SHARE * tolerance, 1.0 / each.centre)
             finest = _LENSED * _SAMPLING / sampled * fineness
+        else:
+            finest = each.sampled * fineness
         low, high = each.fine
         low, high = low * (1.0 - _MARGIN[0]) - _MARGIN[1], high * (1.0 + _MARGIN[0]) + _MARGIN[1]
         step = np.where((chi >= low) & (chi <= high), np.minimum(step, finest), step)

@@ -169,7 +169,8 @@ def _integrate(
     def one(carry: None, x: tuple) -> tuple[None, tuple[Array, Array]]:
         first, measure, outside, sheets, factors = x
         at = jax.lax.dynamic_slice(k, (first,), (rows,))
-        whole, early = 0.0, 0.0
+        tracers = columns[0][4].shape[1]
+        whole = early = jnp.zeros((rows, tracers))
         for table, factor, (root, kernels, _, inverse, owners) in zip(
             sheets, factors, columns, strict=True
         ):

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import planck18
@@ -99,8 +98,8 @@ def extent(tracer: Tracer) -> Extent:
     table, distances = fiducial_distances(float(demand.z_max))
     far = float(distances[-1])
 
-    def distance(z: ArrayLike) -> np.ndarray:
-        return np.interp(z, table, distances)
+    def distance(z: float | np.ndarray) -> np.ndarray:
+        return np.asarray(np.interp(z, table, distances))
 
     sample = None if isinstance(detail.sample, Delta) else detail.sample
     found = _known_kernel(tracer) if sample is None else profile(sample)

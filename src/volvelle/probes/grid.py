@@ -58,7 +58,8 @@ def fiducial_redshift(chi: np.ndarray) -> np.ndarray:
     last = 1.0
     while fiducial_distances(last)[1][-1] < chi[-1]:
         last *= 2.0
-    return np.interp(chi, *reversed(fiducial_distances(last)))
+    z, distances = fiducial_distances(last)
+    return np.interp(chi, distances, z)
 
 
 @lru_cache(maxsize=64)

@@ -172,7 +172,7 @@ class _Job(eqx.Module):
             where = {n: m for m, n in enumerate(part.tracers)}
             rows = [p for p, pair in enumerate(self.pairs) if set(pair) <= set(part.tracers)]
             first, second = np.asarray([[where[n] for n in self.pairs[p]] for p in rows]).T
-            at = np.ix_(rows, part.index)
+            at = (np.asarray(rows)[:, None], part.index)
             values = values.at[at].set(found.values[:, first, second].T)
             missing = missing.at[at].set(found.missing[:, first, second].T)
             highest = highest.at[part.index].set(found.highest)
