@@ -102,7 +102,7 @@ def own(distribution: Callable[..., Any]) -> Function:
             WeakLensing(Shifted(n, shifts[i], 0.1), alignment, shears[i])
             for i, n in enumerate(sources)
         ]
-        return angular_cl(cosmology, ELL, tracers, model).values
+        return angular_cl(cosmology, ELL, tracers, model, limber="always").values
 
     return spectra
 

@@ -93,10 +93,19 @@ def ccl_universe(case: str = "flat") -> tuple[Any, Any, Lattice]:
     weight = np.clip((np.log(a) - np.log(0.1)) / np.log(2.5), 0.0, 1.0)[:, None]
     log_power = weight * log_power + (1.0 - weight) * linear
     table = ccl.Pk2D(a_arr=a, lk_arr=LOG_K, pk_arr=log_power, is_logp=True)
-    with jax.ensure_compile_time_eval():  # the cache may be filled while JAX traces
+    with jax.ensure_compile_time_eval():  # as it is kept, whoever asks first
         values = jnp.asarray(log_power[::-1])
-    ours = Lattice(values, float(k[0] * (1 + 1e-12)), float(k[-1]), float(a[0]))
-    return other, table, ours
+    return other, table, Lattice(values, float(k[0] * (1 + 1e-12)), float(k[-1]), float(a[0]))
+
+
+def narrowed(k_min: float, k_max: float, a_min: float) -> Lattice:
+    """The lattice of fewer wavenumbers and times."""
+    _, _, whole = ccl_universe()
+    k, z = np.exp(LOG_K), LAYER
+    columns = (k >= k_min * (1 - 1e-9)) & (k <= k_max * (1 + 1e-9))
+    rows = z <= -np.log(a_min) * (1 + 1e-9)
+    values = whole.log_power[np.ix_(rows, columns)]
+    return Lattice(values, float(k[columns][0]), float(k[columns][-1]), float(np.exp(-z[rows][-1])))
 
 
 def universe(case: str) -> Cosmology:
@@ -109,5 +118,9 @@ def universe(case: str) -> Cosmology:
 
 
 def compiled_cl(*arguments: Any, **settings: Any) -> AngularSpectra:
-    """``angular_cl``, compiled as a whole: sooner done than operation by operation."""
+    """``angular_cl``, compiled as a whole: sooner done than operation by operation.
+
+    By Limber's approximation unless asked otherwise.
+    """
+    settings = {"limber": "always"} | settings
     return jax.jit(lambda: angular_cl(*arguments, **settings))()

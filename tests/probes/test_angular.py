@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import simpson
 
-from sky import COSMOLOGY, LAYER, LOG_K, Lattice, ccl_universe, compiled_cl, universe
+from sky import COSMOLOGY, ccl_universe, compiled_cl, narrowed, universe
 from volvelle.cosmology import Cosmology, comoving_distance, hubble
 from volvelle.cosmology.constants import LIGHT_SPEED
 from volvelle.cosmology.distances import transverse_comoving_distance
@@ -282,16 +282,6 @@ def test_biases() -> None:
     np.testing.assert_allclose(spectra[0, 0], spectra[1, 1], rtol=1e-12)
     # 1 / D(z = 0.5) = 1.29
     assert 1.27**2 < spectra[2, 2][0] / spectra[3, 3][0] < 1.31**2
-
-
-def narrowed(k_min: float, k_max: float, a_min: float) -> Lattice:
-    """The lattice of fewer wavenumbers and times."""
-    _, _, whole = ccl_universe()
-    k, z = np.exp(LOG_K), LAYER
-    columns = (k >= k_min * (1 - 1e-9)) & (k <= k_max * (1 + 1e-9))
-    rows = z <= -np.log(a_min) * (1 + 1e-9)
-    values = whole.log_power[np.ix_(rows, columns)]
-    return Lattice(values, float(k[columns][0]), float(k[columns][-1]), float(np.exp(-z[rows][-1])))
 
 
 @pytest.mark.parametrize(

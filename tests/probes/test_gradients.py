@@ -44,7 +44,8 @@ def everything(theta: jax.Array) -> jax.Array:
         NumberCounts(KernelDensity(z, 0.1, theta[17:], z_max=2.0), b),
         CMBLensing(1089.0),
     ]
-    return jnp.log(angular_cl(cosmology, [10.0, 700.0], tracers, model).values)
+    ell = [10.0, 700.0]
+    return jnp.log(angular_cl(cosmology, ell, tracers, model, limber="always").values)
 
 
 ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.0)

@@ -13,6 +13,7 @@ from .covariance import (
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
+    BeyondLimberError,
     CovarianceError,
     DistributionError,
     MultipoleError,
@@ -51,6 +52,7 @@ __all__ = [
     "AngularCorrelation",
     "AngularSpectra",
     "AngularTransform",
+    "BeyondLimberError",
     "BlockCovariance",
     "CMBLensing",
     "Contribution",

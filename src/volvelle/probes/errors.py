@@ -33,3 +33,7 @@ class ResponseError(ProbeError):
 
 class CovarianceError(ProbeError):
     """A covariance matrix that cannot be made or used as asked."""
+
+
+class BeyondLimberError(ProbeError):
+    """Spectra without Limber's approximation that cannot be had as asked."""

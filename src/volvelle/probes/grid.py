@@ -13,6 +13,7 @@ from volvelle.cosmology.background import Densities, densities, expansion
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.distances import curved_distance
 from volvelle.cosmology.growth import growth_table
+from volvelle.cosmology.interpolation import hermite
 from volvelle.cosmology.quadrature import gauss_legendre
 
 from .redshift import Distribution
@@ -52,6 +53,15 @@ def fiducial_distances(last: float) -> tuple[np.ndarray, np.ndarray]:
     z = np.expm1(np.linspace(0.0, np.log1p(last), 20000))
     slope = fiducial_slope(z)
     return z, np.concatenate([[0.0], np.cumsum(np.diff(z) * (slope[1:] + slope[:-1]) / 2.0)])
+
+
+def fiducial_redshift(chi: np.ndarray) -> np.ndarray:
+    """z of distances [Mpc] in that universe."""
+    last = 1.0
+    while fiducial_distances(last)[1][-1] < chi[-1]:
+        last *= 2.0
+    z, distances = fiducial_distances(last)
+    return np.interp(chi, distances, z)
 
 
 @lru_cache(maxsize=64)
@@ -96,8 +106,12 @@ def _interval_rule(nodes: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
 class Grid(eqx.Module):
     """The background at the nodes; all of shape [n]."""
 
-    z: np.ndarray
-    a: np.ndarray
+    nodes: np.ndarray
+    """What the rules of integration stand on: z, or distances in a fiducial universe."""
+    slope: Float[Array, " n"] | None
+    """dz / dnode, or None where the nodes are z."""
+    z: np.ndarray | Float[Array, " n"]
+    a: np.ndarray | Float[Array, " n"]
     chi: Float[Array, " n"]
     """Radial comoving distance [Mpc]."""
     transverse: Float[Array, " n"]
@@ -113,27 +127,34 @@ class Grid(eqx.Module):
 
     def integral(self, values: Float[Array, "*b n"]) -> Float[Array, "*b"]:
         """Over z, from the first node to the last."""
-        return values @ self.weights
+        return self._measured(values) @ self.weights
 
     @property
     def weights(self) -> np.ndarray:
-        """[n] of the integral over z."""
-        index, rule = _interval_rule(tuple(self.z))
-        weights = np.zeros(self.z.size)
+        """[n] of the integral over the nodes."""
+        index, rule = _interval_rule(tuple(self.nodes))
+        weights = np.zeros(self.nodes.size)
         np.add.at(weights, index, rule)
         return weights
+
+    def _measured(self, values: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
+        return values if self.slope is None else values * self.slope
 
     def sample(self, distribution: Distribution) -> Float[Array, " n"]:
         """n(z) at the nodes; the mean over every node's cell where n(z) jumps."""
         if distribution.order > 1:
             return distribution(self.z)
-        ends = np.concatenate([self.z[:1], (self.z[1:] + self.z[:-1]) / 2.0, self.z[-1:]])
-        return jnp.diff(distribution.cumulative(ends)) / np.diff(ends)
+        middle = (self.z[1:] + self.z[:-1]) / 2.0
+        if isinstance(self.z, np.ndarray):
+            ends = np.concatenate([self.z[:1], middle, self.z[-1:]])
+            return jnp.diff(distribution.cumulative(ends)) / np.diff(ends)
+        ends = jnp.concatenate([self.z[:1], middle, self.z[-1:]])
+        return jnp.diff(distribution.cumulative(ends)) / jnp.diff(ends)
 
     def beyond(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         """Integral over z from every node to the last one."""
-        index, rule = _interval_rule(tuple(self.z))
-        pieces = jnp.sum(values[index] * rule, axis=-1)
+        index, rule = _interval_rule(tuple(self.nodes))
+        pieces = jnp.sum(self._measured(values)[index] * rule, axis=-1)
         return jnp.concatenate([partial_sums(pieces[::-1])[::-1], jnp.zeros(1)])
 
     def distance(self, z: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -178,6 +199,8 @@ def make_grid(cosmology: Cosmology, z: np.ndarray, growth: bool = True) -> Grid:
     a = 1.0 / (1.0 + z)
     factor, slope = growth_table(found)(jnp.asarray(a)) if growth else (None, None)
     return Grid(
+        nodes=z,
+        slope=None,
         z=z,
         a=a,
         chi=chi,
@@ -188,3 +211,50 @@ def make_grid(cosmology: Cosmology, z: np.ndarray, growth: bool = True) -> Grid:
         rate=None if factor is None or slope is None else slope / factor,
         found=found,
     )
+
+
+def stretched_grid(
+    cosmology: Cosmology, z: np.ndarray, nodes: np.ndarray, growth: bool = True
+) -> tuple[Grid, Array]:
+    """Tabulate at distances of fixed ratios, those of ``nodes``.
+
+    Args:
+        z: [n] increasing redshifts above 0, close to those of the nodes in any universe. The last
+            node is at the last of them, in every universe.
+        nodes: [n] distances in a fiducial universe [Mpc].
+
+    Returns the grid, and by how much the distances are stretched [].
+    """
+    plain = make_grid(cosmology, z, growth=False)
+    found = plain.found
+    stretch = plain.chi[-1] / nodes[-1]
+    chi = stretch * nodes
+    today = expansion(found, jnp.ones(1)) / HUBBLE_DISTANCE
+    at = jnp.concatenate([jnp.zeros(1), plain.chi])
+    values = np.concatenate([[0.0], z])
+    slopes = jnp.concatenate([today, plain.hubble])
+    n = jnp.clip(jnp.searchsorted(at, chi, side="right") - 1, 0, z.size - 1)
+    width = at[n + 1] - at[n]
+    low, high, rise, end = hermite((chi - at[n]) / width)
+    values = jnp.asarray(values)
+    moved = (
+        low * values[n] + high * values[n + 1] + width * (rise * slopes[n] + end * slopes[n + 1])
+    )
+    moved = jnp.concatenate([moved[:-1], jnp.asarray(z[-1:])])
+    a = 1.0 / (1.0 + moved)
+    hubble = expansion(found, a) / HUBBLE_DISTANCE
+    factor, slope = growth_table(found)(a) if growth else (None, None)
+    grid = Grid(
+        nodes=nodes,
+        slope=hubble * stretch,
+        z=moved,
+        a=a,
+        chi=chi,
+        transverse=curved_distance(chi, found),
+        cosine=curved_cosine(chi, found),
+        hubble=hubble,
+        growth=factor,
+        rate=None if factor is None or slope is None else slope / factor,
+        found=found,
+    )
+    return grid, stretch

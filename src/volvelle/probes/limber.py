@@ -18,7 +18,8 @@ from .grid import Grid
 from .thinning import Thinning, thinned
 from .tracers import ColdRatio, Contribution
 
-_NUDGE = 1.05  # factor of k over which the slope at an edge is taken
+NUDGE = 1.05
+"""Factor of k over which the slope at an edge is taken."""
 
 Multipoles = Float[Array, " l"]
 Sheet = Float[Array, "l n"]
@@ -72,13 +73,13 @@ def project(
     a = np.maximum(grid.a[at], spectrum.a_min)
     # With it, in one call, the slopes at the edges of k.
     ends = np.asarray(
-        [spectrum.k_min, spectrum.k_min * _NUDGE, spectrum.k_max, spectrum.k_max / _NUDGE]
+        [spectrum.k_min, spectrum.k_min * NUDGE, spectrum.k_max, spectrum.k_max / NUDGE]
     )
     sample = jnp.concatenate([k[:, at], jnp.broadcast_to(ends[:, None], (4, a.size))])
     power = spectrum(sample, jnp.broadcast_to(a, sample.shape))
     power, ends = power[:-4], jnp.log(power[-4:])
-    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(_NUDGE)
-    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(_NUDGE)
+    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(NUDGE)
+    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(NUDGE)
     beyond = jnp.log(asked[:, at] / k[:, at])
     continued = jnp.log(power) + beyond * jnp.where(beyond > 0.0, falling, rising)
     inside = _inside(asked, grid, spectrum)
@@ -106,15 +107,27 @@ def project(
     return eqx.tree_at(lambda p: p.cold, made, ratio, is_leaf=lambda leaf: leaf is None)
 
 
+def above(projection: Projection, highest: Multipoles) -> Projection:
+    """The part of the integrals at wavenumbers above ``highest`` [1/Mpc] of each multipole."""
+    x = jnp.log((projection.ell[:, None] + 0.5) / projection.grid.transverse)
+    beyond = (x - jnp.log(highest)[:, None]) / _width(projection.grid)
+    share = jnp.clip(beyond + 0.5, 0.0, 1.0)
+    parts = (projection.known * share, projection.unknown * jax.lax.stop_gradient(share))
+    return eqx.tree_at(lambda p: (p.known, p.unknown), projection, parts)
+
+
+def _width(grid: Grid) -> Float[Array, " n"]:
+    """Of every node's cell in ln k, at a fixed multipole."""
+    between = jnp.abs(jnp.diff(jnp.log(grid.transverse)))
+    return 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
+
+
 def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
     """The fraction of every node's cell inside of the edges.
 
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
-    logarithm = jnp.log(grid.transverse)
-    x = jnp.log(asked)
-    between = jnp.abs(jnp.diff(logarithm))
-    width = 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
+    x, width = jnp.log(asked), _width(grid)
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
     low = jnp.clip((x - np.log(spectrum.k_min)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))
@@ -134,7 +147,7 @@ def prefactor(ell: Multipoles, angular: int, bessel: int) -> Multipoles:
 
 def depends_on_ell(terms: tuple[Contribution, ...]) -> bool:
     """Whether a kernel is more than a factor of l times a function of chi."""
-    return any(term.bessel > 0 or not (term.transfer is None or _only_cold(term)) for term in terms)
+    return any(term.bessel > 0 or not (term.transfer is None or only_cold(term)) for term in terms)
 
 
 def follows_cold(terms: tuple[Contribution, ...]) -> bool:
@@ -142,7 +155,8 @@ def follows_cold(terms: tuple[Contribution, ...]) -> bool:
     return any(term.species == "cb" for term in terms)
 
 
-def _only_cold(term: Contribution) -> bool:
+def only_cold(term: Contribution) -> bool:
+    """Whether all that its transfer function is, is that of baryons and cold dark matter."""
     return isinstance(term.transfer, ColdRatio) and term.transfer.further is None
 
 
@@ -155,7 +169,7 @@ def _term(term: Contribution, projection: Projection) -> Sheet:
     ell = projection.ell[:, None]
     factor = prefactor(projection.ell, term.angular, term.bessel)[:, None]
     here = jnp.broadcast_to(term.kernel, projection.known.shape)
-    if _only_cold(term) and projection.cold is not None:
+    if only_cold(term) and projection.cold is not None:
         here = here * projection.cold
     elif term.transfer is not None:
         times = jnp.broadcast_to(projection.grid.a, here.shape)

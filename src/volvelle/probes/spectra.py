@@ -8,19 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.power import Model, Spectrum, nonlinear_spectrum
 
+from .beyond_limber import project_beyond
+from .choice import Choice, choose
 from .errors import MultipoleError, PairError, TracerError
 from .grid import make_grid, redshift_nodes
-from .limber import Projection, depends_on_ell, follows_cold, prefactor, project, sheet
+from .limber import Projection, above, depends_on_ell, follows_cold, prefactor, project, sheet
 from .tracers import Contribution, Tracer, followed
 
 Pairs = tuple[tuple[int, int], ...]
 Terms = tuple[Contribution, ...]
+
+_NEVER = 1e30  # [1/Mpc] no wavenumber is as large; an infinite one has no derivative
 
 
 class AngularSpectra(eqx.Module):
@@ -32,6 +36,10 @@ class AngularSpectra(eqx.Module):
     missing: Float[Array, "p l"]
     """How much of each value could be missing, relative: the part of the integral beyond the edges
     in k and a of the power spectrum, if P went on there as the power law of its edge."""
+    limber: Bool[Array, "p l"]
+    """Where a value is Limber's approximation."""
+    limber_error: Float[Array, "p l"]
+    """An estimate of the error of that approximation, over sqrt(C_ii C_jj); 0 elsewhere."""
     pairs: Pairs = eqx.field(static=True)
 
     def __getitem__(self, pair: tuple[int, int]) -> Float[Array, " l"]:
@@ -44,6 +52,10 @@ class AngularSpectra(eqx.Module):
     def flags(self, tolerance: float = 1e-3) -> Array:
         """[pairs, l]: where more than a fraction ``tolerance`` could be missing, or is unknown."""
         return ~(self.missing <= tolerance)
+
+    def doubtful(self, tolerance: float = 1e-3) -> Array:
+        """[pairs, l]: where Limber's approximation was taken although it may err by more."""
+        return ~(self.limber_error <= tolerance)
 
     def matrix(self) -> Float[Array, "t t l"]:
         """C_l of every two tracers. Raises PairError unless all pairs were computed."""
@@ -67,8 +79,11 @@ def angular_cl(
     *,
     pairs: Sequence[tuple[int, int]] | None = None,
     tolerance: float = 1e-3,
+    limber: str = "auto",
 ) -> AngularSpectra:
-    """Angular power spectra by Limber's approximation, differentiable in everything.
+    """Angular power spectra, by Limber's approximation where it is good enough.
+
+    Differentiable in everything.
 
     Args:
         ell: multipoles [l], of any spacing, integer or not.
@@ -76,34 +91,108 @@ def angular_cl(
         power: a model of P(k, a), or the spectrum of this cosmology; HMcode-2020 of the learned
             linear power, if None, as in ``power.nonlinear_power``.
         pairs: numbers of the tracers to correlate; all pairs i <= j unless given.
-        tolerance: relative error of the integrals, through the number of nodes.
+        tolerance: error relative to sqrt(C_ii C_jj), through the number of nodes and, with
+            ``auto``, through the multipole from which Limber's approximation is taken.
+        limber: ``auto``, ``always`` or ``never``. What goes beyond it needs a flat universe and
+            multipoles that are not traced: where they are not so, ``auto`` takes Limber's
+            approximation and says how far that may be off (``doubtful``), and ``never`` is
+            refused. Where a traced Omega_k is not 0, ``auto`` does the same and ``never`` gives
+            NaN; the derivative in it is Limber's.
 
     Multipoles that are traced and too small give NaN.
 
     Raises MultipoleError for l < 0, and l < 2 with shear; PairError, TracerError for wrong
-    arguments; and what ``cosmology.hubble`` and ``power`` raise.
+    arguments; BeyondLimberError for what cannot be had beyond Limber's approximation; and what
+    ``cosmology.hubble`` and ``power`` raise.
     """
     tracers = tuple(tracers)
     check_tracers(tracers, tolerance)
     chosen = checked_pairs(pairs, len(tracers))
     used = sorted({n for pair in chosen for n in pair})
     ells = checked_ell(ell, [tracers[n] for n in used])
-    nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
-    growth = any(tracers[n].needs_growth for n in used)
-    grid = make_grid(cosmology, nodes, growth)
+    choice = choose(limber, cosmology, ells, {n: tracers[n] for n in used}, chosen, tolerance)
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
-    terms = {n: followed(tracers[n].contributions(cosmology, grid), spectrum) for n in used}
-    cold = any(follows_cold(terms[n]) for n in used)
-    projection = project(ells, grid, spectrum, float(tolerance), cold)
-    whole = {n for n in used if depends_on_ell(terms[n])}
-    plain = tuple(pair for pair in chosen if not whole & set(pair))
-    rest = tuple(pair for pair in chosen if whole & set(pair))
-    values, missing = _join(_factored(projection, terms, plain), _general(projection, terms, rest))
-    order = np.asarray([(plain + rest).index(pair) for pair in chosen])
-    values, missing = values[order], missing[order]
+    job = _Job(jnp.asarray(ells), {n: tracers[n] for n in used}, spectrum, chosen, float(tolerance))
+    projected = job.projected(cosmology)
+    values, missing = _products(*projected, chosen)
+    curved = jnp.asarray(False)
+    if choice.beyond.any():
+        if is_traced(cosmology.Omega_k):
+            curved = jnp.asarray(cosmology.Omega_k != 0.0)
+            flat = cosmology.replace(Omega_k=0.0)
+            projected = job.projected(flat)
+            exact, also = job.beyond(flat, projected, choice)
+            exact = values + exact - _products(*projected, chosen)[0]
+        else:
+            exact, also = job.beyond(cosmology, projected, choice)
+        if limber == "never":
+            exact, also, curved = jnp.where(curved, jnp.nan, exact), also, jnp.asarray(False)
+        taken = choice.beyond & ~curved
+        values, missing = jnp.where(taken, exact, values), jnp.where(taken, also, missing)
     size = jnp.where(missing == 0.0, 1.0, jnp.abs(values))
-    relative = jax.lax.stop_gradient(missing / size)
-    return AngularSpectra(ell=ells, values=values, missing=relative, pairs=chosen)
+    approximate = jnp.asarray(~choice.beyond) | curved
+    return AngularSpectra(
+        ell=jnp.asarray(ells),
+        values=values,
+        missing=jax.lax.stop_gradient(missing / size),
+        limber=approximate,
+        limber_error=jnp.where(approximate, choice.error, 0.0),
+        pairs=chosen,
+    )
+
+
+class _Job(eqx.Module):
+    """What is asked for, whatever the cosmology."""
+
+    ell: Float[Array, " l"]
+    tracers: dict[int, Tracer]
+    spectrum: Spectrum
+    pairs: Pairs = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+
+    def projected(self, cosmology: Cosmology) -> tuple[Projection, dict[int, Terms]]:
+        """Limber's projection, and the contributions at its nodes."""
+        demands = tuple(tracer.demand for tracer in self.tracers.values())
+        growth = any(tracer.needs_growth for tracer in self.tracers.values())
+        grid = make_grid(cosmology, redshift_nodes(demands, self.tolerance), growth)
+        terms = {
+            n: followed(each.contributions(cosmology, grid), self.spectrum)
+            for n, each in self.tracers.items()
+        }
+        cold = any(follows_cold(each) for each in terms.values())
+        return project(self.ell, grid, self.spectrum, self.tolerance, cold), terms
+
+    def beyond(
+        self, cosmology: Cosmology, projected: tuple[Projection, dict[int, Terms]], choice: Choice
+    ) -> tuple[Array, Array]:
+        """[pairs, l] without Limber's approximation where that is chosen, and what may miss."""
+        projection, terms = projected
+        orders = tuple(sorted({max(term.bessel, 0) for each in terms.values() for term in each}))
+        values, missing = jnp.zeros(choice.beyond.shape), jnp.zeros(choice.beyond.shape)
+        highest = jnp.full(self.ell.size, _NEVER)
+        for part in choice.parts:
+            band = part.band(orders, self.tolerance)
+            chosen = [self.tracers[n] for n in part.tracers]
+            found = project_beyond(band, cosmology, chosen, self.spectrum)
+            where = {n: m for m, n in enumerate(part.tracers)}
+            rows = [p for p, pair in enumerate(self.pairs) if set(pair) <= set(part.tracers)]
+            first, second = np.asarray([[where[n] for n in self.pairs[p]] for p in rows]).T
+            at = (np.asarray(rows)[:, None], part.index)
+            values = values.at[at].set(found.values[:, first, second].T)
+            missing = missing.at[at].set(found.missing[:, first, second].T)
+            highest = highest.at[part.index].set(found.highest)
+        near, also = _products(above(projection, highest), terms, self.pairs)
+        return values + near, missing + also
+
+
+def _products(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
+    """[pairs, l] of the integrals of a projection, and of what could be missing of them."""
+    whole = {n for n in terms if depends_on_ell(terms[n])}
+    plain = tuple(pair for pair in pairs if not whole & set(pair))
+    rest = tuple(pair for pair in pairs if whole & set(pair))
+    values, missing = _join(_factored(projection, terms, plain), _general(projection, terms, rest))
+    order = np.asarray([(plain + rest).index(pair) for pair in pairs])
+    return values[order], missing[order]
 
 
 def _factored(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
@@ -194,15 +283,17 @@ def checked_pairs(pairs: Sequence[tuple[int, int]] | None, number: int) -> Pairs
     return chosen
 
 
-def checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> Float[Array, " l"]:
-    """Multipoles that all tracers have; raises MultipoleError, NaN for traced ones."""
-    ells = jnp.asarray(ell, dtype=float)
+def checked_ell(ell: ArrayLike, tracers: Sequence[Tracer]) -> np.ndarray | Float[Array, " l"]:
+    """Multipoles that all tracers have, an array of NumPy where they are known; NaN for traced ones
+    that are too small. Raises MultipoleError."""
+    traced = is_traced(ell)
+    ells = jnp.asarray(ell, dtype=float) if traced else np.asarray(ell, dtype=float)
     least = max(tracer.least_ell for tracer in tracers)
     if ells.ndim != 1 or ells.size == 0:
         raise MultipoleError(f"ell has shape {ells.shape}; expected a list of multipoles")
-    if is_traced(ells):
+    if traced:
         return jnp.where(ells >= least, ells, jnp.nan)
     if not np.all(np.asarray(ells) >= least):
         reason = ": shear has no monopole and dipole" if least == 2 else ""
-        raise MultipoleError(f"ell is {float(jnp.min(ells)):g}; expected {least} or more{reason}")
+        raise MultipoleError(f"ell is {float(np.min(ells)):g}; expected {least} or more{reason}")
     return ells

@@ -126,7 +126,7 @@ def super_sample_covariance(
     check_tracers(tracers, tolerance)
     chosen = checked_pairs(pairs, len(tracers))
     used = sorted({n for pair in chosen for n in pair})
-    ells = checked_ell(ell, [tracers[n] for n in used])
+    ells = jnp.asarray(checked_ell(ell, [tracers[n] for n in used]))
     found = _sources(cosmology, power, response, linear)
     nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
     grid = make_grid(cosmology, nodes, any(tracers[n].needs_growth for n in used))

@@ -12,6 +12,7 @@ f_K(chi' - chi) / f_K(chi') = f_K'(chi) - f_K(chi) f_K'(chi') / f_K(chi').
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -86,11 +87,24 @@ def followed(terms: tuple[Contribution, ...], spectrum: Spectrum) -> tuple[Contr
     )
 
 
+class Detail(NamedTuple):
+    """Where a tracer gets its structure along the line of sight from; static but for the sample."""
+
+    sample: Distribution | None
+    """The n(z) behind it, or None where only ``demand`` is known."""
+    own: bool = True
+    """Whether its kernel follows n(z), and not only the smooth sums over it that lens."""
+    lenses: bool = True
+    """Whether its kernel begins at the observer."""
+    distorted: bool = False
+    """Whether it has redshift-space distortions."""
+
+
 class Tracer(eqx.Module):
     """Something on the sky that follows the matter; abstract.
 
-    ``contributions`` gives its terms and ``demand`` what nodes they need; ``least_ell`` is the
-    smallest multipole that it has.
+    ``contributions`` gives its terms and ``demand`` what nodes they need; ``detail`` says where
+    Limber's approximation fails; ``least_ell`` is the smallest multipole that it has.
     """
 
     @abstractmethod
@@ -101,6 +115,11 @@ class Tracer(eqx.Module):
     @abstractmethod
     def demand(self) -> Demand:
         """The redshifts that matter and their finest structure; static."""
+
+    @property
+    def detail(self) -> Detail:
+        """Its structure: unless said otherwise, all that is known is ``demand``."""
+        return Detail(None, own=self.demand.z_fine > 0.0)
 
     @property
     def least_ell(self) -> int:
@@ -172,6 +191,10 @@ class NumberCounts(Tracer):
         return Demand(sample.z_max, sample.z_max, sample.scale, sample.order)
 
     @property
+    def detail(self) -> Detail:
+        return Detail(self.distribution, True, self.magnification is not None, self.rsd)
+
+    @property
     def needs_growth(self) -> bool:
         return self.rsd or any(isinstance(e, Grown) for e in (self.bias, self.magnification))
 
@@ -240,6 +263,10 @@ class WeakLensing(Tracer):
         sample = self.distribution  # of which the smooth integral counts more than values
         step = sample.scale * (_COARSE if self.alignment is None else _COARSE_ALIGNED)
         return Demand(sample.z_max, sample.z_max, step, sample.order)
+
+    @property
+    def detail(self) -> Detail:
+        return Detail(self.distribution, own=self.alignment is not None)
 
     @property
     def least_ell(self) -> int:
