@@ -57,6 +57,7 @@ def project(
     ell: Multipoles,
     grid: Grid,
     spectrum: Spectrum,
+    *,
     tolerance: float | None = None,
     cold: bool = False,
 ) -> Projection:

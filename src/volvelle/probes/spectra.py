@@ -160,7 +160,8 @@ class _Job(eqx.Module):
             for n, each in self.tracers.items()
         }
         cold = any(follows_cold(each) for each in terms.values())
-        return project(self.ell, grid, self.spectrum, self.tolerance, cold), terms
+        made = project(self.ell, grid, self.spectrum, tolerance=self.tolerance, cold=cold)
+        return made, terms
 
     def beyond(
         self, cosmology: Cosmology, projected: tuple[Projection, dict[int, Terms]], choice: Choice

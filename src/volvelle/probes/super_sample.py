@@ -132,7 +132,8 @@ def super_sample_covariance(
     grid = make_grid(cosmology, nodes, any(tracers[n].needs_growth for n in used))
     variance = background_variance(cosmology, grid, found.linear, window)
     terms = {n: followed(tracers[n].contributions(cosmology, grid), found.spectrum) for n in used}
-    projection = project(ells, grid, found.spectrum, any(follows_cold(terms[n]) for n in used))
+    cold = any(follows_cold(terms[n]) for n in used)
+    projection = project(ells, grid, found.spectrum, cold=cold)
     sheets = {n: sheet(terms[n], projection) for n in used}
     means = {n: tracers[n].mean_density(cosmology, grid) for n in used}
     times = jnp.broadcast_to(np.maximum(grid.a, found.spectrum.a_min), projection.k.shape)
