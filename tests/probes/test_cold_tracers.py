@@ -151,6 +151,25 @@ def test_massive_neutrinos_against_ccl() -> None:
     assert 1.005 < ratio[0] < ratio[-1] and ratio[-1] > 1.04  # free streaming
 
 
+def test_beyond_limber() -> None:
+    """The product that the sheet of cb makes: with ``whole`` = 2 matter is what cb was, and counts
+    that follow matter then, of the same bias, are those that followed cb."""
+    _, _, base = ccl_universe()
+    ell = np.array([2.0, 5.0, 12.0])
+    cold = [NumberCounts(NEAR, 1.4, tracing="cb", rsd=True)]
+    found = angular_cl(COSMOLOGY, ell, cold, Split(base), limber="never")
+    assert not np.any(found.limber)
+    plain = [NumberCounts(NEAR, 1.4, rsd=True)]
+    expected = angular_cl(COSMOLOGY, ell, plain, Split(base, 2.0), limber="never")
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-3)
+    ignored = angular_cl(COSMOLOGY, ell, plain, Split(base), limber="never")
+    assert np.all(found.values > 1.003 * ignored.values)
+
+
+def limber_cl(tracers: list[Tracer], spectrum: Spectrum) -> jax.Array:
+    return angular_cl(COSMOLOGY, ELL, tracers, spectrum, limber="always").values
+
+
 def test_power_is_evaluated_once_per_species() -> None:
     calls = []
 
@@ -165,11 +184,11 @@ def test_power_is_evaluated_once_per_species() -> None:
 
     _, _, base = ccl_universe()
     made = [NumberCounts(NEAR, b, tracing="cb") for b in (1.0, 2.0, 3.0)] + [WeakLensing(FAR)] * 2
-    jax.eval_shape(lambda: angular_cl(COSMOLOGY, ELL, made, Counted(base)).values)
+    jax.eval_shape(lambda: limber_cl(made, Counted(base)))
     assert sorted(calls) == ["cb", "matter"]
     calls.clear()
     plain = [NumberCounts(NEAR), WeakLensing(FAR)]
-    jax.eval_shape(lambda: angular_cl(COSMOLOGY, ELL, plain, Counted(base)).values)
+    jax.eval_shape(lambda: limber_cl(plain, Counted(base)))
     assert calls == ["matter"]
 
 
