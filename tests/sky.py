@@ -93,9 +93,9 @@ def ccl_universe(case: str = "flat") -> tuple[Any, Any, Lattice]:
     weight = np.clip((np.log(a) - np.log(0.1)) / np.log(2.5), 0.0, 1.0)[:, None]
     log_power = weight * log_power + (1.0 - weight) * linear
     table = ccl.Pk2D(a_arr=a, lk_arr=LOG_K, pk_arr=log_power, is_logp=True)
-    ours = Lattice(
-        jnp.asarray(log_power[::-1]), float(k[0] * (1 + 1e-12)), float(k[-1]), float(a[0])
-    )
+    with jax.ensure_compile_time_eval():  # who asks first may be tracing
+        values = jnp.asarray(log_power[::-1])
+    ours = Lattice(values, float(k[0] * (1 + 1e-12)), float(k[-1]), float(a[0]))
     return other, table, ours
 
 
