@@ -31,7 +31,9 @@ _SMALLEST, _LARGEST = 0.01, 3000.0
 _FADE = 0.7
 """ln R over which the correction comes in above the smallest radius."""
 _BRACKETS = 42
-_NEWTON_STEPS = 2  # from the secant of the bracket, with the two that follow: 1e-15
+_NEWTON_STEPS = 3  # from the secant of the bracket: 1e-15
+_MOMENTS = 6  # exact derivatives of the slope and curvature up to the third
+_FAR = 80.0  # (k R)^2 beyond which exp(-k^2 R^2) is nothing
 _OPEN, _FLAT = (-0.0732, -0.1423, 0.0725), (-0.0307, -0.0585, 0.0743)
 _TAIL = 6.0  # k R beyond which exp(-k^2 R^2) is nothing
 
@@ -51,55 +53,74 @@ class Scale(eqx.Module):
     """1 where sigma(R) = 1 within the radii, 0 where all is linear, and smooth between."""
 
 
-class _Moments(eqx.Module):
-    """ln sigma^2 and its derivatives with respect to ln R, from Delta^2 d ln k at fixed k."""
+class _Near(eqx.Module):
+    """ln sigma^2 about known radii, as a function of the distance from them in ln R.
 
-    squares: Float[Array, " k"]
-    power: Float[Array, "z k"]
+    With x = (k R_0)^2 and u = (R / R_0)^2 - 1, sigma^2 is the sum of (-u)^n / n! times the moments
+    of x^n exp(-x): of the radii's own change no more is needed than the moments where they are.
+    """
 
-    def __call__(self, log_r: Redshifts) -> tuple[Redshifts, Redshifts, Redshifts]:
-        x = self.squares * jnp.exp(2.0 * log_r)[:, None]
-        parts = self.power * jnp.exp(-x)
-        zero, one, two = (jnp.sum(parts * x**n, axis=-1) for n in range(3))
-        first = -2.0 * one / zero
-        return jnp.log(zero), first, 4.0 * (two - one) / zero - first**2
+    moments: tuple[Redshifts, ...]
+
+    @classmethod
+    def at(cls, log_r: Redshifts, power: Float[Array, "z k"], squares: np.ndarray) -> "_Near":
+        """``power`` is Delta^2 d ln k at wavenumbers of these squares."""
+        x = jnp.minimum(squares * jnp.exp(2.0 * log_r)[:, None], _FAR)
+        parts, found = power * jnp.exp(-x), []
+        for _ in range(_MOMENTS):
+            found.append(jnp.sum(parts, axis=-1))
+            parts = parts * x
+        return cls(tuple(found))
+
+    def __call__(self, distance: Redshifts) -> tuple[Redshifts, Redshifts, Redshifts]:
+        """ln sigma^2 and its first two derivatives with respect to ln R."""
+        u = jnp.expm1(2.0 * distance)
+        value, slope, bend = (self._series(n, u) for n in range(3))
+        rate = -slope / value
+        first = 2.0 * (1.0 + u) * rate
+        second = 2.0 * first + 4.0 * (1.0 + u) ** 2 * (bend / value - rate**2)
+        return jnp.log(value), first, second
+
+    def _series(self, first: int, u: Redshifts) -> Redshifts:
+        total = self.moments[-1]
+        for n in range(len(self.moments) - 2, first - 1, -1):
+            total = self.moments[n] - u / (n - first + 1.0) * total
+        return total
 
 
 def nonlinear_scale(cosmology: Cosmology, linear: Continued, a: Redshifts) -> Scale:
     """Solve sigma(R) = 1 by Newton's rule within a bracket.
 
-    The last two of its steps are differentiated and start from the solution, which makes the
-    derivatives those of the implicit function, up to the third.
+    Its last two steps are differentiated and start from the solution, which makes the derivatives
+    those of the implicit function, up to the third.
     """
     h = jnp.asarray(cosmology.hubble_parameter)
     step = 0.045
     k = np.exp(np.arange(np.log(1e-4), np.log(2.0 * _TAIL / _SMALLEST), step))
     power = linear(k, a[:, None]) * jnp.asarray(step * k**3 / (2.0 * np.pi**2))
-    moments = _Moments(jnp.asarray(k**2), power)
     low = jnp.log(_SMALLEST / h)
 
-    fixed, start = jax.lax.stop_gradient((moments, low))
+    fixed, start = jax.lax.stop_gradient((power, low))
     grid = start + np.linspace(0.0, np.log(_LARGEST / _SMALLEST), _BRACKETS)
-    squares = fixed.squares * jnp.exp(2.0 * grid)[:, None]
-    table = jnp.log(fixed.power @ jnp.exp(-squares).T)  # shape (z, R), falls with R
+    table = jnp.log(fixed @ jnp.exp(-(k**2) * jnp.exp(2.0 * grid)[:, None]).T)
+    # of shape (z, R), which falls with R
     at = jnp.clip(jnp.sum(table > 0.0, axis=1) - 1, 0, _BRACKETS - 2)
     left, right = grid[at], grid[at + 1]
     here, there = (jnp.take_along_axis(table, n[:, None], 1)[:, 0] for n in (at, at + 1))
     exists = (table[:, 0] > 0.0) & (table[:, -1] < 0.0)
     log_r = jnp.clip(left + (right - left) * here / (here - there), left, right)
 
-    def newton(value: Redshifts, of: _Moments) -> Redshifts:
-        excess, rate, _ = of(value)
-        return value - excess / rate
-
     def within(_: int, value: Redshifts) -> Redshifts:
-        return jnp.clip(newton(value, fixed), left, right)
+        excess, rate = _Near.at(value, fixed, k**2)(jnp.zeros_like(value))[:2]
+        return jnp.clip(value - excess / rate, left, right)
 
     log_r = jax.lax.fori_loop(0, _NEWTON_STEPS, within, log_r)
+    near, distance = _Near.at(log_r, power, k**2), jnp.zeros_like(log_r)
     for _ in range(2):
-        log_r = jnp.where(exists, newton(log_r, moments), log_r)
-    log_r = jnp.where(table[:, -1] < 0.0, log_r, jnp.nan)
-    _, first, second = moments(log_r)
+        excess, rate, _ = near(distance)
+        distance = jnp.where(exists, distance - excess / rate, 0.0)
+    _, first, second = near(distance)
+    log_r = jnp.where(table[:, -1] < 0.0, log_r + distance, jnp.nan)
     into = jnp.clip((log_r - low) / _FADE, 0.0, 1.0)
     weight = jnp.where(exists, into**3 * (10.0 - into * (15.0 - 6.0 * into)), 0.0)
     return Scale(jnp.exp(log_r), -3.0 - first, -second, weight)
