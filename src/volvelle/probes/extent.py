@@ -188,7 +188,7 @@ def _known_kernel(tracer: Tracer) -> Profile | None:
         z = (edges[1:] + edges[:-1]) / 2.0
         with jax.ensure_compile_time_eval():
             kernel = tracer.kernel(planck18(), jnp.asarray(1.0 / (1.0 + z)))
-        if is_traced(kernel):
+        if is_traced(kernel) or not np.any(kernel) or not np.all(np.isfinite(kernel)):
             raise _NotKnown
         return np.abs(np.asarray(kernel)) * fiducial_slope(z)
 
@@ -200,7 +200,7 @@ def _known_kernel(tracer: Tracer) -> Profile | None:
 
 
 class _NotKnown(Exception):
-    """A kernel depends on what is traced."""
+    """A kernel depends on what is traced, or is nothing or no number in that universe."""
 
 
 def _support(
