@@ -188,9 +188,12 @@ def _known_kernel(tracer: Tracer) -> Profile | None:
         z = (edges[1:] + edges[:-1]) / 2.0
         with jax.ensure_compile_time_eval():
             kernel = tracer.kernel(planck18(), jnp.asarray(1.0 / (1.0 + z)))
-        if is_traced(kernel) or not np.any(kernel) or not np.all(np.isfinite(kernel)):
+        if is_traced(kernel):
             raise _NotKnown
-        return np.abs(np.asarray(kernel)) * fiducial_slope(z)
+        found = np.abs(np.asarray(kernel))
+        if not 0.0 < found.max() < np.inf:
+            raise _NotKnown
+        return found * fiducial_slope(z)
 
     try:
         z, values, ends = _support(density, 0.0, tracer.z_max)
