@@ -175,8 +175,7 @@ def page(found: dict[str, dict[str, dict[str, float]]]) -> str:
     ):
         text += [f"| {name} | {row('ours', key, shape)} |"]
     text += ["", "Times are processor seconds on one core of this machine, and those of the two"]
-    text += ["codes in the challenge as its paper has them. The first time of the tables includes"]
-    text += ["tracing the program."]
+    text += ["codes in the challenge as its paper has them. That of the tables includes tracing."]
     return "\n".join(text) + "\n"
 
 

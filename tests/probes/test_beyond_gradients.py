@@ -41,19 +41,16 @@ def everything(theta: jax.Array) -> jax.Array:
 
 
 def test_gradients_in_every_parameter() -> None:
-    """Of a weighted sum, backwards, and of all spectra in one direction, forwards."""
+    """Of a weighted sum of all spectra, against differences of fourth order."""
     theta = jnp.asarray(CENTRE)
-    f = jax.jit(everything)
     weights = np.random.default_rng(3).normal(size=(3, 2))
-    exact = np.asarray(jax.jit(jax.grad(lambda t: jnp.sum(weights * everything(t))))(theta))
-    along = 0.01 * jnp.asarray(CENTRE)
-    forward = jax.jit(lambda t: jax.jvp(everything, (t,), (along,))[1])(theta)
-    np.testing.assert_allclose(np.sum(weights * forward), exact @ along, rtol=1e-8)
+    both = jax.jit(jax.value_and_grad(lambda t: jnp.sum(weights * everything(t))))
+    exact = np.asarray(both(theta)[1])
     for i, name in enumerate([*PARAMETERS, "bias", "slope", "amplitude", "shift"]):
         step = 1e-3 * max(abs(CENTRE[i]), 0.01 if i != 3 else 0.0)
         move = jnp.zeros(theta.size).at[i].set(step)
-        one, two = f(theta + move) - f(theta - move), f(theta + 2 * move) - f(theta - 2 * move)
-        numeric = np.sum(weights * (8.0 * one - two)) / (12.0 * step)
+        one, two = (both(theta + n * move)[0] - both(theta - n * move)[0] for n in (1, 2))
+        numeric = float(8.0 * one - two) / (12.0 * step)
         assert abs(numeric) > 0.0
         np.testing.assert_allclose(exact[i], numeric, rtol=1e-4, err_msg=name)
 

@@ -28,7 +28,7 @@ pytest.importorskip("pyccl")
 Z = np.linspace(0.2, 0.9, 141)
 TABLE = Table(Z, np.exp(-0.5 * ((Z - 0.5) / 0.05) ** 2))
 NARROW = NumberCounts(KernelDensity([0.5], 0.02))
-ELL = np.asarray([2.0, 7.0, 20.0, 50.0, 80.0, 250.0, 900.0])
+ELL = np.asarray([2.0, 20.0, 50.0, 80.0, 250.0, 900.0])
 
 
 def sets(name: str, one: jax.Array) -> list[Tracer]:

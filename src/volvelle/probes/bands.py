@@ -28,6 +28,7 @@ _OVERSAMPLED = 1.1
 _SMOOTH_TO = 0.3  # [1/Mpc]: nearer than (l + 1/2) / that, smooth kernels are Limber's
 _BEGIN = 0.1  # of the largest distance, where smooth kernels must still be projected
 _SHARE = 0.1  # of the tolerance, for what is cut along the line of sight
+_FLAT = 0.05  # [1/Mpc] up to which P does not fall, or little
 _SLACK = 1.3  # of the multipole at which a tracer is settled
 _LOWEST = 0.12  # k chi over l + 1/2 below which j_l is too small to matter, l < 9
 _LARGEST = 4e9  # bytes of tables
@@ -83,7 +84,7 @@ def make_band(
     # What Limber's approximation is not good enough for, decides.
     top = [min(settled_ell(each, tolerance / 2.0), float(ell[-1])) + 0.5 for each in extents]
     reaches = [
-        reach(each.amplitude, _SHARE * tolerance, nu / each.centre)
+        reach(each.amplitude, _SHARE * tolerance, max(nu / each.centre, _FLAT))
         for each, nu in zip(extents, top, strict=True)
     ]
     chi = _distances(extents, reaches, tolerance, fineness)

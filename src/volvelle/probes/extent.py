@@ -190,7 +190,10 @@ def _known_kernel(tracer: Tracer) -> Profile | None:
             kernel = tracer.kernel(planck18(), jnp.asarray(1.0 / (1.0 + z)))
         if is_traced(kernel):
             raise _NotKnown
-        return np.abs(np.asarray(kernel)) * fiducial_slope(z)
+        found = np.abs(np.asarray(kernel))
+        if not 0.0 < found.max() < np.inf:
+            raise _NotKnown
+        return found * fiducial_slope(z)
 
     try:
         z, values, ends = _support(density, 0.0, tracer.z_max)
@@ -200,7 +203,7 @@ def _known_kernel(tracer: Tracer) -> Profile | None:
 
 
 class _NotKnown(Exception):
-    """A kernel depends on what is traced."""
+    """A kernel depends on what is traced, or is nothing or no number in that universe."""
 
 
 def _support(

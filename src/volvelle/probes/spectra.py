@@ -36,11 +36,11 @@ class AngularSpectra(eqx.Module):
     missing: Float[Array, "p l"]
     """How much of each value could be missing, relative: the part of the integral beyond the edges
     in k and a of the power spectrum, if P went on there as the power law of its edge."""
-    limber: Bool[Array, "p l"]
-    """Where a value is Limber's approximation."""
-    limber_error: Float[Array, "p l"]
-    """An estimate of the error of that approximation, over sqrt(C_ii C_jj); 0 elsewhere."""
     pairs: Pairs = eqx.field(static=True)
+    limber: Bool[Array, "p l"] | None = None
+    """Where a value is Limber's approximation; None where nobody said."""
+    limber_error: Float[Array, "p l"] | None = None
+    """An estimate of the error of that approximation, over sqrt(C_ii C_jj); 0 elsewhere."""
 
     def __getitem__(self, pair: tuple[int, int]) -> Float[Array, " l"]:
         """C_l of two tracers, by their numbers, in either order."""
@@ -54,7 +54,12 @@ class AngularSpectra(eqx.Module):
         return ~(self.missing <= tolerance)
 
     def doubtful(self, tolerance: float = 1e-3) -> Array:
-        """[pairs, l]: where Limber's approximation was taken although it may err by more."""
+        """[pairs, l]: where Limber's approximation was taken although it may err by more.
+
+        Everywhere, if nobody said how a spectrum was made.
+        """
+        if self.limber_error is None:
+            return jnp.ones(self.values.shape, bool)
         return ~(self.limber_error <= tolerance)
 
     def matrix(self) -> Float[Array, "t t l"]:
