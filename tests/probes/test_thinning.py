@@ -34,9 +34,9 @@ def test_all_nodes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def spectra(spectrum: Spectrum) -> np.ndarray:
         made = jax.jit(
-                lambda: angular_cl(COSMOLOGY, ELL, tracers(), spectrum, limber="always").matrix()
-            )
-            found = made()
+            lambda: angular_cl(COSMOLOGY, ELL, tracers(), spectrum, limber="always").matrix()
+        )
+        found = made()
         return np.asarray(found)
 
     for spectrum in (lattice, EisensteinHu().spectrum(COSMOLOGY)):
