@@ -77,8 +77,9 @@ def shears(cosmology: Cosmology, other: Any) -> tuple[np.ndarray, list[Curve]]:
     ell, z = np.geomspace(10.0, 3000.0, 60), np.linspace(0.0, 3.0, 1500)
     lenses, sources = Smail(*LENSES, z_max=3.0), Smail(*SOURCES, z_max=3.0)
     tracers = [NumberCounts(lenses, BIAS), WeakLensing(sources)]
-    pair = jax.jit(
-        lambda at: angular_cl(at, ell, tracers, Halofit(EisensteinHu()), pairs=[(0, 1)]).values[0]
+    model, cross = Halofit(EisensteinHu()), [(0, 1)]
+    pair = jax.jit(  # Limber's approximation everywhere, as CCL has it
+        lambda at: angular_cl(at, ell, tracers, model, pairs=cross, limber="always").values[0]
     )
     counts = pyccl.NumberCountsTracer(
         other, has_rsd=False, dndz=(z, np.asarray(lenses(z))), bias=(z, np.full_like(z, BIAS))
