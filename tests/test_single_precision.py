@@ -62,7 +62,7 @@ def computed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         )
         lenses = NumberCounts(Smail(alpha=2.0, beta=1.5, z0=0.3), 1.5)
         sources = WeakLensing(Smail(alpha=2.0, beta=1.5, z0=0.6), Alignment(theta[3]))
-        return angular_cl(cosmology, ell, [lenses, sources], model).values
+        return angular_cl(cosmology, ell, [lenses, sources], model, limber="always").values
 
     def both(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
         return spectra(theta), jax.jacfwd(lambda t: jnp.log(spectra(t)))(theta)

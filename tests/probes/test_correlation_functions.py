@@ -66,7 +66,7 @@ def compiled(name: str, *arguments: Any, **settings: Any) -> Any:
 def test_against_the_transform_of_spectra(name: str) -> None:
     """With many more multipoles, and pairs of the spins that the function has."""
     _, _, spectrum = ccl_universe()
-    found = compiled(name, COSMOLOGY, EDGES, TRACERS, spectrum)
+    found = compiled(name, COSMOLOGY, EDGES, TRACERS, spectrum, limber="always")
     assert found.pairs == PAIRS[name] and found.values.shape == (len(found.pairs), 4)
     ell = correlation_multipoles(200_000, 200)
     pairs = PAIRS[name][:2]
@@ -180,7 +180,7 @@ def test_models_of_other_people() -> None:
     """Not compiled as a whole by the caller."""
     _, _, spectrum = ccl_universe()
     model = Own(lambda many: many[-1], 3)
-    found = angular_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)], model)
+    found = angular_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)], model, limber="always")
     expected = compiled_cl(COSMOLOGY, [30.0], [NumberCounts(NEAR)], spectrum)
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
 
