@@ -58,7 +58,13 @@ def computed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     def spectra(theta: jax.Array) -> jax.Array:
         cosmology = Cosmology(
-            h=theta[0], Omega_cdm=theta[1], Omega_b=0.05, sigma8=theta[2], n_s=0.96, tau_reio=0.06
+            h=theta[0],
+            Omega_cdm=theta[1],
+            Omega_b=0.05,
+            sigma8=theta[2],
+            n_s=0.96,
+            tau_reio=0.06,
+            m_nu=0.0,
         )
         lenses = NumberCounts(Smail(alpha=2.0, beta=1.5, z0=0.3), 1.5)
         sources = WeakLensing(Smail(alpha=2.0, beta=1.5, z0=0.6), Alignment(theta[3]))

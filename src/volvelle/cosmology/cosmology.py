@@ -29,16 +29,17 @@ _NEEDED = ("omega_b", "omega_cdm", "n_s", "tau_reio")
 _ROUNDING = 1e-12
 _FRACTIONS = {"Omega_b": "omega_b", "Omega_cdm": "omega_cdm"}
 # Open limits (name, low, high) that refuse nonsense (a wrong unit or sign), not unusual physics.
+_LEAST = -1e-30  # 0 is allowed, in single precision too
 _LIMITS: tuple[tuple[str, float, float], ...] = (
     ("omega_b", 0.0, 1.0),
-    ("omega_cdm", -1e-300, 10.0),
+    ("omega_cdm", _LEAST, 10.0),
     ("h", 0.05, 5.0),
     ("theta_star_100", 0.1, 10.0),
     ("A_s", 0.0, 1e-6),
     ("sigma8", 0.0, 10.0),
     ("n_s", -5.0, 5.0),
     ("tau_reio", 0.0, 1.0),
-    ("m_nu", -1e-300, 100.0),
+    ("m_nu", _LEAST, 100.0),
     ("N_eff", 0.0, 30.0),
     ("w0", -10.0, 1.0 / 3.0),
     ("wa", -20.0, 10.0),
