@@ -8,8 +8,10 @@ import pytest
 from volvelle.boltzmann import POWER_K, POWER_Z, ClassSolver, Request
 from volvelle.cosmology import Cosmology, planck18
 from volvelle.cosmology.background import densities
+from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import growth_table
 from volvelle.power.dark_energy import HorizonGrowth
+from volvelle.training.linear_power import design, universe
 
 K = jnp.asarray(POWER_K[POWER_K < 0.02])
 A = jnp.asarray(1.0 / (1.0 + POWER_Z[[0, 8, 16]]))[:, None]
@@ -57,3 +59,14 @@ def test_derivatives_across_minus_one() -> None:
         difference = (of(centre + shift) - of(centre - shift)) / (2.0 * step)
         np.testing.assert_allclose(exact[..., n], difference, atol=1e-6, rtol=1e-4)
     assert np.max(np.abs(exact[..., 0])) > 0.1
+
+
+def test_how_much_it_is_in_the_box() -> None:
+    """What the docs say of the learned power's domain, of modes that there are."""
+    largest = 0.0
+    for cosmology in map(universe, design(0, 100)):
+        curvature = -float(cosmology.Omega_k) * (float(cosmology.h) / HUBBLE_DISTANCE) ** 2
+        exists = np.asarray(K) ** 2 > 8.0 * curvature
+        found = np.abs(np.expm1(np.asarray(clustering(cosmology))[:, exists]))
+        largest = max(largest, float(np.max(found)))
+    assert 0.2 < largest < 0.3

@@ -22,7 +22,7 @@ from volvelle.probes import (
     Tracer,
     WeakLensing,
 )
-from volvelle.probes.tracers import ALIGNMENT
+from volvelle.probes.evolution import ALIGNMENT
 
 pytest.importorskip("pyccl")
 

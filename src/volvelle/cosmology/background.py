@@ -46,6 +46,10 @@ class Densities(eqx.Module):
         """omega of the massive neutrinos at a, kinetic energy included."""
         return self.state * jnp.sum(relativistic_energy(self.ratios * a[..., None]), -1) * a**-4
 
+    def non_relativistic(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+        """omega that massive neutrinos have at a beyond that of massless ones."""
+        return self.massive(a) - self.ratios.size * self.state * a**-4
+
     def dark(self, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
         """omega of the dark energy at a."""
         growth = -3.0 * (1.0 + self.w0 + self.wa) * jnp.log(a) - 3.0 * self.wa * (1.0 - a)

@@ -62,7 +62,7 @@ def growth_table(found: Densities, clustering_neutrinos: bool = False) -> Growth
     friction = 2.0 + log_slope(found, a)
     sources = found.matter / a**3
     if clustering_neutrinos:
-        sources = sources + found.massive(a) - found.ratios.size * found.state / a**4
+        sources = sources + found.non_relativistic(a)
     source = 1.5 * sources / found.total(a)
     zero, one = jnp.zeros_like(a), jnp.ones_like(a)
     rate = jnp.stack([jnp.stack([zero, one], -1), jnp.stack([source, -friction], -1)], -2)

@@ -13,6 +13,8 @@ from volvelle.power.errors import RedshiftError, WavenumberError
 
 ROUNDING = 1e-9
 """Relative distance outside of an edge that counts as the edge."""
+_ABOVE = 1.0 + 1e-5
+"""Of the first mode: which exists, in single precision too."""
 
 
 class Spectrum(eqx.Module):
@@ -30,6 +32,12 @@ class Spectrum(eqx.Module):
     def first_mode(self) -> Array | float:
         """The smallest k that the universe has [1/Mpc]: ``k_min``, unless it is closed."""
         return self.k_min
+
+    @property
+    def lowest(self) -> Array | float:
+        """The smallest k at which there is a value: ``k_min``, or just above the first mode."""
+        first = self.first_mode
+        return first if isinstance(first, float) else jnp.maximum(self.k_min, first * _ABOVE)
 
     @abstractmethod
     def matter(self, k: Float[Array, " *k"], a: Float[Array, " *k"]) -> Float[Array, " *k"]:

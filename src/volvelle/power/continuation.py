@@ -19,7 +19,6 @@ from .eisenstein_hu import smooth_transfer
 
 Species = Literal["matter", "cb"]
 SPECIES: tuple[Species, ...] = ("matter", "cb")
-_NUDGE = 1.0 + 1e-9  # of the first mode: which exists
 _APART = 1.02  # factor of k over which a slope is taken
 
 Points = Float[Array, " *k"]
@@ -33,12 +32,10 @@ class Continued(eqx.Module):
 
     def __call__(self, k: Points | np.ndarray, a: Points, species: Species = "matter") -> Points:
         """P [Mpc^3], elementwise; k in 1/Mpc."""
-        low, high = self.spectrum.k_min, self.spectrum.k_max
+        low, high = self.spectrum.lowest, self.spectrum.k_max
         evaluate = getattr(self.spectrum, species)
-        first = self.spectrum.first_mode
-        if not isinstance(first, float):
-            low = jnp.maximum(low, first * _NUDGE)
-        elif isinstance(k, np.ndarray) and low <= np.min(k) and np.max(k) <= high:
+        known = isinstance(k, np.ndarray) and isinstance(low, float)
+        if known and low <= np.min(k) and np.max(k) <= high:
             return evaluate(jnp.asarray(k), a)
         edge = jnp.clip(k, low, high)
         return evaluate(edge, a) * self._shape(jnp.asarray(k)) / self._shape(edge)
@@ -47,10 +44,9 @@ class Continued(eqx.Module):
         """ln P within the spectrum's edges; where a closed universe has no mode, it goes on
         straight in ln k, so that a table may begin before the first."""
         evaluate = getattr(self.spectrum, species)
-        first = self.spectrum.first_mode
-        if isinstance(first, float):
+        edge = self.spectrum.lowest
+        if isinstance(edge, float):
             return jnp.log(evaluate(jnp.asarray(k), a))
-        edge = jnp.maximum(self.spectrum.k_min, first * _NUDGE)
         here, there = (jnp.log(evaluate(at, a)) for at in (edge, edge * _APART))
         below = jnp.minimum(jnp.log(k / edge), 0.0)
         inside = jnp.log(evaluate(jnp.maximum(k, edge), a))

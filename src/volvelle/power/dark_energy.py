@@ -1,6 +1,6 @@
 """What the perturbations of dark energy do to matter near the horizon.
 
-Dark energy with w != -1 clusters on scales beyond its sound horizon, up to 10% of P(k) there. As in
+Dark energy with w != -1 clusters on scales beyond its sound horizon: percents of P(k). As in
 CLASS, its perturbations follow the parametrised post-Friedmann scheme, which passes w = -1 (Fang,
 Hu & Lewis 2008, arXiv:0808.3125), with the sound speed of light. In matter's synchronous gauge,
 with lengths in c/H0, ' = d/dx, x = ln a, Hc = aH/H0, s = 1 - 3K/k^2 and rho in units of rho_crit,
@@ -100,8 +100,7 @@ def _rates(
     """Matrix of d(eta, delta, Gamma)/dx; Hc and a^2 rho_m, of every a."""
     today = found.total(jnp.ones(()))
     hubble = a * jnp.sqrt(found.total(a) / today)
-    neutrinos = found.massive(a) - found.ratios.size * found.state / a**4
-    matter = (found.matter / a**3 + neutrinos) * a**2 / today
+    matter = (found.matter / a**3 + found.non_relativistic(a)) * a**2 / today
     pull = (1.0 + found.w0 + found.wa * (1.0 - a)) * found.dark(a) * a**2 / today
     h, m, p = (each[:, None, None] for each in (hubble, matter, pull))
     k2, curved = k2[:, None], curved[:, None]

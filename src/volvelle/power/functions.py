@@ -61,7 +61,7 @@ def nonlinear_power(
     ``TabulatedPower`` that holds non-linear power.
     Other arguments and errors as ``linear_power``.
     """
-    model = HMcode2020(learned_power()) if model is None else model
+    model = standard_model() if model is None else model
     if not isinstance(model, (NonLinearModel, TabulatedPower)):
         raise ModelError(f"{_name(model)} is linear; give Halofit(linear=...), say, around it")
     return _power(cosmology, k, a, model, species)
@@ -97,6 +97,12 @@ def _growth(
     return _grown(spectrum, _real(k), _real(a), species)
 
 
+def standard_model() -> HMcode2020:
+    """What is taken where no model of non-linear power is given: HMcode-2020 of the shipped linear
+    one."""
+    return HMcode2020(learned_power())
+
+
 def nonlinear_spectrum(cosmology: Cosmology, model: Choice = None) -> Spectrum:
     """The spectrum of a model at one cosmology, compiled: for many calls with k and a.
 
@@ -105,7 +111,7 @@ def nonlinear_spectrum(cosmology: Cosmology, model: Choice = None) -> Spectrum:
     Raises DomainError for known parameters that the model is not made for, ParameterError
     without h.
     """
-    return _made(HMcode2020(learned_power()) if model is None else model, cosmology, "matter")
+    return _made(standard_model() if model is None else model, cosmology, "matter")
 
 
 def sigma_r(

@@ -22,6 +22,7 @@ from .errors import (
     ResponseError,
     TracerError,
 )
+from .evolution import Alignment, InverseGrowth, PowerLaw
 from .redshift import (
     Delta,
     Distribution,
@@ -35,13 +36,10 @@ from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
 from .super_sample import cap_window, super_sample_covariance
 from .tracers import (
-    Alignment,
     CMBLensing,
     Contribution,
     CustomTracer,
-    InverseGrowth,
     NumberCounts,
-    PowerLaw,
     Tracer,
     WeakLensing,
 )

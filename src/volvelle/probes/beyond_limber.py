@@ -24,7 +24,7 @@ from volvelle.power import Spectrum
 
 from .bands import Band
 from .grid import Grid, stretched_grid
-from .limber import NUDGE, only_cold, prefactor
+from .limber import log_power, only_cold, prefactor
 from .tracers import Contribution, Tracer, followed
 
 Sheet = Float[Array, "k n"]
@@ -117,18 +117,8 @@ def _columns(
 def _root(k: Array, grid: Grid, spectrum: Spectrum) -> Sheet:
     """sqrt(P), beyond the edges of k as a power law and before a_min as at a_min."""
     a = jnp.maximum(jnp.asarray(grid.a), spectrum.a_min)
-    inside = jnp.clip(k, spectrum.k_min, spectrum.k_max)
-    ends = np.asarray(
-        [spectrum.k_min, spectrum.k_min * NUDGE, spectrum.k_max, spectrum.k_max / NUDGE]
-    )
-    sample = jnp.concatenate([inside, jnp.asarray(ends)])[:, None]
-    shape = (sample.size, a.size)
-    power = jnp.log(spectrum(jnp.broadcast_to(sample, shape), jnp.broadcast_to(a, shape)))
-    power, ends = power[:-4], power[-4:]
-    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(NUDGE)
-    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(NUDGE)
-    beyond = jnp.log(k / inside)[:, None]
-    return jnp.exp(0.5 * (power + beyond * jnp.where(beyond > 0.0, falling, rising)))
+    asked = jnp.broadcast_to(k[:, None], (k.size, a.size))
+    return jnp.exp(0.5 * log_power(spectrum, asked, a)[1])
 
 
 def _measures(band: Band, k: Array, stretch: Array, spectrum: Spectrum) -> tuple[Array, Array]:
@@ -140,7 +130,7 @@ def _measures(band: Band, k: Array, stretch: Array, spectrum: Spectrum) -> tuple
     at = k[rows]
     width = np.where(band.weights > 0.0, band.weights, 1.0) / stretch / at  # in ln k
     high = jnp.clip((np.log(spectrum.k_max) - jnp.log(at)) / width + 0.5, 0.0, 1.0)
-    low = jnp.clip((jnp.log(at) - np.log(spectrum.k_min)) / width + 0.5, 0.0, 1.0)
+    low = jnp.clip((jnp.log(at) - jnp.log(spectrum.lowest)) / width + 0.5, 0.0, 1.0)
     measure = 2.0 / np.pi * at**2 * band.weights / stretch
     return measure * high * low, measure * (1.0 - high * low)
 

@@ -21,7 +21,7 @@ from volvelle.power import Model, Spectrum
 
 from .correlation import SPINS, angular_transform, checked_edges, correlation_multipoles
 from .errors import PairError, TracerError
-from .spectra import AngularSpectra, angular_cl
+from .spectra import AngularSpectra, Pairs, angular_cl, place_of
 from .tracers import Tracer
 
 _REACH = 60.0
@@ -31,7 +31,6 @@ _FEWEST, _MOST = 30_000, 200_000
 _SPIN = {0: "counts or convergence", 2: "shear"}
 
 Power = Model | Spectrum | None
-Pairs = tuple[tuple[int, int], ...]
 
 
 class AngularCorrelation(eqx.Module):
@@ -50,10 +49,7 @@ class AngularCorrelation(eqx.Module):
 
     def __getitem__(self, pair: tuple[int, int]) -> Float[Array, " bins"]:
         """The function of two tracers, by their numbers, in either order."""
-        for n, known in enumerate(self.pairs):
-            if tuple(pair) in (known, known[::-1]):
-                return self.values[n]
-        raise PairError(f"the pair {tuple(pair)} is not among those computed: {self.pairs}")
+        return self.values[place_of(pair, self.pairs)]
 
     def flags(self, tolerance: float = 1e-3) -> Array:
         """[pairs, bins]: where more than a fraction ``tolerance`` could be missing, or is unknown.

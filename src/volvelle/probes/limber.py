@@ -18,7 +18,7 @@ from .grid import Grid
 from .thinning import Thinning, thinned
 from .tracers import ColdRatio, Contribution
 
-NUDGE = 1.05
+_NUDGE = 1.05
 """Factor of k over which the slope at an edge is taken."""
 
 Multipoles = Float[Array, " l"]
@@ -69,27 +69,16 @@ def project(
     if tolerance is not None and isinstance(grid.z, np.ndarray):
         thin = thinned(tuple(grid.z), tolerance)
     asked = (ell[:, None] + 0.5) / grid.transverse
-    k = jnp.clip(asked, spectrum.k_min, spectrum.k_max)
     at = slice(None) if thin is None else thin.index
     a = np.maximum(grid.a[at], spectrum.a_min)
-    # With it, in one call, the slopes at the edges of k.
-    ends = np.asarray(
-        [spectrum.k_min, spectrum.k_min * NUDGE, spectrum.k_max, spectrum.k_max / NUDGE]
-    )
-    sample = jnp.concatenate([k[:, at], jnp.broadcast_to(ends[:, None], (4, a.size))])
-    power = spectrum(sample, jnp.broadcast_to(a, sample.shape))
-    power, ends = power[:-4], jnp.log(power[-4:])
-    rising = jnp.maximum(ends[1] - ends[0], 0.0) / np.log(NUDGE)
-    falling = jnp.minimum(ends[2] - ends[3], 0.0) / np.log(NUDGE)
-    beyond = jnp.log(asked[:, at] / k[:, at])
-    continued = jnp.log(power) + beyond * jnp.where(beyond > 0.0, falling, rising)
+    logarithm, continued = log_power(spectrum, asked[:, at], jnp.asarray(a))
     inside = _inside(asked, grid, spectrum)
     made = Projection(
         ell=ell,
         grid=grid,
         spectrum=spectrum,
-        k=k,
-        power=power,
+        k=jnp.clip(asked, spectrum.lowest, spectrum.k_max),
+        power=jnp.exp(logarithm),
         cold=None,
         known=inside,
         unknown=inside,
@@ -103,9 +92,25 @@ def project(
     made = eqx.tree_at(lambda p: (p.known, p.unknown), made, parts)
     if not cold:
         return made
-    times = jnp.broadcast_to(a, power.shape)
-    ratio = made.spread(0.5 * jnp.log(spectrum(k[:, at], times, "cb") / power))
+    times = jnp.broadcast_to(a, logarithm.shape)
+    ratio = made.spread(0.5 * (jnp.log(spectrum(made.k[:, at], times, "cb")) - logarithm))
     return eqx.tree_at(lambda p: p.cold, made, ratio, is_leaf=lambda leaf: leaf is None)
+
+
+def log_power(spectrum: Spectrum, asked: Sheet, a: Float[Array, " n"]) -> tuple[Sheet, Sheet]:
+    """ln P of matter at wavenumbers ``asked`` [k, n] and times ``a`` [n]: as it is at the edges of
+    k beyond them, and going on there as the power law of the edge, unless that diverges."""
+    low, high = spectrum.lowest, spectrum.k_max
+    ends = jnp.stack([jnp.asarray(end) for end in (low, low * _NUDGE, high, high / _NUDGE)])
+    k = jnp.clip(asked, low, high)
+    # In one call with the slopes at the edges.
+    sample = jnp.concatenate([k, jnp.broadcast_to(ends[:, None], (4, a.size))])
+    found = jnp.log(spectrum(sample, jnp.broadcast_to(a, sample.shape)))
+    inside, edges = found[:-4], found[-4:]
+    rising = jnp.maximum(edges[1] - edges[0], 0.0) / np.log(_NUDGE)
+    falling = jnp.minimum(edges[2] - edges[3], 0.0) / np.log(_NUDGE)
+    beyond = jnp.log(asked / k)
+    return inside, inside + beyond * jnp.where(beyond > 0.0, falling, rising)
 
 
 def above(projection: Projection, highest: Multipoles) -> Projection:
@@ -130,7 +135,7 @@ def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
     """
     x, width = jnp.log(asked), _width(grid)
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
-    low = jnp.clip((x - np.log(spectrum.k_min)) / width + 0.5, 0.0, 1.0)
+    low = jnp.clip((x - jnp.log(spectrum.lowest)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))
     return high * low * np.clip(reach + 0.5, 0.0, 1.0)
 

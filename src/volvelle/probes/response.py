@@ -60,6 +60,11 @@ class RegrownSpectrum(Spectrum):
     before: Collapse
     after: Collapse
 
+    @property
+    def first_mode(self) -> Array | float:
+        """That of the spectrum."""
+        return self.base.first_mode
+
     def _ratio(self, a: Points) -> Points:
         return (self.after.early(a) / self.before.early(a)) ** 2
 

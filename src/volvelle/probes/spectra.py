@@ -27,6 +27,14 @@ Terms = tuple[Contribution, ...]
 _NEVER = 1e30  # [1/Mpc] no wavenumber is as large; an infinite one has no derivative
 
 
+def place_of(pair: tuple[int, int], pairs: Pairs) -> int:
+    """Where a pair stands among those computed, in either order; raises PairError."""
+    for n, known in enumerate(pairs):
+        if tuple(pair) in (known, known[::-1]):
+            return n
+    raise PairError(f"the pair {tuple(pair)} is not among those computed: {pairs}")
+
+
 class AngularSpectra(eqx.Module):
     """C_l of pairs of tracers."""
 
@@ -44,10 +52,7 @@ class AngularSpectra(eqx.Module):
 
     def __getitem__(self, pair: tuple[int, int]) -> Float[Array, " l"]:
         """C_l of two tracers, by their numbers, in either order."""
-        for n, known in enumerate(self.pairs):
-            if tuple(pair) in (known, known[::-1]):
-                return self.values[n]
-        raise PairError(f"the pair {tuple(pair)} is not among those computed: {self.pairs}")
+        return self.values[place_of(pair, self.pairs)]
 
     def flags(self, tolerance: float = 1e-3) -> Array:
         """[pairs, l]: where more than a fraction ``tolerance`` could be missing, or is unknown."""

@@ -27,8 +27,9 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.neutrinos import is_traced
-from volvelle.power import HMcode2020, Model, Spectrum, learned_power
+from volvelle.power import Model, Spectrum
 from volvelle.power.continuation import Continued
+from volvelle.power.functions import standard_model
 
 from .covariance import LowRankCovariance
 from .errors import CovarianceError, ResponseError
@@ -183,7 +184,7 @@ def _sources(
     response: Response | None,
     linear: Model | Spectrum | None,
 ) -> _Sources:
-    model = HMcode2020(learned_power()) if power is None else power
+    model = standard_model() if power is None else power
     if isinstance(model, Model):
         model.check(cosmology)
     if response is None:

@@ -19,23 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.cosmology import Cosmology, growth_factor
-from volvelle.cosmology.constants import CRITICAL_DENSITY, HUBBLE_DISTANCE, MEGAPARSEC
+from volvelle.cosmology import Cosmology
+from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.power import Spectrum
 
 from .errors import TracerError
+from .evolution import Alignment, FunctionOfTime, Grown, Parameter, at_nodes
 from .grid import Demand, Grid
 from .redshift import Delta, Distribution
 
-SOLAR_MASS = 1.98841e30
-"""[kg], of the amplitude of intrinsic alignments."""
-ALIGNMENT = 5e-14 * CRITICAL_DENSITY * MEGAPARSEC**3 / SOLAR_MASS
-"""C_1 rho_crit with C_1 = 5e-14 Mpc^3 / (h^2 solar masses) (Bridle & King 2007): 0.0139."""
 _KERNEL_SCALE = 0.05
 _COARSE, _COARSE_ALIGNED = 8.0, 4.0  # of steps that sample n(z), for lensing and with alignments
 
-FunctionOfTime = Callable[[Cosmology, Float[Array, " n"]], Float[Array, " n"]]
-Parameter = Float[Array, ""] | float
 Transfer = Callable[[Float[Array, " *k"], Float[Array, " *k"]], Float[Array, " *k"]]
 
 
@@ -66,7 +61,7 @@ class ColdRatio(eqx.Module):
 
     def __call__(self, k: Float[Array, " *k"], a: Float[Array, " *k"]) -> Float[Array, " *k"]:
         spectrum = self.spectrum
-        safe = jnp.clip(k, spectrum.k_min, spectrum.k_max), jnp.clip(a, spectrum.a_min, 1.0)
+        safe = jnp.clip(k, spectrum.lowest, spectrum.k_max), jnp.clip(a, spectrum.a_min, 1.0)
         ratio = jnp.sqrt(spectrum.cb(*safe) / spectrum.matter(*safe))
         return ratio if self.further is None else ratio * self.further(k, a)
 
@@ -136,20 +131,6 @@ class Tracer(eqx.Module):
         return 0.0
 
 
-class Grown(eqx.Module):
-    """A function of (cosmology, a) that needs D(a), which a projection has already; abstract."""
-
-    @abstractmethod
-    def at(
-        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
-    ) -> Float[Array, " n"]:
-        """The function, with D(a) given."""
-
-    def __call__(self, cosmology: Cosmology, a: Float[Array, " n"]) -> Float[Array, " n"]:
-        """The function. Raises as ``cosmology.growth_factor``."""
-        return self.at(cosmology, a, growth_factor(cosmology, a))
-
-
 class NumberCounts(Tracer):
     """Number density of galaxies: bias, redshift-space distortions, magnification.
 
@@ -200,39 +181,21 @@ class NumberCounts(Tracer):
 
     def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
         n = grid.sample(self.distribution)
-        density = n * grid.hubble * _at(self.bias, cosmology, grid)
+        density = n * grid.hubble * at_nodes(self.bias, cosmology, grid)
         terms = [Contribution(density, species=self.tracing)]
         if self.rsd:
             assert grid.rate is not None
             velocity = -grid.rate * n * grid.hubble
             terms.append(Contribution(velocity, bessel=2, species=self.tracing))
         if self.magnification is not None:
-            slope = _at(self.magnification, cosmology, grid)
+            slope = at_nodes(self.magnification, cosmology, grid)
             weight = n * (5.0 * slope - 2.0) / grid.integral(n)
             kernel = _poisson(cosmology, grid) * _efficiency(grid, weight)
             terms.append(Contribution(kernel, angular=1, bessel=-1))
         return tuple(terms)
 
     def mean_density(self, cosmology: Cosmology, grid: Grid) -> Float[Array, " n"] | Parameter:
-        return _at(self.bias, cosmology, grid)
-
-
-class Alignment(Grown):
-    """Non-linear alignment of galaxies' shapes (Bridle & King 2007; Joachimi et al. 2011).
-
-    The intrinsic shapes follow -A C_1 rho_crit Omega_m / D(a) ((1 + z) / (1 + z0))^eta times the
-    density; a positive A lowers the spectra between shear and density.
-    """
-
-    amplitude: Parameter
-    eta: Parameter = 0.0
-    z0: Parameter = 0.62
-
-    def at(
-        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
-    ) -> Float[Array, " n"]:
-        evolution = ((1.0 / a) / (1.0 + self.z0)) ** self.eta
-        return -self.amplitude * ALIGNMENT * cosmology.Omega_m * evolution / growth
+        return at_nodes(self.bias, cosmology, grid)
 
 
 class WeakLensing(Tracer):
@@ -284,7 +247,7 @@ class WeakLensing(Tracer):
             efficiency = _efficiency(grid, n / grid.integral(n))
         kernel = _poisson(cosmology, grid) * efficiency
         if self.alignment is not None:
-            strength = _at(self.alignment, cosmology, grid)
+            strength = at_nodes(self.alignment, cosmology, grid)
             kernel += grid.sample(self.distribution) * grid.hubble * strength
         kernel *= 1.0 + self.multiplicative_bias
         return (Contribution(kernel, angular=2, bessel=-1),)
@@ -349,37 +312,6 @@ class CustomTracer(Tracer):
         inside = grid.z <= self.z_max
         kernel = jnp.where(inside, self.kernel(cosmology, jnp.asarray(grid.a)), 0.0)
         return (Contribution(kernel, self.angular, self.bessel, self.transfer),)
-
-
-class PowerLaw(eqx.Module):
-    """value ((1 + z) / (1 + z0))^exponent, of a bias or a slope."""
-
-    value: Parameter
-    exponent: Parameter = 0.0
-    z0: Parameter = 0.0
-
-    def __call__(self, cosmology: Cosmology, a: Float[Array, " n"]) -> Float[Array, " n"]:
-        return self.value * (1.0 / a / (1.0 + self.z0)) ** self.exponent
-
-
-class InverseGrowth(Grown):
-    """value / D(a): a bias of fixed clustering amplitude."""
-
-    value: Parameter
-
-    def at(
-        self, cosmology: Cosmology, a: Float[Array, " n"], growth: Float[Array, " n"]
-    ) -> Float[Array, " n"]:
-        return self.value / growth
-
-
-def _at(
-    parameter: Parameter | FunctionOfTime, cosmology: Cosmology, grid: Grid
-) -> Float[Array, " n"] | Parameter:
-    if isinstance(parameter, Grown):
-        assert grid.growth is not None
-        return parameter.at(cosmology, jnp.asarray(grid.a), grid.growth)
-    return parameter(cosmology, jnp.asarray(grid.a)) if callable(parameter) else parameter
 
 
 def _poisson(cosmology: Cosmology, grid: Grid) -> Float[Array, " n"]:

@@ -78,7 +78,7 @@ DEGREES = (2, 1)
 """Of the polynomial means of the early and the late rest."""
 CURVED = 0.05
 """Largest |K| / k^2 that the early rest is taken from: CLASS has few modes there, and what it
-interpolates between them is 1.5% off in the closed universes of the box."""
+interpolates between them is up to 2% off in the closed universes of the box."""
 TRUNCATION = 1e-4
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
 PRECISION: Mapping[str, float | int | str] = {
