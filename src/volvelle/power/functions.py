@@ -132,7 +132,7 @@ def sigma_r(
         raise PowerError(f"the radius is {r}; expected values above 0 [Mpc]")
     spectrum = _made(model, cosmology, species)
     spectrum.checked(spectrum.k_min, a)
-    return _smoothed(_arrays(cosmology), spectrum, _real(r), _real(a), species)
+    return _smoothed(as_arrays(cosmology), spectrum, _real(r), _real(a), species)
 
 
 def sigma8(
@@ -144,7 +144,7 @@ def sigma8(
         raise ModelError(f"{_name(model)} is non-linear; sigma8 is of linear fields: its .linear")
     spectrum = _made(model, cosmology, species)
     spectrum.checked(spectrum.k_min, a)
-    return _eight(_arrays(cosmology), spectrum, _real(a), species)
+    return _eight(as_arrays(cosmology), spectrum, _real(a), species)
 
 
 def _power(cosmology: Cosmology, k: Given, a: Given, model: Model, species: Species) -> Points:
@@ -157,7 +157,7 @@ def _made(model: Model, cosmology: Cosmology, species: Species) -> Spectrum:
     if species not in SPECIES:
         raise ModelError(f"species is '{species}'; expected one of {', '.join(SPECIES)}")
     model.check(cosmology)
-    return _spectrum(_arrays(model), _arrays(cosmology))
+    return _spectrum(as_arrays(model), as_arrays(cosmology))
 
 
 def _name(model: Model) -> str:
@@ -168,7 +168,7 @@ def _real(value: Any) -> Array:
     return jnp.asarray(value, dtype=jnp.result_type(float))
 
 
-def _arrays(tree: Any) -> Any:
+def as_arrays(tree: Any) -> Any:
     """Numbers as arrays, so that new values are no new program; whole ones may be choices."""
     known = (float, np.ndarray, np.floating, jax.Array)
     return jax.tree.map(lambda leaf: _real(leaf) if isinstance(leaf, known) else leaf, tree)

@@ -23,7 +23,7 @@ Pairs = tuple[tuple[int, int], ...]
 class Part:
     """Multipoles and tracers that share tables."""
 
-    index: np.ndarray
+    index: tuple[int, ...]
     """[l] numbers of the multipoles."""
     ell: tuple[float, ...]
     tracers: tuple[int, ...]
@@ -113,5 +113,12 @@ def _parts(
         if index.size:
             index = index[np.argsort(ell[index], kind="stable")]
             found = members(chosen)
-            parts.append(Part(index, tuple(ell[index]), found, tuple(extents[n] for n in found)))
+            parts.append(
+                Part(
+                    tuple(index.tolist()),
+                    tuple(ell[index]),
+                    found,
+                    tuple(extents[n] for n in found),
+                )
+            )
     return tuple(parts)

@@ -15,6 +15,7 @@ from jax.scipy.special import erf
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from volvelle.cosmology.interpolation import Nodes
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.cosmology.quadrature import gauss_legendre
 
@@ -227,14 +228,15 @@ class Histogram(Distribution):
         counts: [n] objects per bin (not per unit of z).
     """
 
-    edges: np.ndarray
+    steps: Nodes = eqx.field(static=True)
+    """The edges."""
     counts: Float[Array, " n"] | np.ndarray
     z_min: float = eqx.field(static=True)
     z_max: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
 
     def __init__(self, edges: ArrayLike, counts: ArrayLike, scale: float | None = None) -> None:
-        self.edges = _increasing(edges, "edges")
+        self.steps = _increasing(edges, "edges")
         self.counts = _numbers(counts)
         bins = self.edges.size - 1
         if self.counts.shape != (bins,):
@@ -248,6 +250,11 @@ class Histogram(Distribution):
         # of many bins every jump is small.
         finest = float(np.diff(self.edges).min())
         self.scale = scale or finest * min(0.5, _STEP_OF_JUMPS * bins)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """[n + 1] redshifts."""
+        return self.steps.array
 
     @property
     def order(self) -> int:
@@ -275,14 +282,15 @@ class Table(Distribution):
         scale: step that samples it; 0.4 of the smallest step of z unless given.
     """
 
-    z: np.ndarray
+    nodes: Nodes = eqx.field(static=True)
+    """The redshifts of the values."""
     values: Float[Array, " n"] | np.ndarray
     z_min: float = eqx.field(static=True)
     z_max: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
 
     def __init__(self, z: ArrayLike, values: ArrayLike, scale: float | None = None) -> None:
-        self.z = _increasing(z, "z")
+        self.nodes = _increasing(z, "z")
         self.values = _numbers(values)
         if self.values.shape != self.z.shape:
             raise DistributionError(
@@ -293,9 +301,14 @@ class Table(Distribution):
         if not is_traced(self.values) and np.any(self.values):
             positive = np.flatnonzero(np.asarray(self.values))
             kept = slice(max(positive[0] - 1, 0), positive[-1] + 2)
-            self.z, self.values = self.z[kept], self.values[kept]
+            self.nodes, self.values = Nodes.of(self.z[kept]), self.values[kept]
         self.z_min, self.z_max = float(self.z[0]), float(self.z[-1])
         self.scale = scale or float(np.diff(self.z).min()) / 2.5
+
+    @property
+    def z(self) -> np.ndarray:
+        """[n] redshifts."""
+        return self.nodes.array
 
     @property
     def order(self) -> int:
@@ -371,7 +384,7 @@ def _sums(pieces: Array | np.ndarray) -> Array | np.ndarray:
     return jnp.concatenate([jnp.zeros(1), jnp.cumsum(pieces)])
 
 
-def _increasing(values: ArrayLike, name: str) -> np.ndarray:
+def _increasing(values: ArrayLike, name: str) -> Nodes:
     if is_traced(values):
         raise DistributionError(
             f"{name} is traced; expected known redshifts, as they set the nodes of projections: "
@@ -383,7 +396,7 @@ def _increasing(values: ArrayLike, name: str) -> np.ndarray:
             f"{name} of shape {found.shape} does not increase; expected two or more increasing "
             "redshifts"
         )
-    return found
+    return Nodes.of(found)
 
 
 def _not_negative(values: Array | np.ndarray, name: str) -> Array | np.ndarray:

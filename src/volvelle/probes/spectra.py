@@ -11,11 +11,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from volvelle.cosmology import Cosmology
+from volvelle.cosmology.background import densities
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.power import Model, Spectrum, nonlinear_spectrum
+from volvelle.power.functions import as_arrays
 
 from .beyond_limber import project_beyond
-from .choice import Choice, choose
+from .choice import Part, choose
 from .errors import MultipoleError, PairError, TracerError
 from .grid import make_grid, redshift_nodes
 from .limber import Projection, above, depends_on_ell, follows_cold, prefactor, project, sheet
@@ -121,30 +123,18 @@ def angular_cl(
     used = sorted({n for pair in chosen for n in pair})
     ells = checked_ell(ell, [tracers[n] for n in used])
     choice = choose(limber, cosmology, ells, {n: tracers[n] for n in used}, chosen, tolerance)
+    densities(cosmology)  # refuses what cannot be while it is known
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
     job = _Job(jnp.asarray(ells), {n: tracers[n] for n in used}, spectrum, chosen, float(tolerance))
-    projected = job.projected(cosmology)
-    values, missing = _products(*projected, chosen)
-    curved = jnp.asarray(False)
-    if choice.beyond.any():
-        if is_traced(cosmology.Omega_k):
-            curved = jnp.asarray(cosmology.Omega_k != 0.0)
-            flat = cosmology.replace(Omega_k=0.0)
-            projected = job.projected(flat)
-            exact, also = job.beyond(flat, projected, choice)
-            exact = values + exact - _products(*projected, chosen)[0]
-        else:
-            exact, also = job.beyond(cosmology, projected, choice)
-        if limber == "never":
-            exact, also, curved = jnp.where(curved, jnp.nan, exact), also, jnp.asarray(False)
-        taken = choice.beyond & ~curved
-        values, missing = jnp.where(taken, exact, values), jnp.where(taken, also, missing)
-    size = jnp.where(missing == 0.0, 1.0, jnp.abs(values))
-    approximate = jnp.asarray(~choice.beyond) | curved
+    curvature = cosmology.Omega_k if is_traced(cosmology.Omega_k) else None
+    given = (job, cosmology, curvature)
+    if not any(is_traced(leaf) for leaf in jax.tree.leaves(given)):
+        given = as_arrays(given)  # where a program is being made, what is known stays known
+    values, missing, approximate = _computed(*given, choice.beyond, choice.parts, limber == "never")
     return AngularSpectra(
         ell=jnp.asarray(ells),
         values=values,
-        missing=jax.lax.stop_gradient(missing / size),
+        missing=missing,
         limber=approximate,
         limber_error=jnp.where(approximate, choice.error, 0.0),
         pairs=chosen,
@@ -174,26 +164,66 @@ class _Job(eqx.Module):
         return made, terms
 
     def beyond(
-        self, cosmology: Cosmology, projected: tuple[Projection, dict[int, Terms]], choice: Choice
+        self,
+        cosmology: Cosmology,
+        projected: tuple[Projection, dict[int, Terms]],
+        parts: tuple[Part, ...],
     ) -> tuple[Array, Array]:
         """[pairs, l] without Limber's approximation where that is chosen, and what may miss."""
         projection, terms = projected
         orders = tuple(sorted({max(term.bessel, 0) for each in terms.values() for term in each}))
-        values, missing = jnp.zeros(choice.beyond.shape), jnp.zeros(choice.beyond.shape)
+        shape = (len(self.pairs), self.ell.size)
+        values, missing = jnp.zeros(shape), jnp.zeros(shape)
         highest = jnp.full(self.ell.size, _NEVER)
-        for part in choice.parts:
+        for part in parts:
             band = part.band(orders, self.tolerance)
             chosen = [self.tracers[n] for n in part.tracers]
             found = project_beyond(band, cosmology, chosen, self.spectrum)
             where = {n: m for m, n in enumerate(part.tracers)}
             rows = [p for p, pair in enumerate(self.pairs) if set(pair) <= set(part.tracers)]
             first, second = np.asarray([[where[n] for n in self.pairs[p]] for p in rows]).T
-            at = (np.asarray(rows)[:, None], part.index)
+            index = np.asarray(part.index)
+            at = (np.asarray(rows)[:, None], index)
             values = values.at[at].set(found.values[:, first, second].T)
             missing = missing.at[at].set(found.missing[:, first, second].T)
-            highest = highest.at[part.index].set(found.highest)
+            highest = highest.at[index].set(found.highest)
         near, also = _products(above(projection, highest), terms, self.pairs)
         return values + near, missing + also
+
+
+@eqx.filter_jit
+def _computed(
+    job: _Job,
+    cosmology: Cosmology,
+    curvature: Array | None,
+    beyond: Bool[Array, "p l"],
+    parts: tuple[Part, ...],
+    exactly: bool,
+) -> tuple[Array, Array, Array]:
+    """[pairs, l] of values, of the fraction that could be missing, and of where they are Limber's.
+
+    ``curvature`` is Omega_k where nobody knows it; ``exactly``: NaN where it allows no more than
+    Limber's approximation.
+    """
+    projected = job.projected(cosmology)
+    values, missing = _products(*projected, job.pairs)
+    approximate = ~beyond
+    if parts:
+        flat = cosmology if curvature is None else cosmology.replace(Omega_k=0.0)
+        if curvature is not None:
+            projected = job.projected(flat)
+        exact, also = job.beyond(flat, projected, parts)
+        if curvature is not None:
+            exact = values + exact - _products(*projected, job.pairs)[0]
+            curved = curvature != 0.0
+            if exactly:
+                exact = jnp.where(curved, jnp.nan, exact)
+            else:
+                approximate = approximate | curved
+        values = jnp.where(approximate, values, exact)
+        missing = jnp.where(approximate, missing, also)
+    size = jnp.where(missing == 0.0, 1.0, jnp.abs(values))
+    return values, jax.lax.stop_gradient(missing / size), approximate
 
 
 def _products(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> tuple:
