@@ -126,11 +126,12 @@ def angular_cl(
     densities(cosmology)  # refuses what cannot be while it is known
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
     job = _Job(jnp.asarray(ells), {n: tracers[n] for n in used}, spectrum, chosen, float(tolerance))
-    curvature = cosmology.Omega_k if is_traced(cosmology.Omega_k) else None
-    given = (job, cosmology, curvature)
-    if not any(is_traced(leaf) for leaf in jax.tree.leaves(given)):
-        given = as_arrays(given)  # where a program is being made, what is known stays known
-    values, missing, approximate = _computed(*given, choice.beyond, choice.parts, limber == "never")
+    curvature = jnp.asarray(cosmology.Omega_k) if is_traced(cosmology.Omega_k) else None
+    if not any(is_traced(leaf) for leaf in jax.tree.leaves((job, cosmology))):
+        job, cosmology = as_arrays((job, cosmology))  # within a program, what is known stays known
+    values, missing, approximate = _computed(
+        job, cosmology, curvature, jnp.asarray(choice.beyond), choice.parts, limber == "never"
+    )
     return AngularSpectra(
         ell=jnp.asarray(ells),
         values=values,
