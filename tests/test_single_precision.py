@@ -24,7 +24,7 @@ from volvelle.cosmology import (
     sound_horizon,
     transverse_comoving_distance,
 )
-from volvelle.power import EisensteinHu, Halofit
+from volvelle.power import EisensteinHu, Halofit, linear_power, sigma8
 from volvelle.probes import Alignment, NumberCounts, Smail, WeakLensing, angular_cl
 
 GROWTH, SPECTRA = 1e-5, 1e-5
@@ -48,6 +48,20 @@ def test_distances_and_times_refuse(function: Callable[..., jax.Array]) -> None:
         for call in (function, jax.jit(function)):
             with pytest.raises(PrecisionError, match="needs float64 and JAX computes in float32"):
                 call(planck18(), 0.5)
+
+
+def test_the_learned_power_refuses() -> None:
+    """Its sums of large weights lose percents in float32."""
+    ell, sources = np.array([100.0]), WeakLensing(Smail(alpha=2.0, beta=1.5, z0=0.6))
+    with jax.enable_x64(False):
+        for call in (
+            lambda: linear_power(planck18(), 0.1, 1.0),
+            lambda: sigma8(planck18(), 1.0),
+            lambda: angular_cl(planck18(), ell, [sources]),
+            lambda: jax.jit(lambda h: linear_power(planck18().replace(h=h), 0.1, 1.0))(0.7),
+        ):
+            with pytest.raises(PrecisionError, match="learned linear power spectrum needs float64"):
+                call()
 
 
 def computed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

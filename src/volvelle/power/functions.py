@@ -174,6 +174,13 @@ def as_arrays(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: _real(leaf) if isinstance(leaf, known) else leaf, tree)
 
 
+def as_arguments(tree: Any) -> Any:
+    """``as_arrays`` for a program of its own; within another one what is known stays known."""
+    if any(is_traced(leaf) for leaf in jax.tree.leaves(tree)):
+        return tree
+    return as_arrays(tree)
+
+
 @eqx.filter_jit
 def _spectrum(model: Model, cosmology: Cosmology) -> Spectrum:
     return model.spectrum(cosmology)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.compute import require_float64
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.interpolation import Curve, Nodes
@@ -200,7 +201,9 @@ class LearnedPower(Model, Validated):
         """All that depends on the cosmology.
 
         Raises DomainError outside of the training's domain; traced parameters outside give NaN.
+        Raises PrecisionError without float64: sums of large weights lose percents of P without.
         """
+        require_float64("the learned linear power spectrum")
         self.check(cosmology)
         if cosmology.sigma8 is None:
             return self._spectrum(cosmology)

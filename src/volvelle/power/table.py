@@ -37,6 +37,8 @@ class Surface(eqx.Module):
 
     def __call__(self, x: Points, y: Points) -> Points:
         """f, elementwise; beyond the ends, the outermost cubics."""
+        if x.ndim == 1 and y.ndim == 2 and y.shape[1] == 1:
+            return self._on_grid(x, y[:, 0])
         (i, t, width), (j, u, height) = self.x.locate(x), self.y.locate(y)
         wx, wy = hermite(t), hermite(u)
         total = jnp.zeros(jnp.broadcast_shapes(x.shape, y.shape))
@@ -47,6 +49,22 @@ class Surface(eqx.Module):
                 slope = wx[right] * corner[..., 2] + width * wx[2 + right] * corner[..., 3]
                 total = total + wy[up] * along + height * wy[2 + up] * slope
         return total
+
+    def _on_grid(self, x: Float[Array, " k"], y: Float[Array, " z"]) -> Values:
+        """f of every y and x, one axis after the other: rows are looked up, not numbers, as the
+        derivative of looking up scatters."""
+        columns = jnp.moveaxis(self.values, -1, 0)  # f, f_x, f_y, f_xy
+        rows = _between(self.y, y, columns[:2], columns[2:])
+        value, slope = (jnp.swapaxes(each, 0, 1) for each in rows)
+        return _between(self.x, x, value[None], slope[None])[0].T
+
+
+def _between(nodes: Nodes, x: Points, values: Array, slopes: Array) -> Array:
+    """Cubics through values [c, n, m] with slopes along n, at x: [c, x, m]."""
+    n, t, width = nodes.locate(x)
+    low, high, rise, end = (each[:, None] for each in hermite(t))
+    found = low * values[:, n] + high * values[:, n + 1]
+    return found + width[:, None] * (rise * slopes[:, n] + end * slopes[:, n + 1])
 
 
 class TabulatedSpectrum(Spectrum):

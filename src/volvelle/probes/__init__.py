@@ -1,6 +1,11 @@
 """Observables of the sky: tracers, angular spectra, correlation functions, covariance."""
 
-from .correlation import AngularTransform, angular_transform, correlation_multipoles
+from .correlation import (
+    AngularTransform,
+    angular_transform,
+    correlation_multipoles,
+    sufficient_multipole,
+)
 from .correlation_functions import AngularCorrelation, gamma_t, w_theta, xi_minus, xi_plus
 from .covariance import (
     BlockCovariance,
@@ -87,6 +92,7 @@ __all__ = [
     "gaussian_covariance",
     "shape_noise",
     "shot_noise",
+    "sufficient_multipole",
     "super_sample_covariance",
     "w_theta",
     "xi_minus",

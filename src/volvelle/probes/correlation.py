@@ -29,6 +29,10 @@ SPINS: dict[str, tuple[int, int]] = {
     "xi_minus": (2, -2),
 }
 _ARCMINUTE = np.pi / 180.0 / 60.0
+_REACH = 60.0
+"""Largest multipole times the smallest angle: the last third of the sum is then about 1e-3 of xi_-,
+and less of the others."""
+_FEWEST = 30_000
 _SHORTER = 1.5
 _BLOCK = 512
 _LARGEST = 200_000  # multipole: the tables take seconds and megabytes beyond
@@ -80,6 +84,11 @@ def correlation_multipoles(largest: int = 50_000, number: int = 100) -> np.ndarr
         )
     few = np.arange(2.0, 11.0)
     return np.unique(np.append(few, np.geomspace(10.0, largest, number - 8).round()))
+
+
+def sufficient_multipole(theta: float) -> int:
+    """The multipole at which a sum may end for angles from ``theta`` [arcmin] on."""
+    return int(np.clip(_REACH / (theta * _ARCMINUTE), _FEWEST, _LARGEST))
 
 
 def angular_transform(

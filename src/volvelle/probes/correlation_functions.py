@@ -19,15 +19,17 @@ from jaxtyping import Array, Float
 from volvelle.cosmology import Cosmology
 from volvelle.power import Model, Spectrum
 
-from .correlation import SPINS, angular_transform, checked_edges, correlation_multipoles
+from .correlation import (
+    SPINS,
+    angular_transform,
+    checked_edges,
+    correlation_multipoles,
+    sufficient_multipole,
+)
 from .errors import PairError, TracerError
 from .spectra import AngularSpectra, Pairs, angular_cl, place_of
 from .tracers import Tracer
 
-_REACH = 60.0
-"""Largest multipole times the middle of the first bin: the last third of the sum is then about 1e-3
-of xi_-, and less of the others."""
-_FEWEST, _MOST = 30_000, 200_000
 _SPIN = {0: "counts or convergence", 2: "shear"}
 
 Power = Model | Spectrum | None
@@ -164,8 +166,7 @@ def _missing(
 
 
 def _multipoles(ends: np.ndarray) -> np.ndarray:
-    middle = np.radians((ends[0] + ends[1]) / 120.0)
-    return correlation_multipoles(int(np.clip(_REACH / middle, _FEWEST, _MOST)))
+    return correlation_multipoles(sufficient_multipole((ends[0] + ends[1]) / 2.0))
 
 
 def _chosen(

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from volvelle.cosmology import Cosmology
 from volvelle.power import EisensteinHu, LearnedPower, Model, NonLinearModel, Spectrum
 from volvelle.power.collapse import Collapse
+from volvelle.power.functions import as_arguments
 from volvelle.power.nonlinear import Z_LAST
 
 from .errors import ResponseError
@@ -99,7 +100,7 @@ class DensityResponse(eqx.Module):
                 f"{type(model).__name__} does not say how it answers to the density of the "
                 "universe: give response, a function of (k, a), and the linear power"
             )
-        return _responding(cosmology, model)
+        return _responding(*as_arguments((cosmology, model)))
 
     @classmethod
     def _made(cls, cosmology: Cosmology, model: Model) -> "DensityResponse":

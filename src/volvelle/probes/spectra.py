@@ -14,7 +14,7 @@ from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.power import Model, Spectrum, nonlinear_spectrum
-from volvelle.power.functions import as_arrays
+from volvelle.power.functions import as_arguments
 
 from .beyond_limber import project_beyond
 from .choice import Part, choose
@@ -127,8 +127,7 @@ def angular_cl(
     spectrum = power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
     job = _Job(jnp.asarray(ells), {n: tracers[n] for n in used}, spectrum, chosen, float(tolerance))
     curvature = jnp.asarray(cosmology.Omega_k) if is_traced(cosmology.Omega_k) else None
-    if not any(is_traced(leaf) for leaf in jax.tree.leaves((job, cosmology))):
-        job, cosmology = as_arrays((job, cosmology))  # within a program, what is known stays known
+    job, cosmology = as_arguments((job, cosmology))
     values, missing, approximate = _computed(
         job, cosmology, curvature, jnp.asarray(choice.beyond), choice.parts, limber == "never"
     )

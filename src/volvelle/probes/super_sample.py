@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,17 +27,18 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
+from volvelle.cosmology.background import densities
 from volvelle.cosmology.neutrinos import is_traced
-from volvelle.power import Model, Spectrum
+from volvelle.power import Model, Spectrum, nonlinear_spectrum
 from volvelle.power.continuation import Continued
-from volvelle.power.functions import standard_model
+from volvelle.power.functions import as_arguments, standard_model
 
 from .covariance import LowRankCovariance
 from .errors import CovarianceError, ResponseError
 from .grid import Grid, make_grid, redshift_nodes
 from .limber import follows_cold, project, sheet
 from .response import DensityResponse, Response
-from .spectra import check_tracers, checked_ell, checked_pairs
+from .spectra import Pairs, check_tracers, checked_ell, checked_pairs
 from .tracers import Tracer, followed
 
 _EXACT, _WIDTH = 64, 1.04
@@ -129,20 +131,39 @@ def super_sample_covariance(
     used = sorted({n for pair in chosen for n in pair})
     ells = jnp.asarray(checked_ell(ell, [tracers[n] for n in used]))
     found = _sources(cosmology, power, response, linear)
-    nodes = redshift_nodes(tuple(tracers[n].demand for n in used), float(tolerance))
-    grid = make_grid(cosmology, nodes, any(tracers[n].needs_growth for n in used))
+    densities(cosmology)  # refuses what cannot be while it is known
+    _checked_window(window)
+    asked = (
+        ells,
+        {n: tracers[n] for n in used},
+        found,
+        cosmology,
+        jnp.asarray(window, dtype=float),
+    )
+    return LowRankCovariance(_root(as_arguments(asked), chosen, float(tolerance)))
+
+
+@eqx.filter_jit
+def _root(asked: tuple, pairs: Pairs, tolerance: float) -> Float[Array, "l n p"]:
+    """The root of the covariance, one column per node of redshift."""
+    ells, tracers, found, cosmology, window = asked
+    nodes = redshift_nodes(tuple(tracer.demand for tracer in tracers.values()), tolerance)
+    grid = make_grid(cosmology, nodes, any(tracer.needs_growth for tracer in tracers.values()))
     variance = background_variance(cosmology, grid, found.linear, window)
-    terms = {n: followed(tracers[n].contributions(cosmology, grid), found.spectrum) for n in used}
-    cold = any(follows_cold(terms[n]) for n in used)
+    terms = {
+        n: followed(tracer.contributions(cosmology, grid), found.spectrum)
+        for n, tracer in tracers.items()
+    }
+    cold = any(follows_cold(each) for each in terms.values())
     projection = project(ells, grid, found.spectrum, cold=cold)
-    sheets = {n: sheet(terms[n], projection) for n in used}
-    means = {n: tracers[n].mean_density(cosmology, grid) for n in used}
+    sheets = {n: sheet(each, projection) for n, each in terms.items()}
+    means = {n: tracer.mean_density(cosmology, grid) for n, tracer in tracers.items()}
     times = jnp.broadcast_to(np.maximum(grid.a, found.spectrum.a_min), projection.k.shape)
     answer = found.response(projection.k, times)
     # the weights of the nodes are above 0 for all that ``redshift_nodes`` makes
     scale = projection.known * jnp.sqrt(grid.hubble * variance / grid.weights)
-    root = [sheets[i] * sheets[j] * scale * (answer - means[i] - means[j]) for i, j in chosen]
-    return LowRankCovariance(jnp.moveaxis(jnp.stack(root), 2, 0))
+    root = [sheets[i] * sheets[j] * scale * (answer - means[i] - means[j]) for i, j in pairs]
+    return jnp.moveaxis(jnp.stack(root), 2, 0)
 
 
 def background_variance(
@@ -153,17 +174,22 @@ def background_variance(
     Beyond the wavenumbers of ``linear`` P goes on with the shape of Eisenstein & Hu's smooth
     transfer function, as in ``power.sigma_r``. Raises CovarianceError as above.
     """
-    given = jnp.asarray(window, dtype=float)
-    if given.ndim != 1 or given.size == 0:
-        raise CovarianceError(f"window has shape {given.shape}; expected W_l from l = 0 on")
-    if not is_traced(given) and not np.all(np.asarray(given) >= 0.0):
-        raise CovarianceError("window below 0 or not finite; expected sum_m |w_lm|^2")
+    given = _checked_window(window)
     middle, into = _groups(given.size)
     k = (middle[:, None] + 0.5) / grid.transverse
     a = jnp.broadcast_to(np.maximum(grid.a, linear.a_min), k.shape)
     power = Continued(cosmology, linear)(k, a)
     checked = jnp.where(given >= 0.0, given, jnp.nan)
     return (jnp.asarray(into) @ checked) @ power / grid.transverse**2
+
+
+def _checked_window(window: ArrayLike) -> Float[Array, " l"]:
+    given = jnp.asarray(window, dtype=float)
+    if given.ndim != 1 or given.size == 0:
+        raise CovarianceError(f"window has shape {given.shape}; expected W_l from l = 0 on")
+    if not is_traced(given) and not np.all(np.asarray(given) >= 0.0):
+        raise CovarianceError("window below 0 or not finite; expected sum_m |w_lm|^2")
+    return given
 
 
 @lru_cache(maxsize=8)
@@ -205,4 +231,4 @@ def _sources(
 
 
 def _made(cosmology: Cosmology, power: Model | Spectrum) -> Spectrum:
-    return power if isinstance(power, Spectrum) else power.spectrum(cosmology)
+    return power if isinstance(power, Spectrum) else nonlinear_spectrum(cosmology, power)
