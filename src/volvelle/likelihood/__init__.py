@@ -20,6 +20,8 @@ from .low_l import LowL
 from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
 from .supernovae import Supernovae
+from .two_point import TwoPoint, power_model
+from .two_point_data import TwoPointData, read_sacc
 
 __all__ = [
     "DATA_SETS",
@@ -41,9 +43,13 @@ __all__ = [
     "SimulatedCmb",
     "Supernovae",
     "TheoryError",
+    "TwoPoint",
+    "TwoPointData",
     "UnknownLikelihoodError",
     "get_likelihood",
     "learned_output",
     "load_external",
     "options_of",
+    "power_model",
+    "read_sacc",
 ]

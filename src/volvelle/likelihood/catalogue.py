@@ -12,6 +12,8 @@ from typing import Any
 from .bao import DATA_SETS as BAO_DATA_SETS
 from .bao import Bao
 from .base import Likelihood
+from .des_y1 import DATA_SET as DES_Y1
+from .des_y1 import des_y1_3x2pt
 from .errors import LikelihoodOptionError, UnknownLikelihoodError
 from .external import load_external
 from .gaussian import Gaussian
@@ -20,6 +22,7 @@ from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
 from .supernovae import DATA_SETS as SUPERNOVA_DATA_SETS
 from .supernovae import Supernovae
+from .two_point import TwoPoint
 
 LIKELIHOODS: Mapping[str, Callable[..., Likelihood]] = MappingProxyType(
     {
@@ -28,6 +31,8 @@ LIKELIHOODS: Mapping[str, Callable[..., Likelihood]] = MappingProxyType(
         "planck_2018_simulated": SimulatedCmb.from_theory,
         **{name: partial(Bao.from_files, name) for name in BAO_DATA_SETS},
         **{name: partial(Supernovae.from_files, name) for name in SUPERNOVA_DATA_SETS},
+        "des_y1_3x2pt": des_y1_3x2pt,
+        "two_point": TwoPoint.from_sacc,
         "gaussian": Gaussian.from_values,
         "external": load_external,
     }
@@ -40,6 +45,7 @@ DATA_SETS: Mapping[str, str] = MappingProxyType(
         "planck_2018_low_l": "planck-2018-low-l",
         **{name: entry[0] for name, entry in BAO_DATA_SETS.items()},
         **{name: entry[0] for name, entry in SUPERNOVA_DATA_SETS.items()},
+        "des_y1_3x2pt": DES_Y1,
     }
 )
 """The public data set that a likelihood reads, by the likelihood's name."""

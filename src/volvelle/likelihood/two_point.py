@@ -1,0 +1,361 @@
+"""3x2pt: the Gaussian likelihood of galaxy clustering, galaxy-galaxy lensing and cosmic shear.
+
+    t = M C,   C_l^ij of ``probes.angular_cl`` at some multipoles,
+
+with M constant: the transform to the curved sky at the angles of the data, the mean over bins of
+angle, bandpower windows, or nothing but an interpolation. The theory gives the ``cosmology``; what
+belongs to samples are nuisance parameters, named after them: ``b_X`` bias, ``dz_X`` shift of n(z),
+``m_X`` multiplicative bias of shear, and ``A_IA``, ``eta_IA`` of all intrinsic alignments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.interpolate import CubicSpline
+
+from ..boltzmann import Request
+from ..compute import require_float64
+from ..cosmology import Cosmology
+from ..power import (
+    EisensteinHu,
+    Halofit,
+    HMcode2020,
+    Model,
+    learned_power,
+)
+from ..probes import (
+    Alignment,
+    AngularSpectra,
+    NumberCounts,
+    Shifted,
+    Table,
+    Tracer,
+    WeakLensing,
+    angular_cl,
+    angular_transform,
+    correlation_multipoles,
+    sufficient_multipole,
+)
+from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
+from .errors import LikelihoodOptionError, TheoryError
+from .gaussian_algebra import scattered, whitening
+from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
+
+COSMOLOGY = "cosmology"
+"""Name of the theory's output that is read."""
+LINEAR = ("learned", "eisenstein_hu")
+NONLINEAR = ("halofit", "hmcode2020")
+PIVOT = 0.62
+"""Of the evolution of alignments, in DES Y1's analysis."""
+_MOST = 200  # multipoles that are computed as they are; more of them are interpolated
+
+Prior = Mapping[str, Any]
+DEFAULT_PRIORS: Mapping[str, tuple[Prior, float]] = {
+    "b": ({"min": 0.8, "max": 3.0}, 1.5),
+    "dz": ({"dist": "norm", "loc": 0.0, "scale": 0.01}, 0.0),
+    "m": ({"dist": "norm", "loc": 0.0, "scale": 0.02}, 0.0),
+    "A_IA": ({"min": -5.0, "max": 5.0}, 0.5),
+    "eta_IA": ({"min": -5.0, "max": 5.0}, 0.0),
+}
+"""Prior and reference of a nuisance parameter by its name or first part, unless a survey has its
+own."""
+_LABELS = {"b": "b", "dz": r"\Delta z", "m": "m", "A_IA": "A_\\mathrm{IA}"}
+_LABELS["eta_IA"] = r"\eta_\mathrm{IA}"
+
+
+def power_model(linear: str = "learned", nonlinear: str = "halofit") -> Model:
+    """The power spectrum that a configuration names; raises LikelihoodOptionError."""
+    if linear not in LINEAR:
+        raise LikelihoodOptionError(f"linear is {linear!r}; expected one of {', '.join(LINEAR)}")
+    if nonlinear not in NONLINEAR:
+        raise LikelihoodOptionError(
+            f"nonlinear is {nonlinear!r}; expected one of {', '.join(NONLINEAR)}"
+        )
+    base = learned_power() if linear == "learned" else EisensteinHu()
+    return Halofit(base) if nonlinear == "halofit" else HMcode2020(base)
+
+
+class TwoPoint(GaussianLikelihood):
+    """Gaussian likelihood of two-point functions; see the module."""
+
+    data: Float[Array, " n"]
+    whitener: Float[Array, "n n"]
+    matrix: Float[Array, "n l"]
+    """From C_l of an element's pair to the element."""
+    power: Model
+    tracers: dict[str, Table]
+    ell: tuple[float, ...] = eqx.field(static=True)
+    row: tuple[int, ...] = eqx.field(static=True)
+    """[n] which of ``pairs`` an element belongs to."""
+    pairs: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    fields: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    """What is observed of each sample."""
+    priors: tuple[tuple[str, NuisanceParameter], ...] = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    hashes: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    cites: tuple[str, ...] = eqx.field(static=True, default=())
+    margin: float = eqx.field(static=True, default=0.1)
+    """Largest shift of n(z)."""
+    limber: str = eqx.field(static=True, default="always")
+    tolerance: float = eqx.field(static=True, default=1e-3)
+    rsd: bool = eqx.field(static=True, default=False)
+    tracing: str = eqx.field(static=True, default="matter")
+    pivot: float = eqx.field(static=True, default=PIVOT)
+    simulated: bool = eqx.field(static=True, default=False)
+
+    @classmethod
+    def from_sacc(
+        cls,
+        file: str | Path,
+        *,
+        name: str = "two_point",
+        linear: str = "learned",
+        nonlinear: str = "halofit",
+        statistics: Sequence[str] | None = None,
+        edges: Sequence[float] | None = None,
+        **settings: Any,
+    ) -> TwoPoint:
+        """From a SACC file.
+
+        Args:
+            name: its name in results, when a run has several.
+            linear: ``learned`` (CLASS's, within the domain of its training) or ``eisenstein_hu``.
+            nonlinear: ``halofit`` or ``hmcode2020``.
+            statistics: those that are used (``w_theta``, ``gamma_t``, ``xi_plus``, ``xi_minus``,
+                ``cl_counts``, ``cl_counts_shear``, ``cl_shear``); all of the file unless given.
+            edges: of the bins of angle [arcmin], to average the prediction over; without them it
+                is evaluated at the angles of the file.
+            settings: ``margin``, ``limber``, ``tolerance``, ``rsd``, ``tracing``, ``pivot``.
+
+        Raises PrecisionError, LikelihoodOptionError and DataFormatError.
+        """
+        data = read_sacc(file, name)
+        return cls.from_data(
+            data,
+            power_model(linear, nonlinear),
+            statistics=statistics,
+            edges=edges,
+            **settings,
+        )
+
+    @classmethod
+    def from_data(
+        cls,
+        data: TwoPointData,
+        power: Model,
+        *,
+        statistics: Sequence[str] | None = None,
+        edges: Sequence[float] | None = None,
+        priors: Mapping[str, tuple[Prior, float]] | None = None,
+        hashes: Sequence[tuple[str, str]] | None = None,
+        cites: Sequence[str] = (),
+        **settings: Any,
+    ) -> TwoPoint:
+        """From data in memory; arguments as for `from_sacc`.
+
+        ``priors``: of nuisance parameters by name, with their references, before `DEFAULT_PRIORS`.
+        """
+        require_float64(data.name)
+        _check_settings(data.name, settings)
+        if statistics is not None:
+            data = data.selected(_chosen(data, statistics))
+        ell, matrix = _projection(data, edges)
+        pairs = tuple(dict.fromkeys(data.pairs))
+        names = _nuisance_names(data)
+        own = dict(priors or {})
+        return cls(
+            data=jnp.asarray(data.mean),
+            whitener=jnp.asarray(whitening(data.covariance, data.name)),
+            matrix=jnp.asarray(matrix),
+            power=power,
+            tracers=dict(data.tracers),
+            ell=tuple(ell.tolist()),
+            row=tuple(pairs.index(pair) for pair in data.pairs),
+            pairs=pairs,
+            fields=tuple(data.fields.items()),
+            priors=tuple((n, _parameter(n, own)) for n in names),
+            name=data.name,
+            hashes=tuple(hashes or [(f"{data.name}/sacc", data.sha256)]),
+            cites=tuple(cites),
+            **settings,
+        )
+
+    @property
+    def requires(self) -> Request:
+        """Nothing of a solver: the cosmology alone."""
+        return Request(spectra=(), background=False)
+
+    @property
+    def nuisance(self) -> dict[str, NuisanceParameter]:
+        """Biases, shifts, calibration and alignments."""
+        return dict(self.priors)
+
+    def noise(self) -> dict[str, np.ndarray]:
+        """Nothing: it reads no output of a solver."""
+        return {}
+
+    def sky(self, nuisance: Nuisance) -> dict[str, Tracer]:
+        """The samples as tracers, with the nuisance parameters in place."""
+        fields = dict(self.fields)
+
+        def value(parameter: str) -> Array:
+            return read_nuisance(nuisance, parameter, self.name)
+
+        found: dict[str, Tracer] = {}
+        for name, table in self.tracers.items():
+            moved = Shifted(  # pyright: ignore[reportCallIssue]  (properties for variables)
+                table, value(f"dz_{name}"), self.margin
+            )
+            if fields[name] == COUNTS:
+                bias = value(f"b_{name}")
+                found[name] = NumberCounts(moved, bias, rsd=self.rsd, tracing=self.tracing)
+            else:
+                aligned = Alignment(value("A_IA"), value("eta_IA"), self.pivot)
+                found[name] = WeakLensing(moved, aligned, value(f"m_{name}"))
+        return found
+
+    def spectra(self, theory: Theory, nuisance: Nuisance) -> AngularSpectra:
+        """C_l of ``pairs`` at ``ell``, with the flags of what may be missing or doubtful."""
+        sky = self.sky(nuisance)
+        names = list(sky)
+        return angular_cl(
+            self._cosmology(theory),
+            np.asarray(self.ell),
+            list(sky.values()),
+            self.power,
+            pairs=[(names.index(i), names.index(j)) for i, j in self.pairs],
+            tolerance=self.tolerance,
+            limber=self.limber,
+        )
+
+    def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """The prediction, in the order of ``data``."""
+        values = self.spectra(theory, nuisance).values
+        return jnp.sum(self.matrix * values[np.asarray(self.row)], axis=1)
+
+    def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
+        """W (d - t)."""
+        return self.whitener @ (self.data - self.model(theory, nuisance))
+
+    def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> TwoPoint:
+        """The same likelihood with data made from a theory, with noise when a key is given."""
+        drawn = scattered(self.model(theory, nuisance), self.whitener, key)
+        return replace(self, data=drawn, simulated=True)
+
+    def _cosmology(self, theory: Theory) -> Cosmology:
+        found = theory.get(COSMOLOGY)
+        if not isinstance(found, Cosmology):
+            raise TheoryError(
+                f"{self.name} needs the theory's {COSMOLOGY!r} and got "
+                f"{', '.join(sorted(theory)) or 'nothing'}; give {{'cosmology': Cosmology(...)}}"
+            )
+        return found
+
+
+_SETTINGS = ("margin", "limber", "tolerance", "rsd", "tracing", "pivot")
+
+
+def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    unknown = [each for each in settings if each not in _SETTINGS]
+    if unknown:
+        raise LikelihoodOptionError(
+            f"{name}: unknown option {unknown[0]!r}; there are {', '.join(_SETTINGS)}"
+        )
+
+
+def _chosen(data: TwoPointData, statistics: Sequence[str]) -> np.ndarray:
+    there = dict.fromkeys(kind.name for kind in data.kinds)
+    unknown = [each for each in statistics if each not in there]
+    if unknown:
+        raise LikelihoodOptionError(
+            f"{data.name}: there is no {unknown[0]!r} in the data; there are {', '.join(there)}"
+        )
+    return np.array([kind.name in statistics for kind in data.kinds])
+
+
+def _nuisance_names(data: TwoPointData) -> list[str]:
+    """Names in the order biases, alignments, calibration, shifts."""
+    lenses, sources = data.of(COUNTS), data.of(SHEAR)
+    return [
+        *(f"b_{name}" for name in lenses),
+        *(("A_IA", "eta_IA") if sources else ()),
+        *(f"m_{name}" for name in sources),
+        *(f"dz_{name}" for name in (*lenses, *sources)),
+    ]
+
+
+def _parameter(name: str, own: Mapping[str, tuple[Prior, float]]) -> NuisanceParameter:
+    first, _, sample = name.partition("_")
+    general = name if name in DEFAULT_PRIORS else first
+    prior, reference = own.get(name, DEFAULT_PRIORS[general])
+    label = _LABELS[general]
+    if general != name:
+        label = f"{label}_\\mathrm{{{sample.replace('_', ',')}}}"
+    return NuisanceParameter(prior=prior, ref=reference, label=label)
+
+
+def _projection(data: TwoPointData, edges: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Multipoles [l] and the matrix [n, l] from C_l there to every element."""
+    angular = np.array([kind.axis == "theta" for kind in data.kinds])
+    if angular.any() and not angular.all():
+        raise LikelihoodOptionError(
+            f"{data.name}: correlation functions and angular spectra in one data vector; make two "
+            "likelihoods of them, or keep some with statistics"
+        )
+    if not angular.all():
+        return _bandpowers(data)
+    return _correlations(data, edges)
+
+
+def _correlations(
+    data: TwoPointData, edges: Sequence[float] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    ell = correlation_multipoles(sufficient_multipole(data.at.min()))
+    matrix = np.empty((len(data.at), ell.size))
+    ends = None if edges is None else np.asarray(edges, dtype=float)
+    for kind in dict.fromkeys(data.kinds):
+        where = np.array([each == kind for each in data.kinds])
+        if ends is None:
+            transform = angular_transform(kind.name, ell, theta=data.at[where])
+            matrix[where] = transform.matrix
+        else:
+            transform = angular_transform(kind.name, ell, edges=ends)
+            matrix[where] = transform.matrix[_bins(data, kind, data.at[where], ends)]
+    return ell, matrix
+
+
+def _bins(data: TwoPointData, kind: Kind, at: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    inside = (at > edges[0]) & (at < edges[-1])
+    if not inside.all():
+        raise LikelihoodOptionError(
+            f"{data.name}: {kind.name} at {at[~inside][0]:g} arcmin lies outside of the edges, "
+            f"{edges[0]:g} to {edges[-1]:g}; give those of the measurement"
+        )
+    return np.searchsorted(edges, at) - 1
+
+
+def _bandpowers(data: TwoPointData) -> tuple[np.ndarray, np.ndarray]:
+    windows = [
+        (np.array([at]), np.ones(1)) if window is None else window
+        for at, window in zip(data.at, data.windows, strict=True)
+    ]
+    every = np.unique(np.concatenate([ell[weight != 0.0] for ell, weight in windows]))
+    if every.size <= _MOST:
+        nodes, spread = every, np.eye(every.size)
+    else:  # l^2 C_l is smooth in ln l
+        nodes = np.geomspace(every[0], every[-1], _MOST)
+        spline = CubicSpline(np.log(nodes), np.diag(nodes**2))
+        spread = spline(np.log(every)) / every[:, None] ** 2
+    matrix = np.empty((len(windows), nodes.size))
+    for n, (ell, weight) in enumerate(windows):
+        used = weight != 0.0
+        matrix[n] = weight[used] @ spread[np.searchsorted(every, ell[used])]
+    return nodes, matrix
