@@ -57,9 +57,9 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"theory": REMOVE}, "theory: missing; add this key"),
     (
         {"theory": {"class": {}, "camb": {}}},
-        "theory: expected exactly one of class and camb, got camb and class",
+        "theory: expected exactly one of class, camb and volvelle, got camb and class",
     ),
-    ({"theory": {}}, "theory: expected exactly one of class and camb, got neither"),
+    ({"theory": {}}, "theory: expected exactly one of class, camb and volvelle, got none"),
     ({"theory": "class"}, "theory: expected a block of `key: value` lines, got 'class'"),
     ({"theory": {"clas": {}}}, "theory.clas: unknown key; did you mean class or camb?"),
     ({"theory.camb.path": "x"}, "theory.camb.path: unknown key; known are extra_args, "),

@@ -78,21 +78,53 @@ class CambTheory(Block):
     extra_args: dict[str, Setting] = Field(default_factory=dict)
 
 
-class TheoryBlock(Block):
+class DirectTheory(Block):
+    """Volvelle's own theory, for likelihoods that need nothing else; CLASS certifies it."""
+
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+
+
+class SolverBlock(Block):
     """Which exact solver, and how it is set."""
 
     class_: Annotated[ClassTheory | None, BeforeValidator(empty)] = Field(None, alias="class")
     camb: Annotated[CambTheory | None, BeforeValidator(empty)] = None
 
     @model_validator(mode="after")
-    def _one_solver(self) -> TheoryBlock:
+    def _one_theory(self) -> SolverBlock:
         named = sorted(field.removesuffix("_") for field in self.model_fields_set)
         if len(named) != 1:
-            given = " and ".join(named) or "neither"
+            known = [field.alias or name for name, field in type(self).model_fields.items()]
             raise PydanticCustomError(
-                "solver", "expected exactly one of class and camb, got {given}", {"given": given}
+                "solver",
+                "expected exactly one of {known}, got {given}",
+                {
+                    "known": f"{', '.join(known[:-1])} and {known[-1]}",
+                    "given": " and ".join(named) or "none",
+                },
             )
         return self
+
+    @property
+    def solver_name(self) -> Literal["class", "camb"]:
+        """The solver that computes, or certifies what the package computes itself."""
+        return "camb" if self.camb is not None else "class"
+
+    @property
+    def solver(self) -> ClassTheory | CambTheory:
+        """Its settings."""
+        return self.camb or self.class_ or ClassTheory()
+
+
+class TheoryBlock(SolverBlock):
+    """Which exact solver is learned; or the package's own theory, of which nothing is."""
+
+    volvelle: Annotated[DirectTheory | None, BeforeValidator(empty)] = None
+
+    @property
+    def neutrino_hierarchy(self) -> str:
+        """How the masses of neutrinos are split."""
+        return (self.volvelle or self.solver).neutrino_hierarchy
 
 
 class NutsSampler(Block):

@@ -80,6 +80,23 @@ def likelihoods(
     return Likelihoods(nuisance, missing, request, natives)
 
 
+def direct(document: Document, given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Likelihoods that the package's own theory serves, and no block for what it does not train."""
+    from ..likelihood import get_likelihood, reads_cosmology
+
+    for name, options in given.items():
+        if not reads_cosmology(get_likelihood(name, **options)):
+            raise document.error(
+                ("likelihood", name),
+                "reads what only a solver computes; write theory: {class: } (or camb), which is "
+                "learned, and of which the other likelihoods take the cosmology",
+            )
+    if "emulator" in document.data:
+        raise document.error(
+            ("emulator",), "theory: {volvelle: } trains nothing; leave the block out"
+        )
+
+
 def likelihood_scalars(
     document: Document, found: Roles, hierarchy: str, solver: Solver, likelihoods: Likelihoods
 ) -> None:

@@ -83,6 +83,8 @@ class Configuration:
     output: Path
     seed: int
     solver_name: Literal["class", "camb"]
+    direct: bool
+    """Whether the package's own theory is taken, and the solver only certifies it."""
     solver_settings: dict[str, Any]
     """Keyword arguments of `volvelle.get_solver`."""
     neutrino_hierarchy: str
@@ -128,13 +130,14 @@ class Configuration:
             raise first_error(document, error) from error
         found = checks.likelihoods(document, file.likelihood, file.simulate_if_missing)
         parts = roles(document, file.params, found.nuisance)
-        name: Literal["class", "camb"] = "class" if file.theory.class_ is not None else "camb"
-        theory = file.theory.class_ if file.theory.class_ is not None else file.theory.camb
-        assert theory is not None, "the theory block holds exactly one solver"
-        hierarchy = theory.neutrino_hierarchy
+        name, theory = file.theory.solver_name, file.theory.solver
+        hierarchy = file.theory.neutrino_hierarchy
         checks.cosmology(document, parts, hierarchy)
         sampled = sum(p.kind == "cosmology" for p in parts.sampled)
-        checks.design(document, file.emulator, sampled)
+        if file.theory.volvelle is None:
+            checks.design(document, file.emulator, sampled)
+        else:
+            checks.direct(document, file.likelihood)
         settings = solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)
@@ -156,6 +159,7 @@ class Configuration:
             output=Path(output or file.output),
             seed=file.seed,
             solver_name=name,
+            direct=file.theory.volvelle is not None,
             solver_settings=settings,
             neutrino_hierarchy=hierarchy,
             sampled=parts.sampled,

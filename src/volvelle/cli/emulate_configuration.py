@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from . import checks
-from .blocks import Block, Count, FilePath, Positive, TheoryBlock, empty
+from .blocks import Block, Count, FilePath, Positive, SolverBlock, empty
 from .compute_block import ComputeBlock
 from .configuration import NO_RESULT, computed_where, solver_settings
 from .document import Document
@@ -65,7 +65,7 @@ class EmulateFile(Block):
     """The keys at the top of the file."""
 
     output: FilePath
-    theory: TheoryBlock
+    theory: SolverBlock
     params: dict[str, Parameter]
     outputs: Annotated[list[str], AfterValidator(_different)]
     lmax: Annotated[int, Field(ge=2)] = 2508
@@ -115,9 +115,7 @@ class EmulateConfiguration:
             raise first_error(document, error) from error
         given = {name: _referred(document, name, value) for name, value in file.params.items()}
         parts = roles(document, given, {})
-        name: Literal["class", "camb"] = "class" if file.theory.class_ is not None else "camb"
-        theory = file.theory.class_ if file.theory.class_ is not None else file.theory.camb
-        assert theory is not None, "the theory block holds exactly one solver"
+        name, theory = file.theory.solver_name, file.theory.solver
         hierarchy = theory.neutrino_hierarchy
         checks.cosmology(document, parts, hierarchy)
         lacking = also_needed(file.outputs)

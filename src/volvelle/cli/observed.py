@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..likelihood import Bao, Gaussian, Likelihood, LowL, PlikLite, SimulatedCmb, Supernovae
+from ..likelihood import (
+    Bao,
+    Gaussian,
+    Likelihood,
+    LowL,
+    PlikLite,
+    SimulatedCmb,
+    Supernovae,
+    TwoPoint,
+)
 from ..likelihood.bandpowers import L_MAX
 from ..likelihood.bao import QUANTITIES
 
@@ -77,7 +86,7 @@ def data_sizes(likelihoods: Sequence[Likelihood]) -> dict[str, int]:
             sizes[likelihood.name] = likelihood.bandpowers.data.size
         elif isinstance(likelihood, LowL):
             sizes[likelihood.name] = sum(bins.mu.size for bins in likelihood.bins)
-        elif isinstance(likelihood, Bao | Supernovae | Gaussian):
+        elif isinstance(likelihood, Bao | Supernovae | Gaussian | TwoPoint):
             sizes[likelihood.name] = likelihood.data.size
     return sizes
 

@@ -20,7 +20,7 @@ from ..data import set_sha256
 from ..emulator import Emulator
 from ..inference import Chains, Diagnostics, Posterior, save_arviz, save_getdist
 from ..learning import write_atomically
-from ..training import Certificate, Problem, smooth_log_weights
+from ..training import DIRECT_SCALARS, Certificate, Problem, smooth_log_weights
 from .configuration import Configuration
 from .observed import bandpowers, data_sizes, distances
 
@@ -57,7 +57,8 @@ def derived_names(problem: Problem) -> tuple[str, ...]:
     expression, and scalars of the theory."""
     defined = problem.defined_names
     given = {*problem.names, *problem.fixed, *defined}
-    scalars = (name for name in SCALARS if name not in given and name not in NOT_REPORTED)
+    offered = SCALARS if problem.request.background else DIRECT_SCALARS
+    scalars = (name for name in offered if name not in given and name not in NOT_REPORTED)
     return (*defined, *scalars, *problem.request.scalars)
 
 

@@ -75,6 +75,7 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
     solver = make_solver(configuration)
     n = sum(p.kind == "cosmology" for p in configuration.sampled)
     training = min(_typical_training(configuration, n), configuration.emulator.max_training)
+    training = 0 if configuration.direct else training
     certificate = configuration.certificate.points + 1
     seconds = TYPICAL_SECONDS[configuration.solver_name]
     if configuration.ledger.exists():

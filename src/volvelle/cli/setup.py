@@ -41,9 +41,11 @@ from ..training import (
     Problem,
     SpaceFilling,
     SpaceFillingSettings,
+    SurrogateSettings,
     Trainer,
     Training,
     TrainingSettings,
+    Untrained,
     request_of,
 )
 from .configuration import Configuration
@@ -155,6 +157,10 @@ def make_training(
     epochs: Epochs,
 ) -> Training[Any]:
     """The design that the configuration chooses; its state is kept in ``folder``."""
+    if configuration.direct:
+        return Untrained(
+            exact, SurrogateSettings(kind="none", seed=configuration.seed), folder, say
+        )
     block, design = configuration.emulator, configuration.emulator.design.chosen
     common: dict[str, Any] = {
         "kind": block.kind,
@@ -200,9 +206,9 @@ def make_problem(
         neutrino_hierarchy=configuration.neutrino_hierarchy,
         likelihoods=likelihoods,
         solver=solver,
-        request=request_of(
-            likelihoods, configuration.emulator.outputs, configuration.emulator.lmax
-        ),
+        request=Request(spectra=(), background=False, power=True)
+        if configuration.direct
+        else request_of(likelihoods, configuration.emulator.outputs, configuration.emulator.lmax),
         fixed_nuisance=dict(configuration.fixed_nuisance),
         parametrisation=configuration.parametrisation,
         learns_likelihood=learns,

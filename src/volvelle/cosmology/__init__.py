@@ -37,7 +37,7 @@ from .neutrinos import (
     omega_nu,
 )
 from .parameters import INPUT_PARAMETERS, PARAMETERS, ParameterInfo, nearest_names
-from .parametrisation import Parametrisation
+from .parametrisation import Parametrisation, Universe
 from .presets import (
     abacus_summit,
     planck13,
@@ -67,6 +67,7 @@ __all__ = [
     "ParameterInfo",
     "Parametrisation",
     "ScaleFactorError",
+    "Universe",
     "abacus_summit",
     "age",
     "angular_diameter_distance",

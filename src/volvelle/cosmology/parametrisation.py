@@ -10,6 +10,28 @@ from .parameters import INPUT_PARAMETERS
 
 
 @dataclass(frozen=True)
+class Universe:
+    """The cosmology at a point [d] of named parameters, traced or not.
+
+    ``fixed``: the others by name. What a solver has found, where a theory's outputs hold it, takes
+    the place of what only a solver knows: h of a cosmology given by ``theta_star_100``.
+    """
+
+    names: tuple[str, ...]
+    fixed: tuple[tuple[str, float], ...]
+    parametrisation: "Parametrisation"
+    neutrino_hierarchy: str
+
+    def __call__(self, x: Any, outputs: Mapping[str, Any] | None = None) -> Cosmology:
+        """Raises ExpressionError, ParameterError and NeutrinoError."""
+        given = dict(self.fixed) | {name: x[i] for i, name in enumerate(self.names)}
+        found = self.parametrisation.cosmology(given, self.neutrino_hierarchy)
+        if found.h is None and outputs is not None and "h" in outputs:
+            return found.replace(theta_star_100=None, h=outputs["h"])
+        return found
+
+
+@dataclass(frozen=True)
 class Parametrisation:
     """How named values become a `Cosmology`.
 

@@ -21,6 +21,8 @@ class Posterior(eqx.Module):
 
     ``x`` [d] holds the theory's parameters first, then the likelihoods' nuisance parameters.
     ``theory`` maps the former to named outputs: an emulator, or any differentiable function.
+    ``universe``: the cosmology at a point of the theory's parameters, where the outputs do not hold
+    one; likelihoods that project power spectra themselves read it as ``cosmology``.
     ``softness`` [d]: how near the edges of the priors the unbounded coordinates bend (see
     ``interval``); see ``softened``.
     """
@@ -32,6 +34,7 @@ class Posterior(eqx.Module):
     n_theory: int = eqx.field(static=True)
     fixed_nuisance: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
     softness: Float[Array, " d"] | None = None
+    universe: Callable[..., Any] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         if len(self.names) != len(self.priors):
@@ -54,11 +57,21 @@ class Posterior(eqx.Module):
         """Sum of the logarithms of the priors."""
         return jnp.sum(jnp.stack([p.log_prob(x[i]) for i, p in enumerate(self.priors)]))
 
+    def _outputs(
+        self, x: Float[Array, " d"], theory: Mapping[str, Array] | None
+    ) -> Mapping[str, Any]:
+        """What the likelihoods are given, at a point."""
+        own = x[: self.n_theory]
+        outputs = self.theory(own) if theory is None else theory
+        if self.universe is None or "cosmology" in outputs:
+            return outputs
+        return {**outputs, "cosmology": self.universe(own, outputs)}
+
     def log_likelihoods(
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None
     ) -> Float[Array, " k"]:
         """ln L of every likelihood; with ``theory`` given, at that (exact) theory."""
-        outputs = self.theory(x[: self.n_theory]) if theory is None else theory
+        outputs = self._outputs(x, theory)
         nuisance = self.nuisance(x)
         return jnp.stack([like.log_prob(outputs, nuisance) for like in self.likelihoods])
 
@@ -105,7 +118,7 @@ class Posterior(eqx.Module):
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
         """chi2 of every likelihood, by name."""
-        outputs = self.theory(x[: self.n_theory]) if theory is None else theory
+        outputs = self._outputs(x, theory)
         nuisance = self.nuisance(x)
         return {like.name: like.chi2(outputs, nuisance) for like in self.likelihoods}
 

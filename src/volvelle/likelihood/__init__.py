@@ -20,7 +20,7 @@ from .low_l import LowL
 from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
 from .supernovae import Supernovae
-from .two_point import TwoPoint, power_model
+from .two_point import TwoPoint, power_model, reads_cosmology
 from .two_point_data import TwoPointData, read_sacc
 
 __all__ = [
@@ -52,4 +52,5 @@ __all__ = [
     "options_of",
     "power_model",
     "read_sacc",
+    "reads_cosmology",
 ]

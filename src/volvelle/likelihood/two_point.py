@@ -28,7 +28,8 @@ from ..power import (
     EisensteinHu,
     Halofit,
     HMcode2020,
-    Model,
+    NonLinearModel,
+    TabulatedPower,
     learned_power,
 )
 from ..probes import (
@@ -44,7 +45,7 @@ from ..probes import (
     correlation_multipoles,
     sufficient_multipole,
 )
-from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
+from .base import GaussianLikelihood, Likelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
 from .gaussian_algebra import scattered, whitening
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
@@ -71,7 +72,7 @@ _LABELS = {"b": "b", "dz": r"\Delta z", "m": "m", "A_IA": "A_\\mathrm{IA}"}
 _LABELS["eta_IA"] = r"\eta_\mathrm{IA}"
 
 
-def power_model(linear: str = "learned", nonlinear: str = "halofit") -> Model:
+def power_model(linear: str = "learned", nonlinear: str = "halofit") -> NonLinearModel:
     """The power spectrum that a configuration names; raises LikelihoodOptionError."""
     if linear not in LINEAR:
         raise LikelihoodOptionError(f"linear is {linear!r}; expected one of {', '.join(LINEAR)}")
@@ -83,6 +84,11 @@ def power_model(linear: str = "learned", nonlinear: str = "halofit") -> Model:
     return Halofit(base) if nonlinear == "halofit" else HMcode2020(base)
 
 
+def reads_cosmology(likelihood: Likelihood) -> bool:
+    """Whether it makes its prediction from the cosmology, beside or without a solver's outputs."""
+    return isinstance(likelihood, TwoPoint)
+
+
 class TwoPoint(GaussianLikelihood):
     """Gaussian likelihood of two-point functions; see the module."""
 
@@ -90,7 +96,8 @@ class TwoPoint(GaussianLikelihood):
     whitener: Float[Array, "n n"]
     matrix: Float[Array, "n l"]
     """From C_l of an element's pair to the element."""
-    power: Model
+    power: NonLinearModel
+    """Of its own linear power, unless the theory has ``matter_power``."""
     tracers: dict[str, Table]
     ell: tuple[float, ...] = eqx.field(static=True)
     row: tuple[int, ...] = eqx.field(static=True)
@@ -150,7 +157,7 @@ class TwoPoint(GaussianLikelihood):
     def from_data(
         cls,
         data: TwoPointData,
-        power: Model,
+        power: NonLinearModel,
         *,
         statistics: Sequence[str] | None = None,
         edges: Sequence[float] | None = None,
@@ -190,7 +197,8 @@ class TwoPoint(GaussianLikelihood):
 
     @property
     def requires(self) -> Request:
-        """Nothing of a solver: the cosmology alone."""
+        """Nothing of a solver: the cosmology alone; with ``matter_power`` asked for beside it
+        (``emulator: {outputs: [matter_power]}``) that is the linear power."""
         return Request(spectra=(), background=False)
 
     @property
@@ -230,7 +238,7 @@ class TwoPoint(GaussianLikelihood):
             self._cosmology(theory),
             np.asarray(self.ell),
             list(sky.values()),
-            self.power,
+            self._power(theory),
             pairs=[(names.index(i), names.index(j)) for i, j in self.pairs],
             tolerance=self.tolerance,
             limber=self.limber,
@@ -249,6 +257,13 @@ class TwoPoint(GaussianLikelihood):
         """The same likelihood with data made from a theory, with noise when a key is given."""
         drawn = scattered(self.model(theory, nuisance), self.whitener, key)
         return replace(self, data=drawn, simulated=True)
+
+    def _power(self, theory: Theory) -> NonLinearModel:
+        """The model, of the linear power that the theory brings, if it does."""
+        if "matter_power" not in theory:
+            return self.power
+        linear = TabulatedPower.of_theory(theory)
+        return eqx.tree_at(lambda m: m.linear, self.power, linear)
 
     def _cosmology(self, theory: Theory) -> Cosmology:
         found = theory.get(COSMOLOGY)

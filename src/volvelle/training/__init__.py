@@ -21,6 +21,8 @@ from volvelle.training.design import (
     nearest_neighbour_filter,
     spread_out,
 )
+from volvelle.training.direct import SCALARS as DIRECT_SCALARS
+from volvelle.training.direct import DirectTheory, Untrained
 from volvelle.training.errors import TrainingError
 from volvelle.training.exact_profile import ExactProfile, Profiler, ProfileSettings
 from volvelle.training.fit import fit_emulator
@@ -32,6 +34,7 @@ from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
+    "DIRECT_SCALARS",
     "DOUBTFUL",
     "FAILED",
     "MALFORMED",
@@ -41,6 +44,7 @@ __all__ = [
     "BoxTraining",
     "Certificate",
     "CheckResult",
+    "DirectTheory",
     "Exact",
     "ExactProfile",
     "Filter",
@@ -60,6 +64,7 @@ __all__ = [
     "Training",
     "TrainingError",
     "TrainingSettings",
+    "Untrained",
     "black_box_problem",
     "certify",
     "check_request",

@@ -23,9 +23,9 @@ from volvelle.boltzmann import (
     solve_many,
 )
 from volvelle.compute import Executor
-from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation
+from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation, Universe
 from volvelle.inference import Posterior, Prior
-from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
+from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output, reads_cosmology
 from volvelle.training.errors import TrainingError
 
 FAILURE_LIMIT = 0.2  # of all solutions asked for
@@ -114,7 +114,15 @@ class Problem:
             theory,
             self.n_theory,
             tuple(sorted(self.fixed_nuisance.items())),
+            universe=self.universe if any(map(reads_cosmology, self.likelihoods)) else None,
         )
+
+    @property
+    def universe(self) -> Universe:
+        """The cosmology at a point, as a function that JAX can trace."""
+        fixed = tuple(sorted(self.fixed.items()))
+        names, hierarchy = self.theory_names, self.neutrino_hierarchy
+        return Universe(names, fixed, self.parametrisation, hierarchy)
 
     @cached_property
     def _exact(self) -> Callable[..., Any]:
