@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,6 +13,9 @@ from scipy.optimize import minimize
 
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.posterior import Posterior
+
+_STEP = 0.01
+"""Of differences, in expected widths."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,19 @@ def _value_and_gradient(posterior: Posterior, u: jax.Array, beta: jax.Array):
 @eqx.filter_jit
 def _hessian(posterior: Posterior, u: jax.Array, beta: jax.Array):
     return jax.hessian(lambda v: -posterior.log_prob_real(v, beta))(u)
+
+
+def _by_differences(posterior: Posterior, u: np.ndarray, step: np.ndarray, beta: Any) -> np.ndarray:
+    """The Hessian by central differences of the gradient, of which the program is there already."""
+
+    def gradient(at: np.ndarray) -> np.ndarray:
+        return np.asarray(_value_and_gradient(posterior, jnp.asarray(at), beta)[1])
+
+    rows = [
+        (gradient(u + e) - gradient(u - e)) / (2.0 * h)
+        for e, h in zip(np.diag(step), step, strict=True)
+    ]
+    return 0.5 * (np.array(rows) + np.array(rows).T)
 
 
 def laplace(
@@ -77,7 +94,12 @@ def laplace(
             "check that ref lies where the priors and the data allow it"
         )
     u = best[1]
-    hessian = np.asarray(_hessian(posterior, jnp.asarray(u), power))
+    if posterior.universe is None:
+        hessian = np.asarray(_hessian(posterior, jnp.asarray(u), power))
+    else:  # the second derivative of projections takes minutes to compile
+        x = posterior.from_real(jnp.asarray(u))
+        shift = np.asarray(posterior.to_real(x + _STEP * jnp.asarray(scale))) - u
+        hessian = _by_differences(posterior, u, np.where(shift != 0.0, shift, _STEP), power)
     factor = _factor(hessian, scale, posterior, u)
     return Laplace(u, factor, np.asarray(posterior.from_real(jnp.asarray(u))), -best[0])
 

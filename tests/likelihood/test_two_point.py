@@ -1,0 +1,221 @@
+"""3x2pt likelihoods: SACC files in, predictions as CCL's, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sacc
+
+import ccl_two_point as by_ccl
+from volvelle.cosmology import Cosmology
+from volvelle.likelihood import (
+    DataFormatError,
+    LikelihoodOptionError,
+    TheoryError,
+    TwoPoint,
+    get_likelihood,
+    read_sacc,
+)
+from volvelle.likelihood.des_y1 import FILE
+from volvelle.power import EisensteinHu, Halofit
+from volvelle.probes import NumberCounts, Shifted, Table, WeakLensing, angular_cl
+
+COSMOLOGY = Cosmology(
+    h=0.70, Omega_b=0.048, Omega_cdm=0.23, n_s=0.97, A_s=2.1e-9, tau_reio=0.06, m_nu=0.06
+)
+THEORY = {"cosmology": COSMOLOGY}
+POWER = Halofit(EisensteinHu())
+CHI2 = 2.0
+"""Difference from CCL's (measured: 1.7 at chi2 = 598)."""
+ELL = (30.0, 100.0, 300.0, 1000.0)
+Z = np.linspace(0.0, 2.0, 101)
+LENS, SOURCE = (np.exp(-0.5 * ((Z - z) / width) ** 2) for z, width in ((0.4, 0.1), (0.9, 0.2)))
+
+
+def nuisance(likelihood: TwoPoint) -> dict[str, float]:
+    return {name: parameter.ref for name, parameter in likelihood.nuisance.items()}
+
+
+@pytest.mark.real_data
+def test_des_y1_against_ccl(real_data: Path) -> None:
+    """At CCL's own power of CLASS and halofit, and at ours."""
+    likelihood = get_likelihood("des_y1_3x2pt")
+    data = read_sacc(real_data / "des-y1-3x2pt" / FILE, "des")
+    assert len(data.mean) == 457
+    counts = {kind: sum(k.name == kind for k in data.kinds) for kind in by_ccl.TYPES}
+    assert counts == {"w_theta": 54, "gamma_t": 176, "xi_plus": 167, "xi_minus": 60}
+    values = nuisance(likelihood) | {"eta_IA": -0.7, "A_IA": 0.44}
+    model = jax.jit(lambda: likelihood.model(THEORY, values))()
+    ours = float(likelihood.chi2(THEORY, values))
+    whitener = np.asarray(likelihood.whitener)
+    own = {"transfer_function": "boltzmann_class", "matter_power_spectrum": "halofit"}
+    for universe in (
+        by_ccl.same_power(COSMOLOGY, likelihood.power),
+        by_ccl.own_power(COSMOLOGY, **own),
+    ):
+        theirs = by_ccl.prediction(universe, data, values)
+        assert abs(np.sum((whitener @ (data.mean - theirs)) ** 2) - ours) < CHI2
+        assert np.sum((whitener @ (theirs - np.asarray(model))) ** 2) < 0.05
+    averaged = get_likelihood("des_y1_3x2pt", averaged=True)
+    moved = averaged.model(THEORY, values) - model
+    assert 0.0 < float(jnp.sum((averaged.whitener @ moved) ** 2)) < 1.0
+
+
+def entries() -> sacc.Sacc:
+    """Two samples with all angular spectra, in bandpowers of three multipoles."""
+    made = sacc.Sacc()
+    made.add_tracer("NZ", "near", Z, LENS, quantity="galaxy_density")
+    made.add_tracer("NZ", "far", Z, SOURCE, quantity="galaxy_shear")
+    for kind, pair in (
+        ("galaxy_density_cl", ("near", "near")),
+        ("galaxy_shearDensity_cl_e", ("far", "near")),
+        ("galaxy_shear_cl_ee", ("far", "far")),
+    ):
+        for n, ell in enumerate(ELL):
+            window = sacc.BandpowerWindow(ell + np.arange(-1.0, 2.0), np.full((3, 4), 1 / 3))
+            made.add_data_point(kind, pair, 1e-6, ell=ell, window=window, window_ind=n)
+    made.add_covariance(np.full(12, 1e-14))
+    return made
+
+
+def saved(made: sacc.Sacc, folder: Path) -> Path:
+    path = folder / "made.fits"
+    made.save_fits(str(path))
+    return path
+
+
+def test_bandpowers_are_means_of_the_spectra(tmp_path: Path) -> None:
+    likelihood = TwoPoint.from_data(read_sacc(saved(entries(), tmp_path), "made"), POWER)
+    values = nuisance(likelihood) | {"A_IA": 0.0, "dz_far": 0.01, "m_far": 0.03, "b_near": 1.3}
+    tracers = [
+        NumberCounts(Shifted(Table(Z, LENS), 0.0, 0.1), 1.3),
+        WeakLensing(Shifted(Table(Z, SOURCE), 0.01, 0.1), None, 0.03),
+    ]
+    ell = (np.array(ELL)[:, None] + np.arange(-1.0, 2.0)).ravel()
+    spectra = angular_cl(COSMOLOGY, ell, tracers, POWER, limber="always")
+    expected = [spectra[pair].reshape(4, 3).mean(axis=1) for pair in ((0, 0), (0, 1), (1, 1))]
+    found = np.asarray(likelihood.model(THEORY, values))
+    assert np.allclose(found, np.concatenate(expected), rtol=2e-3)  # alignments bring nodes
+    assert likelihood.pairs == (("near", "near"), ("near", "far"), ("far", "far"))
+
+
+def test_simulated_data_are_recovered_and_derivatives_are_those_of_differences(
+    tmp_path: Path,
+) -> None:
+    made = TwoPoint.from_data(read_sacc(saved(entries(), tmp_path), "made"), POWER)
+    values = nuisance(made)
+    likelihood = made.simulate(THEORY, values)
+    assert likelihood.simulated and float(likelihood.chi2(THEORY, values)) == pytest.approx(0.0)
+    names = list(values)
+
+    def log_prob(x: jax.Array) -> jax.Array:
+        universe = COSMOLOGY.replace(h=x[0])
+        return likelihood.log_prob({"cosmology": universe}, dict(zip(names, x[1:], strict=True)))
+
+    at = np.array([0.71, *values.values()]) + 0.003
+    function, slope = jax.jit(log_prob), jax.jit(jax.grad(log_prob))(at)
+    for i, step in enumerate(np.diag(np.full(len(at), 1e-5))):
+        numeric = (function(at + step) - function(at - step)) / 2e-5
+        assert slope[i] == pytest.approx(
+            float(numeric), rel=1e-4, abs=1e-4 * float(abs(slope).max())
+        )
+
+
+def without(attribute: str) -> Callable[[sacc.Sacc], None]:
+    return lambda made: setattr(made, attribute, None)
+
+
+def foreign(made: sacc.Sacc) -> None:
+    made.covariance = None
+    made.add_tracer("Map", "cmb", quantity="cmb_convergence", spin=0, ell=[1, 2], beam=[1, 1])
+    made.add_data_point("cmbGalaxy_convergenceDensity_cl", ("cmb", "near"), 1.0, ell=10.0)
+    made.add_covariance(np.full(13, 1e-14), overwrite=True)
+
+
+def undirected(made: sacc.Sacc) -> None:
+    made.keep_selection(data_type="galaxy_shearDensity_cl_e")
+    for tracer in made.tracers.values():
+        tracer.quantity = "generic"
+
+
+def angles(made: sacc.Sacc) -> None:
+    made.covariance = None
+    made.add_data_point("galaxy_density_xi", ("near", "near"), 1.0, theta=10.0)
+    made.add_covariance(np.full(13, 1e-14), overwrite=True)
+
+
+def negative(made: sacc.Sacc) -> None:
+    covariance = np.diag(np.full(12, 1e-14))
+    covariance[0, 1] = covariance[1, 0] = 2e-14
+    made.add_covariance(covariance, overwrite=True)
+
+
+def nowhere(made: sacc.Sacc) -> None:
+    del made.data[0].tags["ell"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (without("covariance"), DataFormatError, "has no covariance; add one"),
+        (foreign, DataFormatError, "holds cmbGalaxy_convergenceDensity_cl; understood are"),
+        (undirected, DataFormatError, "nothing says whether far is counts or shear"),
+        (angles, LikelihoodOptionError, "correlation functions and angular spectra in one data"),
+        (negative, DataFormatError, "covariance of made is not positive definite"),
+        (nowhere, DataFormatError, "has ell = None; expected a positive number"),
+        (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),
+        (
+            lambda m: setattr(m.tracers["far"], "nz", 0.0 * Z),
+            DataFormatError,
+            "n.z. of far: Table: the integral",
+        ),
+        (
+            lambda m: setattr(m.data[0], "tracers", ("near", "far")),
+            DataFormatError,
+            "far is both counts and shear",
+        ),
+    ],
+)
+def test_wrong_files(
+    spoil: Callable[[sacc.Sacc], Any],
+    error: type,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    made, path = entries(), saved(entries(), tmp_path)
+    spoil(made)
+    monkeypatch.setattr(sacc.Sacc, "load_fits", lambda _: made)
+    with pytest.raises(error, match=words):
+        TwoPoint.from_data(read_sacc(path, "made"), POWER)
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    path = saved(entries(), tmp_path)
+    for options, words in (
+        ({"linear": "camb"}, "linear is 'camb'; expected one of learned, eisenstein_hu"),
+        ({"nonlinear": "none"}, "nonlinear is 'none'; expected one of halofit, hmcode2020"),
+        ({"statistics": ["xi_plus"]}, "there is no 'xi_plus' in the data; there are cl_counts"),
+        ({"rds": True}, "unknown option 'rds'; there are margin"),
+    ):
+        with pytest.raises(LikelihoodOptionError, match=words):
+            get_likelihood("two_point", file=path, **options)
+    with pytest.raises(LikelihoodOptionError, match="there is no file"):
+        get_likelihood("two_point", file=tmp_path / "none.fits")
+    (tmp_path / "text.fits").write_text("no FITS")
+    with pytest.raises(DataFormatError, match="cannot be read as a SACC file"):
+        get_likelihood("two_point", file=tmp_path / "text.fits")
+    likelihood = TwoPoint.from_data(read_sacc(path, "made"), POWER)
+    with pytest.raises(TheoryError, match="needs the theory's 'cosmology' and got lensed_tt"):
+        likelihood.log_prob({"lensed_tt": np.ones(3)}, nuisance(likelihood))
+
+
+@pytest.mark.real_data
+def test_bins_that_are_not_those_of_the_file(real_data: Path) -> None:
+    data = read_sacc(real_data / "des-y1-3x2pt" / FILE, "des")
+    with pytest.raises(LikelihoodOptionError, match="arcmin lies outside of the edges, 10 to 100"):
+        TwoPoint.from_data(data, POWER, edges=[10.0, 50.0, 100.0])
