@@ -20,6 +20,7 @@ from .distances import (
 from .errors import (
     ConversionError,
     CosmologyError,
+    ExpansionError,
     ExpressionError,
     NeutrinoError,
     ParameterError,
@@ -61,6 +62,7 @@ __all__ = [
     "CosmologyError",
     "Definitions",
     "Expression",
+    "ExpansionError",
     "ExpressionError",
     "NeutrinoError",
     "ParameterError",
