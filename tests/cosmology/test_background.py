@@ -244,7 +244,7 @@ def test_a_universe_that_is_not_there() -> None:
     assert future.Omega_de < 0.0 and vc.hubble(future, 1.0) == pytest.approx(67.27)
     with pytest.raises(ExpansionError, match=r"H\^2 is -.* at a = 3, .* Omega_de = -"):
         vc.hubble(future, [1.0, 3.0])
-    with pytest.raises(ExpansionError, match="expected H.2 above 0"):
+    with pytest.raises(ExpansionError, match=r"expected H\^2 above 0"):
         vc.matter_fraction(future, 3.0)
     assert np.isnan(jax.jit(vc.hubble)(future, 3.0))
     bounce = BASE.replace(Omega_k=-0.9, omega_cdm=0.01, omega_b=0.01)

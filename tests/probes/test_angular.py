@@ -343,7 +343,7 @@ def test_refusals() -> None:
         WeakLensing(Delta(1.0), Alignment(1.0))
     with pytest.raises(TracerError, match="z_source"):
         CMBLensing(-1.0)
-    with pytest.raises(DistributionError, match="Delta is traced .* expected a number"):
+    with pytest.raises(DistributionError, match=r"Delta is traced .* expected a number"):
         jax.grad(lambda z: Delta(z).z)(1.0)
     with pytest.raises(DistributionError, match="whose shift may be traced"):
         jax.jit(lambda z: WeakLensing(Delta(z)).distribution.z)(1.0)

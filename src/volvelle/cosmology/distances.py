@@ -65,8 +65,8 @@ def comoving_distance(cosmology: Cosmology, a: Scales | float) -> Scales:
         a: scale factor, above 0 and at most 1.
 
     Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h,
-    ExpansionError where the universe has H^2 <= 0 on the way, PrecisionError where JAX computes in float32, which has a to 6e-8 only: 1e-4 of the distance
-    to z = 0.001.
+    ExpansionError where the universe has H^2 <= 0 on the way, PrecisionError where JAX computes in
+    float32, which has a to 6e-8 only: 1e-4 of the distance to z = 0.001.
     """
     require_float64("comoving_distance")
     return radial_distance(densities(cosmology), checked_scale_factor(a))
