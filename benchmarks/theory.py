@@ -11,7 +11,7 @@ left out. It has no radiation and no neutrinos; here neutrinos are massless.
     pip install jax-cosmo "setuptools<81"
     python benchmarks/theory.py
 
-Then the spectra of 1000 cosmologies by ``jax.vmap``, and both without float64. Writes
+Then the spectra of 1000 cosmologies by ``jax.lax.map``, and both without float64. Writes
 docs/benchmarks/theory.md.
 """
 

@@ -10,6 +10,7 @@ import pytest
 
 from volvelle.cosmology import (
     Cosmology,
+    ExpansionError,
     NeutrinoError,
     ParameterError,
     ScaleFactorError,
@@ -20,10 +21,15 @@ from volvelle.cosmology import (
 )
 from volvelle.power import (
     EisensteinHu,
+    PowerError,
     RedshiftError,
+    TableError,
     TabulatedPower,
     WavenumberError,
     linear_power,
+    scale_dependent_growth,
+    scale_dependent_growth_rate,
+    sigma_r,
 )
 from volvelle.probes import (
     AngularSpectra,
@@ -51,6 +57,17 @@ Z = np.linspace(0.0, 2.0, 5)
 
 def distance(**changes: Any) -> jax.Array:
     return comoving_distance(BASE.replace(**changes), 0.5)
+
+
+def amplitude(**changes: Any) -> jax.Array:
+    return linear_power(BASE.replace(**{"A_s": None} | changes), 0.1, 1.0, MODEL)
+
+
+def tabulated(value: Any) -> jax.Array:
+    """A table with one P that is given."""
+    values = jnp.stack([jnp.asarray(value, dtype=float), *jnp.ones(7)]).reshape(2, 4)
+    table = TabulatedPower([1e-3, 1e-2, 1e-1, 1.0], [0.0, 1.0], values)
+    return linear_power(BASE, 2e-3, 0.9, table)
 
 
 def fractions(value: Any) -> jax.Array:
@@ -110,6 +127,54 @@ CASES: dict[str, Case] = {
         -0.1,
         0.1,
         WavenumberError,
+    ),
+    "time at which there is no universe": (
+        lambda x: hubble(BASE.replace(Omega_k=0.9, w0=-1.5), x),
+        3.0,
+        1.0,
+        ExpansionError,
+    ),
+    "growth through times at which there is none": (
+        lambda x: growth_factor(BASE.replace(Omega_k=x, omega_cdm=0.01, omega_b=0.01), 0.5),
+        -0.9,
+        0.0,
+        ExpansionError,
+    ),
+    "negative A_s": (lambda x: amplitude(A_s=x), -2e-9, 2e-9, ParameterError),
+    "negative sigma8": (lambda x: amplitude(sigma8=x), -0.8, 0.8, ParameterError),
+    "no radius": (lambda x: sigma_r(BASE, x, 1.0, MODEL), 0.0, 8.0, PowerError),
+    "negative radius": (lambda x: sigma_r(BASE, x, 1.0, MODEL), -8.0, 8.0, PowerError),
+    "growth beyond a table": (
+        lambda x: scale_dependent_growth(BASE, x, 0.9, "matter", TABLE),
+        2.0,
+        0.5,
+        WavenumberError,
+    ),
+    "growth before a table": (
+        lambda x: scale_dependent_growth(BASE, 0.1, x, "matter", TABLE),
+        0.1,
+        0.9,
+        RedshiftError,
+    ),
+    "growth rate beyond a table": (
+        lambda x: scale_dependent_growth_rate(BASE, x, 0.9, "matter", TABLE),
+        2.0,
+        0.5,
+        WavenumberError,
+    ),
+    "growth rate after today": (
+        lambda x: scale_dependent_growth_rate(BASE, 0.1, x, "matter", MODEL),
+        1.5,
+        0.9,
+        RedshiftError,
+    ),
+    "a table of negative power": (tabulated, -1.0, 1.0, TableError),
+    "a table of no power": (tabulated, 0.0, 1.0, TableError),
+    "negative bandwidth": (
+        lambda x: KernelDensity([0.3, 0.6], x, scale=0.1)(0.5),
+        -0.1,
+        0.1,
+        DistributionError,
     ),
     "n(z) that does not integrate": (
         lambda x: Smail(x, 1.5, 0.3)(0.5),

@@ -1,9 +1,12 @@
 """The names under which the theory is typed: they exist, in their folders, with their arguments."""
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
+import volvelle
 import volvelle.cosmology as cosmology
 import volvelle.power as power
 import volvelle.probes as probes
@@ -36,6 +39,15 @@ def test_names(folder):
                 tuple(inspect.signature(getattr(folder, name)).parameters)[: len(FIRST[name])]
                 == (FIRST[name])
             )
+
+
+def test_presets_at_the_top():
+    """Every preset of the table in docs/background.md."""
+    table = (Path(__file__).parents[1] / "docs" / "background.md").read_text()
+    presets = re.findall(r"^\| `([a-z0-9_]+)` \| .* \| (?:arXiv|the same)", table, re.MULTILINE)
+    assert len(presets) == 7
+    for name in presets:
+        assert getattr(volvelle, name) is getattr(cosmology, name) and name in volvelle.__all__
 
 
 def test_every_way_to_give_a_universe():

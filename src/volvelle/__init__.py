@@ -17,6 +17,12 @@ _HOME = {
     "Cosmology": "cosmology",
     "PARAMETERS": "cosmology",
     "planck18": "cosmology",
+    "planck18_lensing": "cosmology",
+    "planck18_lensing_bao": "cosmology",
+    "planck15": "cosmology",
+    "planck13": "cosmology",
+    "wmap9": "cosmology",
+    "abacus_summit": "cosmology",
     "CambSolver": "boltzmann",
     "ClassSolver": "boltzmann",
     "Ledger": "boltzmann",
@@ -66,7 +72,13 @@ if TYPE_CHECKING:
     from .compute import SerialExecutor as SerialExecutor
     from .cosmology import PARAMETERS as PARAMETERS
     from .cosmology import Cosmology as Cosmology
+    from .cosmology import abacus_summit as abacus_summit
+    from .cosmology import planck13 as planck13
+    from .cosmology import planck15 as planck15
     from .cosmology import planck18 as planck18
+    from .cosmology import planck18_lensing as planck18_lensing
+    from .cosmology import planck18_lensing_bao as planck18_lensing_bao
+    from .cosmology import wmap9 as wmap9
     from .emulator import Emulator as Emulator
     from .emulator import build_emulator as build_emulator
     from .emulator import load_emulator as load_emulator

@@ -19,6 +19,7 @@ from volvelle.probes import (
     CMBLensing,
     CustomTracer,
     Delta,
+    DistributionError,
     InverseGrowth,
     MultipoleError,
     NumberCounts,
@@ -342,6 +343,13 @@ def test_refusals() -> None:
         WeakLensing(Delta(1.0), Alignment(1.0))
     with pytest.raises(TracerError, match="z_source"):
         CMBLensing(-1.0)
+    with pytest.raises(DistributionError, match=r"Delta is traced .* expected a number"):
+        jax.grad(lambda z: Delta(z).z)(1.0)
+    with pytest.raises(DistributionError, match="whose shift may be traced"):
+        jax.jit(lambda z: WeakLensing(Delta(z)).distribution.z)(1.0)
+    with pytest.raises(TracerError, match="z_source of CMBLensing is traced"):
+        jax.jit(lambda z: CMBLensing(z).z_source)(1089.0)
+    assert CMBLensing(jnp.asarray(3.0)).z_source == Delta(np.float32(3.0)).z == 3.0
     with pytest.raises(TracerError, match="angular"):
         CustomTracer(lambda cosmology, a: a, 1.0, angular=3)
     with pytest.raises(TracerError, match="z_max"):

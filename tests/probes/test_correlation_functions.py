@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from power_references import one_sided
 from sky import COSMOLOGY, ccl_universe, compiled_cl
 from volvelle.cosmology import Cosmology
 from volvelle.power import (
     DomainError,
+    EisensteinHu,
     HMcode2020,
     Model,
     Spectrum,
@@ -188,3 +190,45 @@ def test_models_of_other_people() -> None:
 def test_a_cosmology_outside_of_the_learned_domain_is_refused() -> None:
     with pytest.raises(DomainError, match="omega_b"):
         angular_cl(COSMOLOGY.replace(omega_b=0.04), [10.0], TRACERS)
+
+
+PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa", "Omega_k")
+ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.02)
+AWKWARD = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.0, -1.0, 0.0, 0.0)
+WIDE = np.array([60.0, 120.0, 240.0])
+"""Angles that few multipoles do for [arcmin]."""
+
+
+def logarithms(theta: jax.Array) -> jax.Array:
+    """ln of all four functions in two wide bins, from Eisenstein & Hu's power."""
+    cosmology = COSMOLOGY.replace(**dict(zip(PARAMETERS, theta, strict=True)))
+    tracers = [NumberCounts(NEAR, 1.5), WeakLensing(FAR)]
+    found = [
+        function(cosmology, WIDE, tracers, EisensteinHu(), limber="always").values[0]
+        for function in FUNCTIONS.values()
+    ]
+    return jnp.log(jnp.stack(found))
+
+
+def test_gradients_in_the_cosmology() -> None:
+    """Differences of fourth order; at Omega_k = 0, w = -1 and m_nu = 0 (one-sided) too."""
+    f, slopes = jax.jit(logarithms), jax.jit(jax.jacfwd(logarithms))
+    for centre in (ORDINARY, AWKWARD):
+        theta = jnp.asarray(centre)
+        exact = np.asarray(slopes(theta))
+        assert exact.shape == (4, 2, 9) and np.all(np.isfinite(exact))
+        for i, name in enumerate(PARAMETERS):
+            if name == "m_nu" and theta[i] == 0.0:
+                numeric = one_sided(f, theta, i)
+            else:
+                step = 1e-3 * (abs(centre[i]) or 1.0)
+                one, two = (
+                    (f(theta.at[i].add(d * step)) - f(theta.at[i].add(-d * step))) / (2.0 * step)
+                    for d in (1.0, 2.0)
+                )
+                numeric = np.asarray(8.0 * one - two) / 6.0
+            scale = np.max(np.abs(numeric))
+            assert scale > 1e-3
+            np.testing.assert_allclose(
+                exact[..., i], numeric, rtol=1e-4, atol=1e-5 * scale, err_msg=name
+            )

@@ -20,6 +20,7 @@ from .distances import (
 from .errors import (
     ConversionError,
     CosmologyError,
+    ExpansionError,
     ExpressionError,
     NeutrinoError,
     ParameterError,
@@ -60,6 +61,7 @@ __all__ = [
     "Cosmology",
     "CosmologyError",
     "Definitions",
+    "ExpansionError",
     "Expression",
     "ExpressionError",
     "NeutrinoError",

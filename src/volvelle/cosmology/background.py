@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from .checking import checked_scale_factor
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
 from .cosmology import Cosmology
-from .errors import NeutrinoError, ParameterError
+from .errors import ExpansionError, NeutrinoError, ParameterError
 from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE, is_traced
 from .quadrature import gauss_fermi
 
@@ -118,9 +118,33 @@ def _enough_states(cosmology: Cosmology, massless: Any) -> Any:
     )
 
 
+def squared_expansion(found: Densities, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
+    """H^2 in units of (100 km/s/Mpc)^2; NaN where it is traced and not above 0.
+
+    The universe, going back or forth from today, does not reach such times. (Growth, whose equation
+    has d ln H^2 alone, would go through them.)
+
+    Raises ExpansionError for them where they are known.
+    """
+    total = found.total(a)
+    if is_traced(total):
+        return jnp.where(total > 0.0, total, jnp.nan)
+    values = np.asarray(total)
+    if not np.all(values > 0.0):
+        bad = np.unravel_index(np.argmin(values), values.shape)
+        at = np.broadcast_to(np.asarray(a), values.shape)[bad]
+        raise ExpansionError(
+            f"H^2 is {values[bad]:.4g} (100 km/s/Mpc)^2 at a = {at:.6g}, with h^2 Omega_k = "
+            f"{float(found.curvature):.4g} and h^2 Omega_de = {float(found.dark_energy):.4g} "
+            "today; expected H^2 above 0 at all times asked for: ask for other times, or take "
+            "other curvature or dark energy"
+        )
+    return total
+
+
 def expansion(found: Densities, a: Float[Array, " *a"]) -> Float[Array, " *a"]:
-    """H in units of 100 km/s/Mpc."""
-    return jnp.sqrt(found.total(a))
+    """H in units of 100 km/s/Mpc. Raises ExpansionError as ``squared_expansion``."""
+    return jnp.sqrt(squared_expansion(found, a))
 
 
 def hubble(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Float[Array, " *a"]:
@@ -129,8 +153,8 @@ def hubble(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Float[Array,
     Args:
         a: scale factor, above 0 and 1 today.
 
-    Raises ScaleFactorError for a <= 0, and what ``densities`` raises; traced values of a that
-    cannot be give NaN.
+    Raises ScaleFactorError for a <= 0, ExpansionError where H^2 <= 0, and what ``densities``
+    raises; traced values of a that cannot be give NaN, as H^2 < 0 does where it is traced.
     """
     return 100.0 * expansion(densities(cosmology), checked_scale_factor(a, latest=None))
 
@@ -151,7 +175,7 @@ def matter_fraction(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Flo
     Raises as ``hubble``.
     """
     found, at = densities(cosmology), checked_scale_factor(a, latest=None)
-    return (found.matter / at**3 + found.massive(at)) / found.total(at)
+    return (found.matter / at**3 + found.massive(at)) / squared_expansion(found, at)
 
 
 def dark_energy_equation(cosmology: Cosmology, a: Float[Array, " *a"] | float) -> Array:

@@ -217,8 +217,15 @@ class Cosmology(eqx.Module):
         return cls(**values, neutrino_hierarchy=hierarchy, extra=dict(extra or {}))
 
     def replace(self, **changes: Any) -> "Cosmology":
-        """A copy with some fields changed, checked again."""
+        """A copy with some fields changed, checked again.
+
+        ``Omega_b`` and ``Omega_cdm`` set omega_b and omega_cdm, by the new ``h`` if it is changed
+        too; raises ParameterError without h, and for unknown names.
+        """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fractions = {name: changes.pop(name) for name in _FRACTIONS if name in changes}
+        own = {name: changes.get(name) for name in _FRACTIONS.values()}
+        changes |= _from_fractions(fractions, own, changes.get("h", self.h))
         unknown = [name for name in changes if name not in fields]
         if unknown:
             near = nearest_names(unknown[0], list(fields))
@@ -244,6 +251,27 @@ class Cosmology(eqx.Module):
     def Omega_m(self) -> Scalar:
         """Matter density today, massive neutrinos included and taken as non-relativistic."""
         return self.omega_m / self.hubble_parameter**2
+
+    @property
+    def Omega_b(self) -> Scalar:
+        """Baryon density today, a fraction of the critical one."""
+        return self.omega_b / self.hubble_parameter**2
+
+    @property
+    def Omega_cdm(self) -> Scalar:
+        """Density of cold dark matter today, a fraction of the critical one."""
+        return self.omega_cdm / self.hubble_parameter**2
+
+    @property
+    def Omega_de(self) -> Scalar:
+        """Density of dark energy today: what closes the sum of all others, which may be negative.
+
+        Photons and neutrinos, with their kinetic energy, are among the others. Raises what
+        ``background.densities`` raises.
+        """
+        from .background import densities  # which is made of cosmologies
+
+        return densities(self).dark_energy / self.hubble_parameter**2
 
     @property
     def H0(self) -> Scalar:

@@ -65,8 +65,8 @@ def comoving_distance(cosmology: Cosmology, a: Scales | float) -> Scales:
         a: scale factor, above 0 and at most 1.
 
     Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h,
-    PrecisionError where JAX computes in float32, which has a to 6e-8 only: 1e-4 of the distance
-    to z = 0.001.
+    ExpansionError where the universe has H^2 <= 0 on the way, PrecisionError where JAX computes in
+    float32, which has a to 6e-8 only: 1e-4 of the distance to z = 0.001.
     """
     require_float64("comoving_distance")
     return radial_distance(densities(cosmology), checked_scale_factor(a))
@@ -84,12 +84,12 @@ def transverse_comoving_distance(cosmology: Cosmology, a: Scales | float) -> Sca
 
 def angular_diameter_distance(cosmology: Cosmology, a: Scales | float) -> Scales:
     """D_A = a D_M [Mpc]. Arguments and errors as ``comoving_distance``."""
-    return a * transverse_comoving_distance(cosmology, a)
+    return jnp.asarray(a) * transverse_comoving_distance(cosmology, a)
 
 
 def luminosity_distance(cosmology: Cosmology, a: Scales | float) -> Scales:
     """D_L = D_M / a [Mpc]. Arguments and errors as ``comoving_distance``."""
-    return transverse_comoving_distance(cosmology, a) / a
+    return transverse_comoving_distance(cosmology, a) / jnp.asarray(a)
 
 
 def lookback_time(cosmology: Cosmology, a: Scales | float) -> Scales:

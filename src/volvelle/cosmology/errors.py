@@ -19,6 +19,10 @@ class ScaleFactorError(CosmologyError):
     """A time that no universe has, or that a function is not made for."""
 
 
+class ExpansionError(CosmologyError):
+    """A universe that does not exist at a time that was asked for: H^2 is not above 0 there."""
+
+
 class ConversionError(CosmologyError):
     """Parameters of another code that have no counterpart here."""
 

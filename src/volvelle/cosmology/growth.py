@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .background import Densities, densities, log_slope
+from .background import Densities, densities, log_slope, squared_expansion
 from .checking import checked_scale_factor
 from .cosmology import Cosmology
 from .interpolation import hermite
@@ -63,7 +63,7 @@ def growth_table(found: Densities, clustering_neutrinos: bool = False) -> Growth
     sources = found.matter / a**3
     if clustering_neutrinos:
         sources = sources + found.non_relativistic(a)
-    source = 1.5 * sources / found.total(a)
+    source = 1.5 * sources / squared_expansion(found, a)
     zero, one = jnp.zeros_like(a), jnp.ones_like(a)
     rate = jnp.stack([jnp.stack([zero, one], -1), jnp.stack([source, -friction], -1)], -2)
     r0, r1, r2 = rate[:-1:2], rate[1::2], rate[2::2]
@@ -96,7 +96,8 @@ def growth_factor(cosmology: Cosmology, a: Scales | float) -> Scales:
     Args:
         a: scale factor, above 0 and at most 1.
 
-    Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h.
+    Raises ScaleFactorError for other times (NaN where a is traced), ParameterError without h,
+    ExpansionError where H^2 <= 0 at any time before today.
     """
     return growth_table(densities(cosmology))(checked_scale_factor(a))[0]
 

@@ -7,6 +7,7 @@ projection. All else is differentiable.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -331,10 +332,25 @@ class Table(Distribution):
         return jnp.asarray(self.values)[n], jnp.asarray(slope)[n]
 
 
-class Delta(Distribution):
-    """All objects at one redshift; for lensing, as no density exists."""
+def _one_redshift(value: Any) -> float:
+    if is_traced(value):
+        raise DistributionError(
+            "the redshift of a Delta is traced by JAX; expected a number, as it sets the nodes of "
+            "the projection: keep it out of what is differentiated or compiled, or take "
+            "Shifted(KernelDensity([z], 0.005), shift), whose shift may be traced"
+        )
+    return float(value)
 
-    z: float = eqx.field(static=True)
+
+class Delta(Distribution):
+    """All objects at one redshift; for lensing, as no density exists.
+
+    The redshift sets the nodes of a projection: it is a number, with no derivative.
+
+    Raises DistributionError for a redshift that JAX traces.
+    """
+
+    z: float = eqx.field(static=True, converter=_one_redshift)
     scale: float = eqx.field(static=True, default=_SMOOTH_SCALE)
     z_min: float = eqx.field(static=True, default=0.0)
 

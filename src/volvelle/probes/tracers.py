@@ -12,7 +12,7 @@ f_K(chi' - chi) / f_K(chi') = f_K'(chi) - f_K(chi) f_K'(chi') / f_K(chi').
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
+from volvelle.cosmology.neutrinos import is_traced
 from volvelle.power import Spectrum
 
 from .errors import TracerError
@@ -253,10 +254,24 @@ class WeakLensing(Tracer):
         return (Contribution(kernel, angular=2, bessel=-1),)
 
 
-class CMBLensing(Tracer):
-    """Convergence of the cosmic microwave background from ``z_source``, such as 1089."""
+def _one_redshift(value: Any) -> float:
+    if is_traced(value):
+        raise TracerError(
+            "z_source of CMBLensing is traced by JAX; expected a number, as it sets the nodes of "
+            "the projection: keep it out of what is differentiated or compiled"
+        )
+    return float(value)
 
-    z_source: float = eqx.field(static=True)
+
+class CMBLensing(Tracer):
+    """Convergence of the cosmic microwave background from ``z_source``, such as 1089.
+
+    The redshift sets the nodes of the projection: it is a number, with no derivative.
+
+    Raises TracerError for one that is not positive, or that JAX traces.
+    """
+
+    z_source: float = eqx.field(static=True, converter=_one_redshift)
 
     def __check_init__(self) -> None:
         if not 0.0 < self.z_source < np.inf:
