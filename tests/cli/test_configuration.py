@@ -79,7 +79,8 @@ def test_choices_are_those_of_the_solvers() -> None:
         assert set(get_args(fields["non_linear"].annotation)) == set(NON_LINEAR)
         hierarchies = set(get_args(fields["neutrino_hierarchy"].annotation))
         assert hierarchies == {*HIERARCHIES, NATIVE}
-    assert {name.rstrip("_") for name in TheoryBlock.model_fields} == set(SOLVERS)
+    assert {name.rstrip("_") for name in SolverBlock.model_fields} == set(SOLVERS)
+    assert set(TheoryBlock.model_fields) - set(SolverBlock.model_fields) == {"volvelle"}
 
 
 def test_numbers_without_a_point_are_numbers(write) -> None:

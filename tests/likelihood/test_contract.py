@@ -21,6 +21,8 @@ from volvelle.likelihood import (
     get_likelihood,
 )
 
+OF_COSMOLOGY = ("des_y1_3x2pt", "two_point")
+"""They read no output of a solver: their contract is kept in ``test_two_point``."""
 USER_CLASS = f"{Path(__file__).with_name('line_likelihood.py')}:Line"
 # The five-point difference is good to SIZE^4; what is left is rounding of chi2 ~ 1e6 over SIZE.
 SIZE = 1e-3
@@ -49,6 +51,7 @@ def make(name: str, theory: dict[str, Any]) -> Likelihood:
     params=[
         pytest.param(name, marks=pytest.mark.real_data if name in DATA_SETS else ())
         for name in LIKELIHOODS
+        if name not in OF_COSMOLOGY
     ],
 )
 def likelihood(request: pytest.FixtureRequest, theory: dict[str, Any]) -> Likelihood:

@@ -1,5 +1,6 @@
 """3x2pt likelihoods: SACC files in, predictions as CCL's, and what is refused."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from volvelle.cosmology import Cosmology
 from volvelle.likelihood import (
     DataFormatError,
     LikelihoodOptionError,
+    NuisanceError,
+    PrecisionError,
     TheoryError,
     TwoPoint,
     get_likelihood,
@@ -123,6 +126,28 @@ def test_simulated_data_are_recovered_and_derivatives_are_those_of_differences(
         assert slope[i] == pytest.approx(
             float(numeric), rel=1e-4, abs=1e-4 * float(abs(slope).max())
         )
+
+
+def test_the_contract(tmp_path: Path) -> None:
+    """What holds for likelihoods of a solver's outputs (``test_contract``) holds here."""
+    made = TwoPoint.from_data(read_sacc(saved(entries(), tmp_path), "made"), POWER)
+    values = nuisance(made)
+    value = made.log_prob(THEORY, values)
+    assert value.shape == () and value.dtype == jnp.float64
+    assert float(made.chi2(THEORY, values)) == -2.0 * float(value)
+    copy = pickle.loads(pickle.dumps(made))
+    assert copy.log_prob(THEORY, values) == value
+    biases = jnp.array([1.2, 1.4])
+    batch = jax.vmap(lambda b: made.log_prob(THEORY, values | {"b_near": b}))(biases)
+    single = [float(made.log_prob(THEORY, values | {"b_near": b})) for b in biases]
+    np.testing.assert_allclose(batch, single, rtol=1e-10)
+    assert made.noise() == {} and made.data_sha256.keys() == {"made/sacc"}
+    for name in values:
+        rest = {other: v for other, v in values.items() if other != name}
+        with pytest.raises(NuisanceError, match=f"needs the nuisance parameter '{name}'"):
+            made.log_prob(THEORY, rest)
+    with jax.enable_x64(False), pytest.raises(PrecisionError, match="jax_enable_x64"):
+        made.log_prob(THEORY, values)
 
 
 def without(attribute: str) -> Callable[[sacc.Sacc], None]:
