@@ -11,7 +11,13 @@ import yaml
 
 from volvelle.boltzmann import NON_LINEAR, SOLVERS, default_ledger
 from volvelle.cli import Configuration, ConfigurationError, SampledParameter
-from volvelle.cli.blocks import CambTheory, ClassTheory, MetropolisSampler, TheoryBlock
+from volvelle.cli.blocks import (
+    CambTheory,
+    ClassTheory,
+    MetropolisSampler,
+    SolverBlock,
+    TheoryBlock,
+)
 from volvelle.cli.compute_block import ComputeBlock, Local
 from volvelle.cosmology import HIERARCHIES, NATIVE
 
