@@ -54,11 +54,11 @@ class Spectrum(eqx.Module):
         k, a = jnp.asarray(k), jnp.asarray(a)
         low, high = self.k_min * (1.0 - ROUNDING), self.k_max * (1.0 + ROUNDING)
         first, last = self.a_min * (1.0 - ROUNDING), 1.0 + ROUNDING
-        known = (k >= low) & (k <= high) & (a >= first) & (a <= last)
+        within, late = (k >= low) & (k <= high), (a >= first) & (a <= last)
         # no clip: its derivative at an edge, today's say, is half of the function's
-        safe_k, safe_a = jnp.where(known, k, self.k_max), jnp.where(known, a, 1.0)
+        safe_k, safe_a = jnp.where(within, k, self.k_max), jnp.where(late, a, 1.0)
         value = getattr(self, species)(safe_k, safe_a)
-        return jnp.where(known, value, jnp.nan)
+        return jnp.where(within & late, value, jnp.nan)
 
     def checked(self, k: Float[Array, " *k"] | float, a: Float[Array, " *k"] | float) -> None:
         """Refuse known values outside of the edges; traced ones pass and become NaN.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -39,6 +40,8 @@ class Surface(eqx.Module):
         """f, elementwise; beyond the ends, the outermost cubics."""
         if x.ndim == 1 and y.ndim == 2 and y.shape[1] == 1:
             return self._on_grid(x, y[:, 0])
+        if x.ndim == 2 and y.shape == x.shape[1:]:
+            return self._in_columns(x, y)
         (i, t, width), (j, u, height) = self.x.locate(x), self.y.locate(y)
         wx, wy = hermite(t), hermite(u)
         total = jnp.zeros(jnp.broadcast_shapes(x.shape, y.shape))
@@ -57,6 +60,21 @@ class Surface(eqx.Module):
         rows = _between(self.y, y, columns[:2], columns[2:])
         value, slope = (jnp.swapaxes(each, 0, 1) for each in rows)
         return _between(self.x, x, value[None], slope[None])[0].T
+
+
+    def _in_columns(self, x: Float[Array, "l n"], y: Float[Array, " n"]) -> Float[Array, "l n"]:
+        """f at many x for every y, one row of the table for each of them."""
+        columns = jnp.moveaxis(self.values, -1, 0)
+        rows = jnp.moveaxis(_between(self.y, y, columns[:2], columns[2:]), 0, -1)
+        i, t, width = self.x.locate(x.T)
+
+        def ends(row: Float[Array, "k 2"], first: Array) -> Float[Array, "l 2 2"]:
+            return jax.vmap(lambda n: jax.lax.dynamic_slice(row, (n, 0), (2, 2)))(first)
+
+        found = jax.vmap(ends)(rows, i)  # [n, l, end, (value, slope)]
+        low, high, rise, end = hermite(t)
+        value = low * found[..., 0, 0] + high * found[..., 1, 0]
+        return (value + width * (rise * found[..., 0, 1] + end * found[..., 1, 1])).T
 
 
 def _between(nodes: Nodes, x: Points, values: Array, slopes: Array) -> Array:

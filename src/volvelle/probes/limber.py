@@ -105,7 +105,7 @@ def log_power(spectrum: Spectrum, asked: Sheet, a: Float[Array, " n"]) -> tuple[
     k = jnp.clip(asked, low, high)
     # In one call with the slopes at the edges.
     sample = jnp.concatenate([k, jnp.broadcast_to(ends[:, None], (4, a.size))])
-    found = jnp.log(spectrum(sample, jnp.broadcast_to(a, sample.shape)))
+    found = jnp.log(spectrum(sample, a))
     inside, edges = found[:-4], found[-4:]
     rising = jnp.maximum(edges[1] - edges[0], 0.0) / np.log(_NUDGE)
     falling = jnp.minimum(edges[2] - edges[3], 0.0) / np.log(_NUDGE)
