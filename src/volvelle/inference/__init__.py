@@ -1,8 +1,9 @@
-"""Inference: priors, posterior, samplers, diagnostics, chains on disk."""
+"""Inference: priors, posterior, samplers, diagnostics, chains on disk, Fisher matrices."""
 
 from volvelle.inference.chain_files import ChainFiles, read_chains
 from volvelle.inference.chains import save_arviz, save_getdist
 from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
+from volvelle.inference.covariances import DenseCovariance
 from volvelle.inference.diagnostics import (
     Diagnostics,
     diagnose,
@@ -11,9 +12,25 @@ from volvelle.inference.diagnostics import (
 )
 from volvelle.inference.elsewhere import run_chains_on
 from volvelle.inference.ensemble import explore
-from volvelle.inference.errors import InferenceError
+from volvelle.inference.errors import (
+    DerivativeError,
+    FisherError,
+    InferenceError,
+    NotPositiveDefiniteError,
+    ParameterNamesError,
+    SingularFisherError,
+)
+from volvelle.inference.fisher import Fisher
+from volvelle.inference.information import (
+    fisher_from_hessian,
+    fisher_from_jacobian,
+    gaussian_log_likelihood,
+    mean_derivatives,
+    parameter_bias,
+)
 from volvelle.inference.laplace import Laplace, laplace
 from volvelle.inference.metropolis import Metropolis
+from volvelle.inference.moped import CompressedLikelihood, Moped
 from volvelle.inference.nuts import NUTS
 from volvelle.inference.optimum import Objective, Optima, PriorTerms
 from volvelle.inference.pareto import pareto_smooth
@@ -27,31 +44,45 @@ __all__ = [
     "NUTS",
     "ChainFiles",
     "Chains",
+    "CompressedLikelihood",
+    "DenseCovariance",
+    "DerivativeError",
     "Diagnostics",
+    "Fisher",
+    "FisherError",
     "InferenceError",
     "Info",
     "Interval",
     "Laplace",
     "LogUniform",
     "Metropolis",
+    "Moped",
     "Normal",
+    "NotPositiveDefiniteError",
     "Objective",
     "Optima",
+    "ParameterNamesError",
     "Posterior",
     "Prior",
     "PriorTerms",
     "Profile",
     "Region",
     "Sampler",
+    "SingularFisherError",
     "Uniform",
     "best_fit",
     "curve",
     "diagnose",
     "effective_sample_size",
     "explore",
+    "fisher_from_hessian",
+    "fisher_from_jacobian",
+    "gaussian_log_likelihood",
     "intervals",
     "laplace",
     "make_prior",
+    "mean_derivatives",
+    "parameter_bias",
     "pareto_smooth",
     "profile",
     "read_chains",
