@@ -28,6 +28,7 @@ from .errors import (
     TracerError,
 )
 from .evolution import Alignment, InverseGrowth, PowerLaw
+from .photometric import PhotometricBin, equal_counts, photometric_bins
 from .redshift import (
     Delta,
     Distribution,
@@ -40,6 +41,7 @@ from .redshift import (
 from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
 from .super_sample import cap_window, super_sample_covariance
+from .survey import Sample, Survey, bands
 from .tracers import (
     CMBLensing,
     Contribution,
@@ -73,23 +75,29 @@ __all__ = [
     "MultipoleError",
     "NumberCounts",
     "PairError",
+    "PhotometricBin",
     "PowerLaw",
     "ProbeError",
     "ResponseError",
+    "Sample",
     "Shifted",
     "Smail",
     "Stretched",
     "SumCovariance",
+    "Survey",
     "Table",
     "Tracer",
     "TracerError",
     "WeakLensing",
     "angular_cl",
     "angular_transform",
+    "bands",
     "cap_window",
     "correlation_multipoles",
+    "equal_counts",
     "gamma_t",
     "gaussian_covariance",
+    "photometric_bins",
     "shape_noise",
     "shot_noise",
     "sufficient_multipole",
