@@ -19,6 +19,7 @@ from .configuration import Configuration
 from .data_app import data_app
 from .emulate_app import emulate
 from .emulator_app import emulator_app
+from .forecast_app import forecast
 from .learn_app import learn
 from .profile_app import profile
 
@@ -64,6 +65,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle certify chains/planck --with class`: exact weights for another sampler's chain
 
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
+
+- `volvelle forecast examples/09_forecast.yaml`: errors of a survey of galaxies, and its best design
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -148,6 +151,7 @@ app.command()(profile)
 app.command()(certify)
 app.command()(learn)
 app.command()(emulate)
+app.command()(forecast)
 
 
 @app.command()

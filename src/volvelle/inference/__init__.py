@@ -1,5 +1,6 @@
 """Inference: priors, posterior, samplers, diagnostics, chains on disk, Fisher matrices."""
 
+from volvelle.inference.ascent import Ascent, ascend
 from volvelle.inference.chain_files import ChainFiles, read_chains
 from volvelle.inference.chains import save_arviz, save_getdist
 from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
@@ -21,6 +22,8 @@ from volvelle.inference.errors import (
     SingularFisherError,
 )
 from volvelle.inference.fisher import Fisher
+from volvelle.inference.fisher_file import read_fisher, write_fisher
+from volvelle.inference.forecast import Forecast, SurveyModel, forecast
 from volvelle.inference.information import (
     fisher_from_hessian,
     fisher_from_jacobian,
@@ -42,6 +45,7 @@ from volvelle.inference.sampler import Chains, Info, Sampler, run_chains
 __all__ = [
     "LEVELS",
     "NUTS",
+    "Ascent",
     "ChainFiles",
     "Chains",
     "CompressedLikelihood",
@@ -50,6 +54,7 @@ __all__ = [
     "Diagnostics",
     "Fisher",
     "FisherError",
+    "Forecast",
     "InferenceError",
     "Info",
     "Interval",
@@ -69,7 +74,9 @@ __all__ = [
     "Region",
     "Sampler",
     "SingularFisherError",
+    "SurveyModel",
     "Uniform",
+    "ascend",
     "best_fit",
     "curve",
     "diagnose",
@@ -77,6 +84,7 @@ __all__ = [
     "explore",
     "fisher_from_hessian",
     "fisher_from_jacobian",
+    "forecast",
     "gaussian_log_likelihood",
     "intervals",
     "laplace",
@@ -86,6 +94,7 @@ __all__ = [
     "pareto_smooth",
     "profile",
     "read_chains",
+    "read_fisher",
     "region",
     "run_chains",
     "run_chains_on",
@@ -93,4 +102,5 @@ __all__ = [
     "save_getdist",
     "split_r_hat",
     "surface",
+    "write_fisher",
 ]

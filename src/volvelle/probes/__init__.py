@@ -15,6 +15,7 @@ from .covariance import (
     shape_noise,
     shot_noise,
 )
+from .design import ObservingTime, moved_edges, within
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
@@ -74,6 +75,7 @@ __all__ = [
     "LowRankCovariance",
     "MultipoleError",
     "NumberCounts",
+    "ObservingTime",
     "PairError",
     "PhotometricBin",
     "PowerLaw",
@@ -97,12 +99,14 @@ __all__ = [
     "equal_counts",
     "gamma_t",
     "gaussian_covariance",
+    "moved_edges",
     "photometric_bins",
     "shape_noise",
     "shot_noise",
     "sufficient_multipole",
     "super_sample_covariance",
     "w_theta",
+    "within",
     "xi_minus",
     "xi_plus",
 ]

@@ -1,7 +1,9 @@
 """What a finished run looks like: the HTML report, its figures, the terminal summary, BibTeX."""
 
 from .citations import cite, cited_keys, references
+from .ellipses import Gaussian, ellipse, ellipse_triangle
 from .errors import MissingFileError, ReportError
+from .forecast import forecast_table, forecast_triangle, write_forecast_report
 from .html import write_report
 from .plots import derived, distances, history, spectra, timing, triangle, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
@@ -11,6 +13,7 @@ from .words import Verdict, certificate_sentences, verdict
 
 __all__ = [
     "Chain",
+    "Gaussian",
     "MissingFileError",
     "ReportError",
     "Verdict",
@@ -19,7 +22,11 @@ __all__ = [
     "cited_keys",
     "derived",
     "distances",
+    "ellipse",
+    "ellipse_triangle",
     "figure_of_profile",
+    "forecast_table",
+    "forecast_triangle",
     "history",
     "profile_figure",
     "profile_words",
@@ -32,5 +39,6 @@ __all__ = [
     "triangle",
     "verdict",
     "write_figures",
+    "write_forecast_report",
     "write_report",
 ]
