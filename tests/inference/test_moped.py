@@ -22,6 +22,7 @@ from volvelle.inference import (
     gaussian_log_likelihood,
     mean_derivatives,
 )
+from volvelle.inference.information import from_derivatives
 from volvelle.likelihood import Gaussian, Likelihood
 
 EQUAL = 1e-6
@@ -49,7 +50,7 @@ def test_equations_14_to_16_on_angular_spectra() -> None:
     slope = mean_derivatives(sky.mean, sky.NAMES, sky.VALUES)
     made = Moped.from_derivatives(slope, covariance, sky.NAMES)
     np.testing.assert_allclose(made.covariance(covariance.dense()), np.eye(2), atol=1e-10)
-    whole = fisher_from_jacobian(sky.mean, covariance, sky.NAMES, sky.VALUES)
+    whole = Fisher(sky.NAMES, sky.VALUES, from_derivatives(slope, covariance))
     compressed = jnp.stack([made.compress(row) for row in slope])
     np.testing.assert_allclose(compressed @ compressed.T, whole.matrix, rtol=EQUAL)
     value = jax.jit(sky.mean)

@@ -80,7 +80,7 @@ def _content(configuration: ForecastConfiguration, found: Forecast) -> dict[str,
                 "conditional_error": float(conditional[n]) if n < len(fisher.names) else None,
                 "prior": configuration.priors.get(name),
                 "label": configuration.labels.get(name, name),
-                "kind": "sampled" if n < len(fisher.names) else "derived",
+                "kind": _kind(configuration, name),
             }
             for n, name in enumerate(names)
         },
@@ -101,6 +101,12 @@ def _content(configuration: ForecastConfiguration, found: Forecast) -> dict[str,
         "doubtful": float(np.mean(doubtful)),
         "settings": {key: str(value) for key, value in configuration.summary().items()},
     }
+
+
+def _kind(configuration: ForecastConfiguration, name: str) -> str:
+    if name in configuration.universe:
+        return "cosmology"
+    return "nuisance" if name in configuration.names else "derived"
 
 
 def _with_derived(
@@ -176,6 +182,7 @@ def _optimised(configuration: ForecastConfiguration, reporter: Reporter) -> dict
 
     return {
         "maximise": block.maximise,
+        "area_range": block.area,
         "start": plain(way.points[0]),
         "best": plain(way.best),
         "gain": float(way.merits.max() / way.merits[0]),

@@ -13,8 +13,9 @@ from scipy.optimize import minimize
 
 from volvelle.inference.errors import FisherError
 
-_SETTLED = 1e-4
-"""Largest derivative of ln(merit) by a coordinate at which a design counts as the best one."""
+_SETTLED = 1e-3
+"""Largest derivative of ln(merit) by a coordinate at which a design counts as the best one: where
+ranges bind, their coordinates run on for ever."""
 _NOWHERE = 1e30
 """-ln(merit) where there is none."""
 
@@ -24,7 +25,7 @@ class Ascent:
     """The way up.
 
     ``points`` [steps, m] and ``merits`` [steps] begin with the start; ``gradient`` [m] is that of
-    ln(merit) at the end, ``settled`` whether it is 0 to 1e-4 there.
+    ln(merit) at the end, ``settled`` whether it is 0 to 1e-3 there.
     """
 
     points: np.ndarray
@@ -88,7 +89,7 @@ def ascend(
             "there: empty bins, or parameters without information"
         )
     keep(first)
-    options = {"maxiter": steps, "gtol": 0.1 * _SETTLED, "ftol": 1e-12}
+    options = {"maxiter": steps, "gtol": 0.01 * _SETTLED, "ftol": 1e-12}
     minimize(evaluated, first, jac=True, method="L-BFGS-B", callback=keep, options=options)
     top = int(np.argmax(merits))
     gradient = -evaluated(points[top])[1]

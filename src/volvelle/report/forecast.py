@@ -23,6 +23,8 @@ from .record import read_json
 from .style import EMULATED, EXACT, QUIET, figure_bytes, in_house_style, new_figure
 
 FILE, REPORT, PICTURE, DESIGN = "forecast.json", "report.html", "triangle.png", "design.png"
+AT_END = 0.01
+"""Relative distance from an end of a range that is none."""
 KEYS = ("parameters", "names", "covariance", "figures_of_merit", "systematics", "triangle", "data")
 
 
@@ -131,6 +133,8 @@ def design_sentences(content: dict[str, Any]) -> list[str]:
     for name in (key for key in best if key not in ("area", "depth", "density")):
         edges = [", ".join(f"{edge:.3f}" for edge in each[name]) for each in (start, best)]
         words.append(f"Edges of {name}: {edges[0]} to {edges[1]}.")
+    if any(abs(best["area"] / end - 1.0) < AT_END for end in found.get("area_range") or []):
+        words.append("The area is at an end of its range, which decides it.")
     if not found["settled"]:
         words.append("NOT settled: the gradient is not 0 yet; raise optimise.steps.")
     return words
@@ -149,7 +153,8 @@ def forecast_table(content: dict[str, Any]) -> RenderableType:
             table.add_section()
             derived_before = True
         label = label_text(content["parameters"][name]["label"], name)
-        title = label if label == name else f"{label}  [dim]{name}[/dim]"
+        plain = label == name or row["kind"] == "nuisance"
+        title = name if plain else f"{label}  [dim]{name}[/dim]"
         table.add_row(title, row["fiducial"], row["error"], row["conditional"], row["prior"],
                       *row["biases"])  # fmt: skip
     parts: list[RenderableType] = [table]

@@ -1,0 +1,220 @@
+"""Fisher matrices and compression in numbers, with figures 4 to 6 of Campagne et al. 2023.
+
+Hessian against Jacobian; finite differences of CCL beside exact derivatives; what MOPED keeps of
+the Fisher matrix and of the posterior, and that it is unbiased whatever it was made with; how long
+`volvelle forecast` takes. Writes docs/validation/forecast.md; ten minutes of a core.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import yaml
+from common import PAGES, ROOT, Check, arguments, at_most, check_table, finish, table
+
+from volvelle.inference import Fisher, Moped, mean_derivatives
+from volvelle.inference.covariances import DenseCovariance
+
+AGREE = 1e-6
+WIDTHS = 0.03
+"""What is asked for: methods at the fiducial, widths of posteriors."""
+BIAS = 4.0
+"""Largest mean shift of many fits, in its own error."""
+SIMULATIONS = 400
+
+
+def example() -> ModuleType:
+    """Example 10, as a module."""
+    path = ROOT / "examples" / "10_fisher_and_moped.py"
+    spec = importlib.util.spec_from_file_location("fisher_and_moped", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def apart(one: Fisher, two: Fisher) -> float:
+    """Largest difference of two Fisher matrices, in conditional errors."""
+    size = np.sqrt(np.diag(one.matrix))
+    return float(np.max(np.abs(one.matrix - two.matrix) / np.outer(size, size)))
+
+
+def moments(axes: list[np.ndarray], chi2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations [2] of a posterior on a grid, flat prior."""
+    weight = np.exp(-0.5 * (chi2 - chi2.min()))
+    weight /= weight.sum()
+    means, widths = [], []
+    for n, axis in enumerate(axes):
+        marginal = weight.sum(axis=1 - n)
+        mean = float(marginal @ axis)
+        means.append(mean)
+        widths.append(float(np.sqrt(marginal @ (axis - mean) ** 2)))
+    return np.array(means), np.array(widths)
+
+
+def written(means: np.ndarray, widths: np.ndarray) -> list[str]:
+    """Means with their widths."""
+    return [f"{m:.5f} ± {w:.5f}" for m, w in zip(means, widths, strict=True)]
+
+
+def fits(of: ModuleType, made: Moped, covariance: DenseCovariance) -> np.ndarray:
+    """[simulations, 2] best fits of compressed data that scatter about the fiducial universe."""
+    value = jax.jit(lambda x: made.compress(of.mean(x)))
+    both = jax.jit(lambda x: (value(x), jax.jacfwd(value)(x)))
+    centre = np.asarray(jax.jit(of.mean)(jnp.asarray(of.FIDUCIAL)))
+    rng = np.random.default_rng(11)
+    root = np.asarray(covariance.factor) * np.asarray(covariance.sigma)[:, None]
+    found = []
+    for _ in range(SIMULATIONS):
+        drawn = centre + (root @ rng.normal(size=centre.size)).reshape(centre.shape)
+        wanted = np.asarray(made.compress(drawn))
+        x = of.FIDUCIAL.copy()
+        for _ in range(8):  # Newton's method: as many numbers as parameters
+            now, slope = (np.asarray(each) for each in both(jnp.asarray(x)))
+            step = np.linalg.solve(slope, wanted - now)
+            x = x + step
+            if np.max(np.abs(step)) < 1e-10:
+                break
+        found.append(x)
+    return np.array(found)
+
+
+def unbiased(of: ModuleType, block: object, best: np.ndarray) -> tuple[list[list[str]], float]:
+    """Rows of the table: mean shift and scatter of fits, compressed with wrong ingredients."""
+    truth = DenseCovariance.of(block.dense())  # type: ignore[attr-defined]
+    slope = mean_derivatives(of.mean, of.NAMES, of.FIDUCIAL)
+    elsewhere = of.FIDUCIAL * np.array([1.15, 0.93])
+    shape = slope.shape[1:]
+    variances = DenseCovariance.of(jnp.diagonal(truth.matrix))
+    data = np.asarray(jax.jit(of.mean)(jnp.asarray(of.FIDUCIAL))).ravel()
+    relative = DenseCovariance.of(jnp.asarray(data) ** 2)
+
+    def by(derivatives: jax.Array, covariance: DenseCovariance) -> Moped:
+        made = Moped.from_derivatives(derivatives.reshape(2, -1), covariance, of.NAMES)
+        return Moped(made.vectors.reshape(2, *shape), made.names)
+
+    cases = {
+        "the right ones": by(slope, truth),
+        "variances without correlations": by(slope, variances),
+        "errors proportional to the data": by(slope, relative),
+        "a fiducial 15% and 7% off": by(mean_derivatives(of.mean, of.NAMES, elsewhere), truth),
+    }
+    rows, worst = [], 0.0
+    for name, made in cases.items():
+        found = fits(of, made, truth)
+        scatter = found.std(axis=0)
+        shift = (found.mean(axis=0) - of.FIDUCIAL) / scatter
+        worst = max(worst, float(np.max(np.abs(shift)) * np.sqrt(SIMULATIONS)))
+        rows.append([name, *(f"{s:+.3f}" for s in shift), *(f"{s:.3f}" for s in scatter / best)])
+    return rows, worst
+
+
+def seconds() -> float:
+    """Of the forecast of example 9 without its design, as a command."""
+    content = yaml.safe_load((ROOT / "examples" / "09_forecast.yaml").read_text(encoding="utf-8"))
+    content.pop("optimise")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "survey.yaml"
+        file.write_text(yaml.safe_dump({**content, "output": f"{folder}/out"}), encoding="utf-8")
+        command = "import sys; from volvelle.cli.app import main; sys.argv[0] = 'volvelle'; main()"
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", command, "forecast", str(file)], check=True)
+        return time.monotonic() - started
+
+
+def main() -> None:
+    """Compute, draw, write."""
+    quick = arguments(__doc__).parse_args().quick
+    of = example()
+    by_hessian, by_jacobian, covariance, data = of.both_methods()
+    errors = np.asarray(by_jacobian.marginal_errors)
+    PAGES.mkdir(parents=True, exist_ok=True)
+    lines = [("Hessian of ln L", of.outline(by_hessian), "-"),
+             ("Jacobian of the mean", of.outline(by_jacobian), "--")]  # fmt: skip
+    of.draw(PAGES / "forecast_methods.png", lines)
+
+    axes, whole, small = of.grids(by_jacobian, covariance, data, 31 if quick else 61)
+    of.draw_grids(PAGES / "forecast_moped.png", axes, whole, small)
+    (means, widths), (small_means, small_widths) = moments(axes, whole), moments(axes, small)
+    made = Moped.from_derivatives(
+        mean_derivatives(of.mean, of.NAMES, of.FIDUCIAL), covariance, of.NAMES
+    )
+    slope = jax.jit(jax.jacfwd(lambda x: made.compress(of.mean(x))))(jnp.asarray(of.FIDUCIAL))
+    compressed = Fisher(of.NAMES, of.FIDUCIAL, slope.T @ slope)
+
+    steps, curves = [], [("Volvelle", of.outline(by_jacobian), "-")]
+    for step in of.STEPS:
+        found = of.by_differences(of.ccl_mean, step, covariance)
+        ratio = np.asarray(found.marginal_errors) / errors
+        steps.append(
+            [f"{step:g}", *(f"{r:.4f}" for r in ratio), f"{apart(by_jacobian, found):.1e}"]
+        )
+        curves.append((f"CCL, steps of {step:g}", of.outline(found), "--"))
+    of.draw(PAGES / "forecast_ccl.png", curves)
+
+    rows, worst = unbiased(of, covariance, errors)
+    took = seconds()
+    wider = float(np.max(np.abs(small_widths / widths - 1.0)))
+    shifted = float(np.max(np.abs(small_means - means) / widths))
+    checks: list[Check] = [
+        at_most(
+            "Fisher matrix by Hessian and by Jacobian", apart(by_jacobian, by_hessian), AGREE, 15
+        ),
+        at_most(
+            "Fisher matrix of all data and of MOPED", apart(by_jacobian, compressed), AGREE, 15
+        ),
+        at_most("posterior widths of MOPED over those of all data, minus 1", wider, WIDTHS, 4),
+        at_most("posterior means of MOPED and of all data [sigma]", shifted, WIDTHS, 4),
+        at_most("mean shift of fits with wrong ingredients, in its error", worst, BIAS, 2),
+    ]
+    finish(
+        "forecast",
+        [
+            "# Fisher matrices and compression",
+            check_table(checks),
+            "Two samples of sources and two of lenses, ten spectra at 50 multipoles, halofit "
+            f"(example 10). Errors: Omega_cdm {errors[0]:.5f}, sigma8 {errors[1]:.5f}.",
+            "![Figure 4](forecast_methods.png)",
+            "## Finite differences",
+            "CCL's spectra, derivatives by central differences of fourth order, the same "
+            "covariance; errors over those by exact derivatives of Volvelle's spectra, and the "
+            "largest difference of the Fisher matrices in conditional errors:",
+            table(("step", "Omega_cdm", "sigma8", "matrix"), steps),
+            "![Figure 5](forecast_ccl.png)",
+            "## MOPED",
+            "Posterior on a grid, flat prior, noiseless data:",
+            table(
+                ("", "Omega_cdm", "sigma8"),
+                [
+                    ["all 500 data", *written(means, widths)],
+                    ["2 numbers", *written(small_means, small_widths)],
+                ],
+            ),
+            "![Figure 6](forecast_moped.png)",
+            f"{SIMULATIONS} simulated data vectors, each compressed and fitted; mean shifts in "
+            f"units of the scatter (their error is {1 / np.sqrt(SIMULATIONS):.2f}), and the "
+            "scatter over the Fisher error of all data:",
+            table(
+                ("compressed with", "shift, Omega_cdm", "shift, sigma8", "scatter, Omega_cdm",
+                 "scatter, sigma8"),
+                rows,
+            ),
+            "## Time",
+            f"`volvelle forecast` of example 9 without its design, {took:.0f} s on this machine, "
+            "all compilation included.",
+        ],
+        checks,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
