@@ -122,6 +122,12 @@ def test_a_forecast_and_a_design(tmp_path: Path) -> None:
     for words in ("figure of merit, Omega_cdm, sigma8", "expansion", "FLAGGED", "Area 5000"):
         assert words in done.output
     assert (folder / "config.yaml").read_text() == file.read_text()
+    (folder / "report.html").unlink()
+    again = CliRunner().invoke(app, ["report", str(folder)])
+    assert again.exit_code == 0 and (folder / "report.html").read_text() == page
+    (folder / "forecast.json").write_text("{}")
+    damaged = CliRunner().invoke(app, ["report", str(folder)])
+    assert damaged.exit_code == 2 and "repeat `volvelle forecast`" in damaged.output
 
 
 def test_a_design_that_has_not_settled(tmp_path: Path) -> None:

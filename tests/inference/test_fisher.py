@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from volvelle.compute import PrecisionError
 from volvelle.inference import (
+    DenseCovariance,
     DerivativeError,
     Fisher,
     FisherError,
@@ -166,6 +168,13 @@ def test_differentiable() -> None:
 def test_refusals(make: Callable[[], object], error: type[InferenceError], words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+def test_single_precision_is_refused() -> None:
+    with jax.enable_x64(False):
+        for make in (fisher, lambda: DenseCovariance.of(np.eye(2))):
+            with pytest.raises(PrecisionError, match="needs float64"):
+                make()
 
 
 def test_a_singular_matrix_names_the_direction() -> None:

@@ -156,16 +156,16 @@ app.command()(forecast)
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The output folder of a run.")],
+    folder: Annotated[Path, typer.Argument(help="The output folder of a run or a forecast.")],
 ) -> None:
-    """Make the report of a run again, from what lies in its folder.
+    """Make the report of a run, or of a forecast, again, from what lies in its folder.
 
     - `volvelle report runs/planck-lcdm`
     """
-    from ..report import write_report
+    from ..report import holds_forecast, write_forecast_report, write_report
 
     verbs.enable_float64()
-    typer.echo(write_report(folder))
+    typer.echo((write_forecast_report if holds_forecast(folder) else write_report)(folder))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from jax.scipy.linalg import cho_solve
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from volvelle.compute import require_float64
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.inference.errors import NotPositiveDefiniteError
 from volvelle.probes import BlockCovariance, SumCovariance
@@ -36,8 +37,9 @@ class DenseCovariance(eqx.Module):
     def of(cls, matrix: ArrayLike) -> DenseCovariance:
         """From a matrix [n, n], or variances [n] (NaN where traced ones are no covariance).
 
-        Raises NotPositiveDefiniteError.
+        Raises NotPositiveDefiniteError, PrecisionError.
         """
+        require_float64("a covariance")
         given = jnp.asarray(matrix, dtype=float)
         if given.ndim == 1:
             given = jnp.diag(given)

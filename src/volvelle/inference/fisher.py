@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from volvelle.compute import require_float64
 from volvelle.cosmology import nearest_names
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.inference.errors import (
@@ -44,7 +45,8 @@ class Fisher(eqx.Module):
         matrix: [d, d], symmetric.
 
     Raises FisherError for shapes that do not fit and matrices that are not symmetric;
-    DerivativeError where they are not finite; ParameterNamesError for a name given twice.
+    DerivativeError where they are not finite; ParameterNamesError for a name given twice;
+    PrecisionError without float64.
     """
 
     names: tuple[str, ...] = eqx.field(static=True, converter=tuple)
@@ -52,6 +54,7 @@ class Fisher(eqx.Module):
     matrix: Float[Array, "d d"] = eqx.field(converter=lambda m: jnp.asarray(m, dtype=float))
 
     def __check_init__(self) -> None:
+        require_float64("a Fisher matrix")
         size = len(self.names)
         if len(set(self.names)) < size or not size:
             raise ParameterNamesError(f"names are {self.names}; expected different ones")

@@ -3,7 +3,12 @@
 from .citations import cite, cited_keys, references
 from .ellipses import Gaussian, ellipse, ellipse_triangle
 from .errors import MissingFileError, ReportError
-from .forecast import forecast_table, forecast_triangle, write_forecast_report
+from .forecast import (
+    forecast_table,
+    forecast_triangle,
+    holds_forecast,
+    write_forecast_report,
+)
 from .html import write_report
 from .plots import derived, distances, history, spectra, timing, triangle, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
@@ -28,6 +33,7 @@ __all__ = [
     "forecast_table",
     "forecast_triangle",
     "history",
+    "holds_forecast",
     "profile_figure",
     "profile_words",
     "read_chain",

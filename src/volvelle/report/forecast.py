@@ -28,6 +28,11 @@ AT_END = 0.01
 KEYS = ("parameters", "names", "covariance", "figures_of_merit", "systematics", "triangle", "data")
 
 
+def holds_forecast(folder: Path) -> bool:
+    """Whether a folder is that of a forecast."""
+    return (Path(folder) / FILE).is_file()
+
+
 def read_forecast(folder: Path) -> dict[str, Any]:
     """The content of ``forecast.json``; raises MissingFileError and ReportError."""
     path = Path(folder) / FILE
