@@ -193,6 +193,32 @@ def test_redshifts_from_files(tmp_path: Path) -> None:
     assert float(sum(cut.survey.samples[0].densities)) < 0.1  # what lies between the edges
 
 
+@pytest.mark.real_data
+def test_redshifts_of_a_real_survey(tmp_path: Path, real_data: Path) -> None:
+    """DES Y1's lenses, as they were published."""
+    file = str(real_data / "des-y1-3x2pt" / "sacc_data.hdf5")
+    tracers = [f"lens{n}" for n in range(5)]
+    changes = {
+        "optimise": REMOVE,
+        "samples.lenses.bins": REMOVE,
+        "samples.lenses.n_z": {"sacc": {"file": file, "tracers": tracers}},
+        "samples.lenses.density": [0.0134, 0.0343, 0.0505, 0.0301, 0.0089],
+        "samples.lenses.bias": {"fiducial": [1.4, 1.6, 1.6, 1.9, 2.0]},
+    }
+    found = ForecastConfiguration.load(written(tmp_path, changes))
+    means = [float(each.mean) for each in found.survey.samples[0].bins]
+    # The bins of arXiv:1708.01530, table 1: 0.15 to 0.3, to 0.45, to 0.6, to 0.75, to 0.9.
+    assert all(0.15 * (n + 1) < mean < 0.15 * (n + 2) for n, mean in enumerate(means))
+    assert found.names[-5:] == tuple(f"bias_lenses_{n}" for n in range(1, 6))
+    with pytest.raises(ConfigurationError, match=r"no tracer 'lens9'; there are lens0, lens1"):
+        ForecastConfiguration.load(
+            written(
+                tmp_path,
+                changes | {"samples.lenses.n_z": {"sacc": {"file": file, "tracers": ["lens9"]}}},
+            )
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

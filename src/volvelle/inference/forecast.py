@@ -121,7 +121,8 @@ class Forecast(eqx.Module):
             if name not in known:
                 near = nearest_names(name, list(known)) or list(known)
                 raise ParameterNamesError(f"no parameter '{name}'; there are {', '.join(near)}")
-        found = jax.jit(lambda x: self.model.spectra(x, changes, power).values)(self.fisher.values)
+        # outside of jit: one program then serves all systematics of one power model
+        found = self.model.spectra(self.fisher.values, changes, power).values
         offset = (found - self.spectra.values)[self.model.survey.rows]
         shift = parameter_bias(fisher, self.derivatives, self.covariance, offset)
         return self.precision * shift
