@@ -291,6 +291,20 @@ def test_a_table_has_no_depth(tmp_path: Path) -> None:
     assert Design.of(ForecastConfiguration.load(fixed)).size == 2
 
 
+def test_bins_of_their_own_densities(tmp_path: Path) -> None:
+    from volvelle.cli.forecast_design import Design
+
+    file = written(tmp_path, {"samples.lenses.density": [0.05, 0.04]})
+    with pytest.raises(ConfigurationError, match="one density of the whole sample"):
+        Design.of(ForecastConfiguration.load(file))
+
+
+def test_a_design_of_the_whole_sky(tmp_path: Path) -> None:
+    """Edges alone, at any area."""
+    file = written(tmp_path, {"survey.area": REMOVE, "survey.f_sky": 1.0, "optimise.area": REMOVE})
+    assert ForecastConfiguration.load(file).area == pytest.approx(41252.96, rel=1e-6)
+
+
 def test_what_the_data_do_not_know(tmp_path: Path) -> None:
     """Exit status 2, with the direction."""
     changes = {

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from .blocks import offer
 from .document import Document, Key
-from .errors import ConfigurationError
-from .forecast_blocks import ForecastFile, OptimiseBlock, PowerBlock, Quantity, SystematicBlock
+from .forecast_blocks import ForecastFile, OptimiseBlock, PowerBlock, Quantity
 from .forecast_samples import make_sample
 from .messages import first_error
 
@@ -153,7 +152,9 @@ class ForecastConfiguration:
                 raise document.error(
                     ("optimise", "edges"), f"{name} has one bin, and no edge inside to be moved"
                 )
-        low, high = self.optimise.area or (0.0, SQUARE_DEGREES)
+        if self.optimise.area is None:
+            return
+        low, high = self.optimise.area
         if not low < self.area < high:
             raise document.error(
                 ("optimise", "area"),
@@ -161,7 +162,7 @@ class ForecastConfiguration:
                 "the start, so widen the range",
             )
         largest = self.area * (1.0 + 1.0 / max(self.optimise.depth.overhead, 1e-9))
-        if self.optimise.area is not None and high >= largest:
+        if high >= largest:
             raise document.error(
                 ("optimise", "area"),
                 f"beyond {largest:.0f} square degrees the overhead leaves no time to expose; lower "
@@ -309,6 +310,3 @@ def _refuse_unknown(
             raise document.error(
                 key, f"'{name}' is no parameter of this forecast; {offer(name, list(known))}"
             )
-
-
-__all__ = ["ConfigurationError", "ForecastConfiguration", "SystematicBlock", "make_power"]

@@ -32,9 +32,15 @@ class Design:
 
     @classmethod
     def of(cls, configuration: ForecastConfiguration) -> Design:
-        """Raises ConfigurationError for a sample whose answer to depth nobody says."""
+        """Raises ConfigurationError for a sample whose answer to the design nobody says."""
         block = configuration.optimise
         assert block is not None
+        for sample in configuration.survey.samples:
+            if not _shared_out(sample) and (block.area is not None or sample.name in block.edges):
+                raise ConfigurationError(
+                    f"{configuration.source}: samples.{sample.name}.density: bins of their own "
+                    "densities cannot be cut anew; give one density of the whole sample"
+                )
         if block.area is not None and block.depth.z0_slope > 0.0:
             for sample in configuration.survey.samples:
                 if not isinstance(_parent(sample), Smail):
@@ -114,6 +120,15 @@ class Design:
         )
         whole = found.fisher.with_priors(configuration.priors)
         return whole.figure_of_merit(*self.block.maximise)
+
+
+def _shared_out(sample: Sample) -> bool:
+    """Whether bins that are cut here have their shares of one density."""
+    shares = [float(each.share) for each in sample.bins if isinstance(each, PhotometricBin)]
+    if not shares:
+        return True
+    ratio = np.asarray(sample.densities) / np.asarray(shares)
+    return bool(np.allclose(ratio, ratio[0], rtol=1e-9))
 
 
 def _parent(sample: Sample) -> Any:

@@ -147,7 +147,8 @@ class Fisher(eqx.Module):
 
     def of(self, *names: str) -> Fisher:
         """Of these parameters, in this order, all others being unknown."""
-        order = [self.index(name) for name in names]
+        for name in names:
+            self.index(name)  # refuses unknown ones
         left = self.marginalised(*(n for n in self.names if n not in names))
         order = np.asarray([left.index(name) for name in names])
         return Fisher(names, left.values[order], left.matrix[np.ix_(order, order)])
