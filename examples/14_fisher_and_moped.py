@@ -1,7 +1,7 @@
 """Fisher matrices by two methods, finite differences of CCL, MOPED: figures 4 to 6 of
 Campagne et al. 2023.
 
-    python examples/10_fisher_and_moped.py --output figures
+    python examples/14_fisher_and_moped.py --output figures
 
 Two samples of sources and two of lenses, their ten angular spectra at 50 multipoles, Omega_cdm and
 sigma8 free. Figure 5 needs pyccl (`pip install pyccl`), with which the package is developed.
@@ -29,7 +29,6 @@ from volvelle.inference import (
     fisher_from_hessian,
     fisher_from_jacobian,
     gaussian_log_likelihood,
-    mean_derivatives,
 )
 from volvelle.power import EisensteinHu, Halofit
 from volvelle.probes import (
@@ -124,10 +123,9 @@ def by_differences(
 
 
 def grids(
-    fisher: Fisher, covariance: BlockCovariance, data: jax.Array, number: int = 61
+    fisher: Fisher, made: Moped, covariance: BlockCovariance, data: jax.Array, number: int = 61
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Figure 6: both axes, and Delta chi2 of all data and of the two numbers of MOPED."""
-    made = Moped.from_derivatives(mean_derivatives(mean, NAMES, FIDUCIAL), covariance, NAMES)
     compressed = made.compress(data)
 
     def chi2(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -193,7 +191,8 @@ def main() -> None:
     print(
         "errors:", dict(zip(NAMES, np.asarray(by_jacobian.marginal_errors).tolist(), strict=True))
     )
-    draw_grids(folder / "fisher_moped.png", *grids(by_jacobian, covariance, data))
+    made = Moped.of(mean, covariance, NAMES, FIDUCIAL)
+    draw_grids(folder / "fisher_moped.png", *grids(by_jacobian, made, covariance, data))
     others = [(f"CCL, steps of {s:g}", by_differences(ccl_mean, s, covariance)) for s in STEPS]
     curves = [("Volvelle", outline(by_jacobian), "-")]
     draw(folder / "fisher_ccl.png", curves + [(n, outline(f), "--") for n, f in others])
