@@ -32,7 +32,7 @@ WIDTHS = 0.03
 """What is asked for: methods at the fiducial, widths of posteriors."""
 BIAS = 4.0
 """Largest mean shift of many fits, in its own error."""
-SIMULATIONS = 400
+SIMULATIONS = 1000
 Both = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Parameters to the data and their derivatives."""
 
@@ -82,23 +82,26 @@ def written(means: np.ndarray, widths: np.ndarray) -> list[str]:
     return [f"{m:.5f} ± {w:.5f}" for m, w in zip(means, widths, strict=True)]
 
 
-def fits(of: ModuleType, both: Both, made: Moped, covariance: DenseCovariance) -> np.ndarray:
-    """[simulations, 2] best fits of compressed data that scatter about the fiducial universe."""
-    vectors = np.asarray(made.vectors).reshape(2, -1)
+def fits(of: ModuleType, both: Both, made: Moped | None, covariance: DenseCovariance) -> np.ndarray:
+    """[simulations, 2] best fits of data that scatter about the fiducial universe.
+
+    Compressed, or, without ``made``, all of them: then the weights are those of every step.
+    """
+    vectors = None if made is None else np.asarray(made.vectors).reshape(2, -1)
     centre = both(of.FIDUCIAL)[0]
     rng = np.random.default_rng(11)
     root = np.asarray(covariance.factor) * np.asarray(covariance.sigma)[:, None]
     found = []
     for _ in range(SIMULATIONS):
         drawn = centre + (root @ rng.normal(size=centre.size)).reshape(centre.shape)
-        wanted = np.asarray(made.compress(drawn))
         x = of.FIDUCIAL.copy()
-        for _ in range(8):  # Newton's method: as many numbers as parameters
+        for _ in range(8):  # Gauss and Newton's method
             now, slope = both(x)
-            lever = vectors @ slope.reshape(2, -1).T
-            step = np.linalg.solve(lever, wanted - vectors @ now.ravel())
+            flat = slope.reshape(2, -1)
+            weights = np.asarray(covariance.solve(flat)) if vectors is None else vectors
+            step = np.linalg.solve(weights @ flat.T, weights @ (drawn - now).ravel())
             x = x + step
-            if np.max(np.abs(step)) < 1e-10:
+            if np.max(np.abs(step)) < 1e-8:
                 break
         found.append(x)
     return np.array(found)
@@ -121,6 +124,7 @@ def unbiased(
         return Moped(made.vectors.reshape(2, *shape), made.names)
 
     cases = {
+        "nothing: all data": None,
         "the right ones": by(slope, truth),
         "variances without correlations": by(slope, variances),
         "errors proportional to the data": by(slope, relative),
