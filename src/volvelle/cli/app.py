@@ -19,6 +19,7 @@ from .configuration import Configuration
 from .data_app import data_app
 from .emulate_app import emulate
 from .emulator_app import emulator_app
+from .forecast_app import forecast
 from .learn_app import learn
 from .profile_app import profile
 
@@ -64,6 +65,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle certify chains/planck --with class`: exact weights for another sampler's chain
 
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
+
+- `volvelle forecast examples/13_forecast.yaml`: errors of a survey of galaxies, and its best design
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -148,20 +151,21 @@ app.command()(profile)
 app.command()(certify)
 app.command()(learn)
 app.command()(emulate)
+app.command()(forecast)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The output folder of a run.")],
+    folder: Annotated[Path, typer.Argument(help="The output folder of a run or a forecast.")],
 ) -> None:
-    """Make the report of a run again, from what lies in its folder.
+    """Make the report of a run, or of a forecast, again, from what lies in its folder.
 
     - `volvelle report runs/planck-lcdm`
     """
-    from ..report import write_report
+    from ..report import holds_forecast, write_forecast_report, write_report
 
     verbs.enable_float64()
-    typer.echo(write_report(folder))
+    typer.echo((write_forecast_report if holds_forecast(folder) else write_report)(folder))
 
 
 @app.command()

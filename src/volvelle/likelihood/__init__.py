@@ -3,7 +3,7 @@
 from ..compute import PrecisionError
 from .bandpowers import Bandpowers, Binning
 from .bao import Bao
-from .base import Likelihood, NuisanceParameter
+from .base import GaussianLikelihood, Likelihood, NuisanceParameter
 from .catalogue import DATA_SETS, LIKELIHOODS, get_likelihood, options_of
 from .errors import (
     DataFormatError,
@@ -12,6 +12,12 @@ from .errors import (
     NuisanceError,
     TheoryError,
     UnknownLikelihoodError,
+)
+from .estimated_covariance import (
+    HartlapLikelihood,
+    SellentinHeavensLikelihood,
+    hartlap_factor,
+    sellentin_heavens,
 )
 from .external import load_external
 from .gaussian import Gaussian
@@ -31,6 +37,8 @@ __all__ = [
     "Binning",
     "DataFormatError",
     "Gaussian",
+    "GaussianLikelihood",
+    "HartlapLikelihood",
     "LearnedLikelihood",
     "Likelihood",
     "LikelihoodError",
@@ -40,6 +48,7 @@ __all__ = [
     "NuisanceParameter",
     "PlikLite",
     "PrecisionError",
+    "SellentinHeavensLikelihood",
     "SimulatedCmb",
     "Supernovae",
     "TheoryError",
@@ -47,10 +56,12 @@ __all__ = [
     "TwoPointData",
     "UnknownLikelihoodError",
     "get_likelihood",
+    "hartlap_factor",
     "learned_output",
     "load_external",
     "options_of",
     "power_model",
     "read_sacc",
     "reads_cosmology",
+    "sellentin_heavens",
 ]

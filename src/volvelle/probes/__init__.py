@@ -15,6 +15,7 @@ from .covariance import (
     shape_noise,
     shot_noise,
 )
+from .design import ObservingTime, moved_edges, within
 from .displaced import Shifted, Stretched
 from .errors import (
     AngleError,
@@ -28,6 +29,7 @@ from .errors import (
     TracerError,
 )
 from .evolution import Alignment, InverseGrowth, PowerLaw
+from .photometric import PhotometricBin, equal_counts, photometric_bins
 from .redshift import (
     Delta,
     Distribution,
@@ -40,6 +42,7 @@ from .redshift import (
 from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
 from .super_sample import cap_window, super_sample_covariance
+from .survey import Sample, Survey, bands
 from .tracers import (
     CMBLensing,
     Contribution,
@@ -72,29 +75,38 @@ __all__ = [
     "LowRankCovariance",
     "MultipoleError",
     "NumberCounts",
+    "ObservingTime",
     "PairError",
+    "PhotometricBin",
     "PowerLaw",
     "ProbeError",
     "ResponseError",
+    "Sample",
     "Shifted",
     "Smail",
     "Stretched",
     "SumCovariance",
+    "Survey",
     "Table",
     "Tracer",
     "TracerError",
     "WeakLensing",
     "angular_cl",
     "angular_transform",
+    "bands",
     "cap_window",
     "correlation_multipoles",
+    "equal_counts",
     "gamma_t",
     "gaussian_covariance",
+    "moved_edges",
+    "photometric_bins",
     "shape_noise",
     "shot_noise",
     "sufficient_multipole",
     "super_sample_covariance",
     "w_theta",
+    "within",
     "xi_minus",
     "xi_plus",
 ]

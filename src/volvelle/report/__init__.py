@@ -1,7 +1,14 @@
 """What a finished run looks like: the HTML report, its figures, the terminal summary, BibTeX."""
 
 from .citations import cite, cited_keys, references
+from .ellipses import Gaussian, ellipse, ellipse_triangle
 from .errors import MissingFileError, ReportError
+from .forecast import (
+    forecast_table,
+    forecast_triangle,
+    holds_forecast,
+    write_forecast_report,
+)
 from .html import write_report
 from .plots import derived, distances, history, spectra, timing, triangle, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
@@ -11,6 +18,7 @@ from .words import Verdict, certificate_sentences, verdict
 
 __all__ = [
     "Chain",
+    "Gaussian",
     "MissingFileError",
     "ReportError",
     "Verdict",
@@ -19,8 +27,13 @@ __all__ = [
     "cited_keys",
     "derived",
     "distances",
+    "ellipse",
+    "ellipse_triangle",
     "figure_of_profile",
+    "forecast_table",
+    "forecast_triangle",
     "history",
+    "holds_forecast",
     "profile_figure",
     "profile_words",
     "read_chain",
@@ -32,5 +45,6 @@ __all__ = [
     "triangle",
     "verdict",
     "write_figures",
+    "write_forecast_report",
     "write_report",
 ]

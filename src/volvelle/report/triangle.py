@@ -80,7 +80,7 @@ def derived(folder: Path) -> Figure:
         axes.set_title(_headline(name, summary), fontsize=8)
         axes.set_xlabel(axis_label(name, summary["parameters"], emulator.labels[name]))
         axes.set_yticks([])
-        _set_ticks(axes.xaxis)
+        set_ticks(axes.xaxis)
     for axes in list(grid.flat)[len(chosen) :]:
         axes.set_axis_off()
     figure.legend(
@@ -185,7 +185,7 @@ def _finish_panel(
         axes.set_axis_off()
         return
     last = row == len(names) - 1
-    _set_ticks(axes.xaxis)
+    set_ticks(axes.xaxis)
     axes.tick_params(labelsize=7, length=2.5)
     axes.tick_params(axis="x", labelrotation=40, labelbottom=last)
     if last:
@@ -194,14 +194,14 @@ def _finish_panel(
     if row == column:
         axes.set_yticks([])
         return
-    _set_ticks(axes.yaxis)
+    set_ticks(axes.yaxis)
     axes.tick_params(axis="y", labelleft=column == 0)
     if column == 0:
         name = names[row]
         axes.set_ylabel(axis_label(name, summary["parameters"], chain.labels[name]))
 
 
-def _set_ticks(axis: Any) -> None:
+def set_ticks(axis: Any) -> None:
     """Two or three ticks, none so near the end that its label meets the neighbour's."""
     low, high = axis.get_view_interval()
     edge = TICKLESS_EDGE * (high - low)
