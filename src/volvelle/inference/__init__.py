@@ -1,5 +1,6 @@
 """Inference: priors, posterior, samplers, diagnostics, chains on disk."""
 
+from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.chain_files import ChainFiles, read_chains
 from volvelle.inference.chains import save_arviz, save_getdist
 from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
@@ -9,10 +10,13 @@ from volvelle.inference.diagnostics import (
     effective_sample_size,
     split_r_hat,
 )
+from volvelle.inference.drawn import Chains, load_chains, save_chains
 from volvelle.inference.elsewhere import run_chains_on
 from volvelle.inference.ensemble import explore
 from volvelle.inference.errors import InferenceError
+from volvelle.inference.hmc import HMC
 from volvelle.inference.laplace import Laplace, laplace
+from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
 from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nuts import NUTS
 from volvelle.inference.optimum import Objective, Optima, PriorTerms
@@ -20,11 +24,15 @@ from volvelle.inference.pareto import pareto_smooth
 from volvelle.inference.posterior import Posterior
 from volvelle.inference.priors import LogUniform, Normal, Prior, Uniform, make_prior
 from volvelle.inference.profile import LEVELS, Profile, best_fit, profile
-from volvelle.inference.sampler import Chains, Info, Sampler, run_chains
+from volvelle.inference.sampler import Info, Sampler, run_chains
 
 __all__ = [
+    "HMC",
     "LEVELS",
+    "MCLMC",
     "NUTS",
+    "AdjustedMCLMC",
+    "AffineEnsemble",
     "ChainFiles",
     "Chains",
     "Diagnostics",
@@ -51,6 +59,7 @@ __all__ = [
     "explore",
     "intervals",
     "laplace",
+    "load_chains",
     "make_prior",
     "pareto_smooth",
     "profile",
@@ -59,6 +68,7 @@ __all__ = [
     "run_chains",
     "run_chains_on",
     "save_arviz",
+    "save_chains",
     "save_getdist",
     "split_r_hat",
     "surface",

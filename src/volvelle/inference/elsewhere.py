@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from volvelle.compute import Executor, call, dumps, loads
+from volvelle.inference.drawn import Chains
 from volvelle.inference.laplace import Laplace
 from volvelle.inference.posterior import Posterior
-from volvelle.inference.sampler import Chains, Sampler, run_chains
+from volvelle.inference.sampler import Sampler, run_chains
 
 
 def run_chains_on(
