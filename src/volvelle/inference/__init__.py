@@ -13,11 +13,20 @@ from volvelle.inference.diagnostics import (
 from volvelle.inference.drawn import Chains, load_chains, save_chains
 from volvelle.inference.elsewhere import run_chains_on
 from volvelle.inference.ensemble import explore
-from volvelle.inference.errors import InferenceError
+from volvelle.inference.errors import (
+    GradientError,
+    InferenceError,
+    StartError,
+    UndefinedError,
+)
+from volvelle.inference.evidence import Evidence, bridge
 from volvelle.inference.hmc import HMC
+from volvelle.inference.importance import importance_evidence
 from volvelle.inference.laplace import Laplace, laplace
 from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
+from volvelle.inference.methods import LaplaceApproximation, Method, draw, name_of, sample
 from volvelle.inference.metropolis import Metropolis
+from volvelle.inference.nested import Nested
 from volvelle.inference.nuts import NUTS
 from volvelle.inference.optimum import Objective, Optima, PriorTerms
 from volvelle.inference.pareto import pareto_smooth
@@ -25,23 +34,31 @@ from volvelle.inference.posterior import Posterior
 from volvelle.inference.priors import LogUniform, Normal, Prior, Uniform, make_prior
 from volvelle.inference.profile import LEVELS, Profile, best_fit, profile
 from volvelle.inference.sampler import Info, Sampler, run_chains
+from volvelle.inference.transport import NeuralTransport
+from volvelle.inference.variational import Variational, fit_guide
 
 __all__ = [
-    "HMC",
-    "LEVELS",
-    "MCLMC",
-    "NUTS",
     "AdjustedMCLMC",
     "AffineEnsemble",
     "ChainFiles",
     "Chains",
     "Diagnostics",
+    "Evidence",
+    "GradientError",
+    "HMC",
     "InferenceError",
     "Info",
     "Interval",
+    "LEVELS",
     "Laplace",
+    "LaplaceApproximation",
     "LogUniform",
+    "MCLMC",
+    "Method",
     "Metropolis",
+    "NUTS",
+    "Nested",
+    "NeuralTransport",
     "Normal",
     "Objective",
     "Optima",
@@ -51,22 +68,31 @@ __all__ = [
     "Profile",
     "Region",
     "Sampler",
+    "StartError",
+    "UndefinedError",
     "Uniform",
+    "Variational",
     "best_fit",
+    "bridge",
     "curve",
     "diagnose",
+    "draw",
     "effective_sample_size",
     "explore",
+    "fit_guide",
+    "importance_evidence",
     "intervals",
     "laplace",
     "load_chains",
     "make_prior",
+    "name_of",
     "pareto_smooth",
     "profile",
     "read_chains",
     "region",
     "run_chains",
     "run_chains_on",
+    "sample",
     "save_arviz",
     "save_chains",
     "save_getdist",

@@ -1,0 +1,228 @@
+"""Nested sampling: the evidence from prior shells (Skilling 2006; slices of blackjax).
+
+Points live in the unit cube of the priors' quantiles. The new ones come from slices along
+directions of the live points' covariance (Yallup, Kroupa & Handley 2026, arXiv:2601.23252).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blackjax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from blackjax.ns.base import NSInfo
+from blackjax.ns.utils import finalise, log_weights
+from jaxtyping import Array
+from scipy.special import logsumexp
+
+from volvelle.inference.checkpoint import Checkpoint, fingerprint
+from volvelle.inference.drawn import Chains
+from volvelle.inference.errors import InferenceError
+from volvelle.inference.importance import systematic
+from volvelle.inference.posterior import Posterior
+
+CHUNK = 10  # rounds of deletion between two looks at what is left
+SIMULATIONS = 200  # of the shrinkage, for the error of ln Z
+TRIES = 200  # points of the prior tried per live point
+EVALUATIONS = 2  # of a slice, besides its expansions and shrinkages: its first two ends
+MOST_ROUNDS = 100_000
+
+
+@dataclass(frozen=True)
+class Nested:
+    """How many points live, and when it ends.
+
+    ``slices``: per new point, by default 3 per parameter and at least 5; fewer leave it near the
+    point it came from and make ln Z too large. ``remainder``: share of the evidence that the live
+    points may still hold at the end (it is counted all the same). ``batch``: points replaced at
+    once, by default a tenth of the live ones.
+    """
+
+    live: int = 500
+    slices: int | None = None
+    remainder: float = 0.01
+    batch: int | None = None
+
+
+def _algorithm(posterior: Posterior, slices: int, batch: int) -> Any:
+    def inside(p: Array) -> Array:
+        return jnp.all((p > 0.0) & (p < 1.0))
+
+    def log_prior(p: Array) -> Array:
+        return jnp.where(inside(p), 0.0, -jnp.inf)
+
+    def log_likelihood(p: Array) -> Array:
+        value = posterior.log_likelihood(_point(posterior, jnp.where(inside(p), p, 0.5)))
+        return jnp.where(inside(p) & ~jnp.isnan(value), value, -jnp.inf)
+
+    return blackjax.nss(log_prior, log_likelihood, num_inner_steps=slices, num_delete=batch)
+
+
+def _point(posterior: Posterior, p: Array) -> Array:
+    return jnp.stack([prior.quantile(p[i]) for i, prior in enumerate(posterior.priors)])
+
+
+@eqx.filter_jit
+def _begin(posterior: Posterior, p: Array, slices: int, batch: int) -> Any:
+    return _algorithm(posterior, slices, batch).init(p)
+
+
+@eqx.filter_jit
+def _advance(
+    posterior: Posterior, state: Any, key: Array, first: Array, slices: int, batch: int
+) -> Any:
+    """Rounds of deletion, with the points that died and the evaluations that it took."""
+    step = _algorithm(posterior, slices, batch).step
+
+    def one(state: Any, index: Array) -> Any:
+        state, info = step(jax.random.fold_in(key, index), state)
+        update = info.update_info
+        spent = jnp.sum(update.num_expansions + update.num_shrink + EVALUATIONS)
+        return state, (info.particles, spent)
+
+    return jax.lax.scan(one, state, first + jnp.arange(CHUNK))
+
+
+@eqx.filter_jit
+def _finite(posterior: Posterior, p: Array) -> Array:
+    return jax.lax.map(
+        lambda q: jnp.isfinite(posterior.log_likelihood(_point(posterior, q))), p, batch_size=64
+    )
+
+
+def run_nested(
+    posterior: Posterior,
+    method: Nested,
+    *,
+    chains: int,
+    draws: int,
+    seed: int,
+    folder: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Chains:
+    """ln Z and samples of the posterior, which are resampled by their weights.
+
+    Needs no gradients and no start. Where the likelihood vanishes or is undefined on a part of the
+    prior, that part counts as of no weight.
+
+    Args:
+        chains, draws: how many samples are returned; ``effective`` of the result says how many of
+            them are independent.
+
+    Raises:
+        InferenceError: too few live points, or hardly any point of the prior with a likelihood.
+    """
+    d = len(posterior.names)
+    slices = method.slices or max(5, 3 * d)
+    batch = method.batch or max(1, method.live // 10)
+    if method.live < 10 * d or not 1 <= batch <= method.live // 2 or slices < 1:
+        raise InferenceError(
+            f"nested sampling of {d} parameters with {method.live} live points, {batch} replaced at "
+            f"once, {slices} slices each; give live >= {10 * d}, 1 <= batch <= live/2, slices >= 1"
+        )
+    start_key, key, shrink_key = jax.random.split(jax.random.key(seed), 3)
+    p, share, tried = _live(posterior, method.live, start_key)
+    state = _begin(posterior, p, slices, batch)
+    dead: list[Any] = []
+    spent, done = tried + method.live, 0
+    checkpoint = None
+    if folder is not None:
+        given = [repr(method), chains, draws, seed, posterior.names]
+        checkpoint = Checkpoint(folder, fingerprint(given, [state.particles.loglikelihood]))
+        found = checkpoint.load(state)
+        if found is not None:
+            done, state, parts = found
+            kind = type(state.particles)
+            dead = [kind(*map(jnp.asarray, part[:-1])) for part in parts]
+            spent += sum(int(part[-1]) for part in parts)
+    while not _exhausted(state, method.remainder):
+        if done * CHUNK > MOST_ROUNDS:
+            raise InferenceError(
+                f"nested sampling has not ended after {MOST_ROUNDS} rounds; the likelihood may grow "
+                "without bound"
+            )
+        first = jnp.asarray(done * CHUNK)
+        state, (particles, evaluations) = _advance(posterior, state, key, first, slices, batch)
+        dead.append(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), particles))
+        spent, done = spent + int(jnp.sum(evaluations)), done + 1
+        if checkpoint is not None:
+            checkpoint.save(done, state, [*dead[-1], np.asarray(jnp.sum(evaluations))])
+        say(f"nested sampling, {len(dead[-1].loglikelihood) * done} points: {_words(state)}")
+    everything = finalise(state, [NSInfo(each, None) for each in dead], update_info=False)
+    return _result(posterior, everything, share, tried, shrink_key, (chains, draws, seed, spent))
+
+
+def _result(
+    posterior: Posterior,
+    dead: NSInfo,
+    share: float,
+    tried: int,
+    key: Array,
+    size: tuple[int, int, int, int],
+) -> Chains:
+    """Evidence and samples of all points that died; ``share`` of the prior has a likelihood."""
+    chains, draws, seed, spent = size
+    simulated = np.asarray(log_weights(key, dead, SIMULATIONS))
+    log_z = logsumexp(simulated, axis=0) + np.log(share)
+    # of the share of the prior, which was counted
+    counting = np.sqrt((1.0 - share) / (share * tried))
+    weights = logsumexp(simulated, axis=1) - np.log(SIMULATIONS)
+    effective = float(np.exp(2 * logsumexp(weights) - logsumexp(2 * weights)))
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(systematic(weights, chains * draws, rng))
+    x = jax.vmap(lambda q: _point(posterior, q))(dead.particles.position[chosen])
+    log_prior = np.asarray(jax.vmap(posterior.log_prior)(x))
+    log_like = np.asarray(dead.particles.loglikelihood)[chosen]
+    shape = (chains, draws)
+    return Chains(
+        posterior.names,
+        np.array(x).reshape(*shape, -1),
+        (log_prior + log_like).reshape(shape),
+        1.0,
+        0,
+        spent,
+        0,
+        spent,
+        effective,
+        {
+            "log_evidence": float(np.mean(log_z)),
+            "log_evidence_error": float(np.hypot(np.std(log_z), counting)),
+            "correction": "resampled by the weights of nested sampling",
+            "weights_effective": effective,
+        },
+    )
+
+
+def _live(posterior: Posterior, live: int, key: Array) -> tuple[Array, float, int]:
+    """Points of the prior with a finite likelihood, its share of such, and how many were tried."""
+    found: list[np.ndarray] = []
+    tried = 0
+    while sum(map(len, found)) < live:
+        if tried >= TRIES * live:
+            raise InferenceError(
+                f"only {sum(map(len, found))} of {tried} points of the prior have a finite "
+                "likelihood; narrow the priors to where it is defined"
+            )
+        shape = (live, len(posterior.names))
+        p = jax.random.uniform(jax.random.fold_in(key, tried), shape)
+        found.append(np.asarray(p)[np.asarray(_finite(posterior, p))])
+        tried += live
+    points = np.concatenate(found)
+    return jnp.asarray(points[:live]), len(points) / tried, tried
+
+
+def _exhausted(state: Any, remainder: float) -> bool:
+    integrator = state.integrator
+    return bool(integrator.logZ_live - integrator.logZ < np.log(remainder))
+
+
+def _words(state: Any) -> str:
+    integrator = state.integrator
+    left = float(jnp.exp(integrator.logZ_live - jnp.logaddexp(integrator.logZ, integrator.logZ_live)))
+    return f"ln Z = {float(integrator.logZ):.2f}, {100 * left:.2g} per cent still to come"
