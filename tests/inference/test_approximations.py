@@ -1,10 +1,11 @@
-"""Laplace, variational guides and neural transport: right where k-hat says so, refused elsewhere."""
+"""Laplace, variational guides and neural transport: right, or refused by k-hat."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import quad
+from scipy.integrate import trapezoid
 from scipy.stats import halfnorm
 from targets import COVARIANCE, LN_PRIOR, MEAN, banana, gaussian, posterior_of, two_modes
 
@@ -28,8 +29,8 @@ from volvelle.inference import (
     importance_evidence,
     laplace,
     sample,
+    spline_flow,
 )
-from volvelle.inference import spline_flow
 from volvelle.inference.coordinates import Whitened
 from volvelle.inference.guides import KINDS, Guide
 from volvelle.inference.importance import FEWEST, settled, systematic, weigh
@@ -50,7 +51,7 @@ def bent() -> Whitened:
 
 def straight() -> Whitened:
     posterior = gaussian()
-    return Whitened.of(posterior, laplace(posterior, MEAN[None], WIDTHS))
+    return Whitened.of(posterior, laplace(posterior, MEAN[None], 3.0 * WIDTHS))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,25 +60,26 @@ def test_a_guide_knows_its_density(kind):
     guide = Guide.start(kind, 3, jax.random.key(0))
     leaves, structure = jax.tree.flatten(guide)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    moved = [a + 0.3 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
+    moved = [a + 0.1 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
     guide = jax.tree.unflatten(structure, moved)
-    for eps in jax.random.normal(jax.random.key(2), (5, 3)):
-        jacobian = jax.jacfwd(lambda e: guide.forward(e)[0])(eps)
-        expected = np.linalg.slogdet(np.asarray(jacobian))[1]
-        assert float(guide.forward(eps)[1]) == pytest.approx(expected, abs=1e-9)
+    eps = jax.random.normal(jax.random.key(2), (20, 3))
+    jacobian = jax.jit(jax.vmap(jax.jacfwd(lambda e: guide.forward(e)[0])))(eps)
+    found = jax.jit(jax.vmap(lambda e: guide.forward(e)[1]))(eps)
+    np.testing.assert_allclose(found, np.linalg.slogdet(np.asarray(jacobian))[1], atol=1e-9)
 
 
 def test_a_spline_is_monotonic_and_starts_as_the_identity():
     x = jnp.linspace(-1.2 * spline_flow.BOUND, 1.2 * spline_flow.BOUND, 501)
     raw = 2.0 * jax.random.normal(jax.random.key(0), (3 * spline_flow.BINS - 1,))
-    y, log_slope = jax.vmap(lambda v: spline_flow.spline(v, raw))(x)
+    splines = jax.jit(jax.vmap(spline_flow.spline, in_axes=(0, None)))
+    y, _ = splines(x, raw)
     assert np.all(np.diff(y) > 0)
     np.testing.assert_allclose(y[np.abs(x) > spline_flow.BOUND], x[np.abs(x) > spline_flow.BOUND])
-    area, _ = quad(
-        lambda v: float(jnp.exp(spline_flow.spline(jnp.asarray(v), raw)[1])), -6, 6, limit=200
-    )
-    assert area == pytest.approx(2 * spline_flow.BOUND, rel=1e-4)
-    same, none = jax.vmap(lambda v: spline_flow.spline(v, jnp.zeros_like(raw)))(x)
+    edge = spline_flow.BOUND
+    fine = np.linspace(-edge, edge, 20_001)
+    area = trapezoid(np.exp(splines(fine, raw)[1]), fine)
+    assert area == pytest.approx(2 * edge, rel=1e-3)
+    same, none = splines(x, jnp.zeros_like(raw))
     np.testing.assert_allclose(same, x, atol=1e-12)
     np.testing.assert_allclose(none, 0.0, atol=1e-12)
     for dimension in (2, 3, 4, 7):
@@ -130,14 +132,8 @@ def test_a_gaussian_of_a_banana_is_refused(method):
     assert found.facts["k_hat"] >= 0.7 and found.facts["correction"] == "none"
     assert "is refused: Pareto k-hat is" in found.refused
     assert "log_evidence" not in found.facts
-    wanted = sample(banana(), eqx_replace(method), **given)
+    wanted = sample(banana(), replace(method, uncorrected=True), **given)
     assert wanted.refused is None and wanted.facts["k_hat"] >= 0.7
-
-
-def eqx_replace(method):
-    from dataclasses import replace
-
-    return replace(method, uncorrected=True)
 
 
 def test_an_approximation_too_narrow_is_seen():
@@ -148,7 +144,7 @@ def test_an_approximation_too_narrow_is_seen():
     assert weigh(target, guide, 2000, seed=1).fit
     found = weigh(target, narrow, 2000, seed=1)
     assert not found.fit
-    with pytest.raises(InferenceError, match="k-hat is .* bridge sampling, or nested sampling"):
+    with pytest.raises(InferenceError, match=r"k-hat is .* bridge sampling, or nested sampling"):
         importance_evidence(target, narrow, number=2000, seed=1)
 
 
@@ -168,9 +164,9 @@ def test_laplace_at_an_edge_is_corrected():
     assert found.diagnostics.ess_min <= found.effective
 
 
-def test_equal_weights_have_no_tail():
+def test_a_guide_that_is_right_loses_little_to_the_wider_draws():
     found = weigh(straight(), Guide.start("normal", 3, jax.random.key(0)), 1000, seed=1)
-    assert found.fit and found.effective > 900
+    assert found.k_hat < 0.3 and found.effective > 900
 
 
 def test_systematic_resampling():
@@ -241,7 +237,9 @@ def test_refusals():
         ({"min": -9.0, "max": 9.0},) * 2,
     )
     mode = laplace(hole, np.zeros((1, 2)), np.ones(2))
-    with pytest.raises(InferenceError, match=r"the bound is not finite: ln P is at \d+ of 1024"):
+    with pytest.raises(
+        InferenceError, match=r"the bound is not finite: ln P is not at \d+ of 1024"
+    ):
         fit_guide(Whitened.of(hole, mode), Variational("normal", max_steps=250), seed=1)
 
 
@@ -255,7 +253,7 @@ import numpy as np
 from test_approximations import bent
 from volvelle.inference import Variational, fit_guide
 folder = None if sys.argv[2] == "none" else Path(sys.argv[2])
-fitted = fit_guide(bent(), Variational("bnaf", max_steps=2000), seed=1, folder=folder)
+fitted = fit_guide(bent(), Variational("spline", max_steps=1500), seed=1, folder=folder)
 leaves = jax.tree.leaves(fitted.guide)
 np.savez(sys.argv[1], *leaves, bounds=fitted.bounds, elbo=fitted.elbo)
 """
@@ -277,7 +275,7 @@ def test_a_killed_fit_goes_on(tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part_*")}
-    assert 2 <= len(before) < 8
+    assert 2 <= len(before) < 6
     assert run("resumed.npz", str(folder)).wait() == 0
     untouched = [n for n, t in before.items() if (folder / n).stat().st_mtime_ns == t]
     assert len(untouched) >= len(before) - 1, "one chunk may be lost"

@@ -24,7 +24,14 @@ from volvelle.inference.hmc import HMC
 from volvelle.inference.importance import importance_evidence
 from volvelle.inference.laplace import Laplace, laplace
 from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
-from volvelle.inference.methods import LaplaceApproximation, Method, draw, name_of, sample
+from volvelle.inference.methods import (
+    LaplaceApproximation,
+    Method,
+    check_method,
+    draw,
+    name_of,
+    sample,
+)
 from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nested import Nested
 from volvelle.inference.nuts import NUTS
@@ -38,6 +45,10 @@ from volvelle.inference.transport import NeuralTransport
 from volvelle.inference.variational import Variational, fit_guide
 
 __all__ = [
+    "HMC",
+    "LEVELS",
+    "MCLMC",
+    "NUTS",
     "AdjustedMCLMC",
     "AffineEnsemble",
     "ChainFiles",
@@ -45,18 +56,14 @@ __all__ = [
     "Diagnostics",
     "Evidence",
     "GradientError",
-    "HMC",
     "InferenceError",
     "Info",
     "Interval",
-    "LEVELS",
     "Laplace",
     "LaplaceApproximation",
     "LogUniform",
-    "MCLMC",
     "Method",
     "Metropolis",
-    "NUTS",
     "Nested",
     "NeuralTransport",
     "Normal",
@@ -74,6 +81,7 @@ __all__ = [
     "Variational",
     "best_fit",
     "bridge",
+    "check_method",
     "curve",
     "diagnose",
     "draw",

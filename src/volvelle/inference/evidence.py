@@ -109,4 +109,3 @@ def _optimal(l1: np.ndarray, l2: np.ndarray, n1: float) -> tuple[float, float]:
     f2 = np.exp(l2 - log_r - np.logaddexp(np.log(s1) + l2 - log_r, np.log(s2)))
     relative = np.var(f1) / np.mean(f1) ** 2 / n1 + np.var(f2) / np.mean(f2) ** 2 / n2
     return new, float(np.sqrt(relative))
-

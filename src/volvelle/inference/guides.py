@@ -37,12 +37,7 @@ class Guide(eqx.Module):
 
         Raises InferenceError for an unknown kind, or a flow of one parameter.
         """
-        if kind not in KINDS:
-            raise InferenceError(f"unknown guide {kind!r}; choose {', '.join(KINDS)}")
-        if kind != "normal" and dimension < 2:
-            raise InferenceError(
-                f"a {kind} guide of one parameter has nothing to couple; choose normal"
-            )
+        check_guide(kind, dimension)
         flow: Any = ()
         if kind == "bnaf":
             flow = _bnaf(dimension)[0](key, (dimension,))[1]
@@ -72,6 +67,16 @@ class Guide(eqx.Module):
         if self.kind == "spline":
             return spline_flow.forward(self.parameters["flow"], eps)
         return eps, jnp.zeros(())
+
+
+def check_guide(kind: str, dimension: int) -> None:
+    """Raise InferenceError for an unknown kind, or a flow of one parameter."""
+    if kind not in KINDS:
+        raise InferenceError(f"unknown guide {kind!r}; choose {', '.join(KINDS)}")
+    if kind != "normal" and dimension < 2:
+        raise InferenceError(
+            f"a {kind} guide of one parameter has nothing to couple; choose normal"
+        )
 
 
 def log_normal(eps: Float[Array, " d"]) -> Float[Array, ""]:

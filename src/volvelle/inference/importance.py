@@ -34,26 +34,22 @@ FEWEST = 1000  # draws from which the tail of the weights is judged
 BATCH = 64  # densities evaluated at once
 SCALES = (1.0, 1.2, 1.5, 2.0)  # of the normal vectors behind the draws
 SHARES = (0.85, 0.05, 0.05, 0.05)
-EQUAL = 1e-9  # scatter of log-weights that are all the same
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """Draws z [n, d] of a guide with ln P(z), raw and smoothed log-weights [n], and k-hat.
-
-    ``k_hat`` is None where all weights are the same, which have no tail.
-    """
+    """Draws z [n, d] of a guide with ln P(z), raw and smoothed log-weights [n], and k-hat."""
 
     z: np.ndarray
     log_density: np.ndarray
     raw: np.ndarray
     log_weights: np.ndarray
-    k_hat: float | None
+    k_hat: float
 
     @property
     def fit(self) -> bool:
         """Whether averages with these weights can be trusted."""
-        return self.k_hat is None or self.k_hat < K_LIMIT
+        return self.k_hat < K_LIMIT
 
     @property
     def effective(self) -> float:
@@ -66,8 +62,7 @@ class Weighted:
         value = logsumexp(self.log_weights) - np.log(n) + log_volume
         relative = np.exp(self.log_weights - logsumexp(self.log_weights)) * n
         error = float(np.std(relative, ddof=1) / np.sqrt(n))
-        trusted = f"k-hat {self.k_hat:.2f}" if self.k_hat is not None else "equal weights"
-        return Evidence(float(value), error, f"importance sampling, {trusted}")
+        return Evidence(float(value), error, f"importance sampling, k-hat {self.k_hat:.2f}")
 
 
 @eqx.filter_jit
@@ -92,23 +87,26 @@ def _draw_mixture(key: Array, number: int, dimension: int) -> Array:
     return chosen * jax.random.normal(draw, (number, dimension))
 
 
+def check_number(number: int) -> None:
+    """Raise InferenceError for fewer draws than say something about a tail."""
+    if number < FEWEST:
+        raise InferenceError(
+            f"{number} draws to judge an approximation by; give at least {FEWEST} (draws x chains)"
+        )
+
+
 def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
     """Draw from a guide and weigh.
 
     Raises InferenceError for fewer than 1000 draws, or where the posterior vanishes at all of them.
     """
-    if number < FEWEST:
-        raise InferenceError(
-            f"{number} draws to judge an approximation by; give at least {FEWEST} (draws x chains)"
-        )
+    check_number(number)
     eps = _draw_mixture(jax.random.key(seed), number, len(target.posterior.names))
     z, value, raw = map(np.asarray, _weigh(target, guide, eps))
     if not np.any(np.isfinite(raw)):
         raise InferenceError(
             f"the posterior is zero or undefined at all {number} draws of the approximation"
         )
-    if np.all(np.isfinite(raw)) and np.std(raw) < EQUAL:
-        return Weighted(z, value, raw, raw, None)
     smooth, k = pareto_smooth(raw)
     # a tail that cannot be fitted is no reason for trust
     return Weighted(z, value, raw, smooth, float(k) if np.isfinite(k) else float("inf"))
@@ -130,8 +128,6 @@ def settled(
     other samples. ``uncorrected``: the user wants the guide's own draws whatever k-hat says.
     """
     found = weigh(target, guide, chains * draws, seed)
-    if not (found.fit or uncorrected) and not np.isfinite(found.log_density).any():
-        raise InferenceError("no draw of the approximation has a finite posterior")
     rng = np.random.default_rng(seed + 1)
     total = chains * draws
     resampled = found.fit and not uncorrected
@@ -144,9 +140,8 @@ def settled(
     z, value = found.z[chosen].reshape(*shape, -1), found.log_density[chosen].reshape(shape)
     samples, log_prob = parameters_of(target, z, value)
     evidence = found.evidence(target.log_volume)
-    k_words = "no tail: all weights are equal" if found.k_hat is None else f"{found.k_hat:.2f}"
     facts: dict[str, float | str] = {
-        "k_hat": k_words if found.k_hat is None else found.k_hat,
+        "k_hat": found.k_hat if np.isfinite(found.k_hat) else "infinite",
         "correction": "resampled by Pareto-smoothed importance weights" if resampled else "none",
         "weights_effective": found.effective,
     }
@@ -155,7 +150,7 @@ def settled(
     refused = None
     if not found.fit and not uncorrected:
         refused = (
-            f"the {name} approximation is refused: Pareto k-hat is {k_words}, at or above "
+            f"the {name} approximation is refused: Pareto k-hat is {found.k_hat:.2f}, at or above "
             f"{K_LIMIT}, so that its weights cannot correct it; choose a richer guide or a sampler "
             "that is exact (nuts, nested), or ask for it as it is with uncorrected: true"
         )

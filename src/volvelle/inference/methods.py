@@ -6,27 +6,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.checkpoint import fingerprint
 from volvelle.inference.coordinates import Whitened
 from volvelle.inference.drawn import Chains, load_chains, save_chains
 from volvelle.inference.ensemble import explore
 from volvelle.inference.errors import InferenceError
-from volvelle.inference.guides import Guide
-from volvelle.inference.importance import settled
+from volvelle.inference.guides import Guide, check_guide
+from volvelle.inference.importance import check_number, settled
 from volvelle.inference.laplace import Laplace, laplace
 from volvelle.inference.metropolis import Metropolis
-from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.nested import Nested, run_nested
 from volvelle.inference.posterior import Posterior
-from volvelle.inference.preconditions import check_gradient, check_start, undefined_around
+from volvelle.inference.preconditions import (
+    check_defined,
+    check_gradient,
+    check_inside,
+    undefined_around,
+)
 from volvelle.inference.sampler import Progress, Sampler, Watch, run_chains
 from volvelle.inference.transport import NeuralTransport, run_transport
 from volvelle.inference.variational import Variational, fit_guide
 
+FLATTEST = 1e-3  # curvature, of that of the expected width
 WALKERS, MOVES = 64, 300  # of the search for the start without gradients
 DONE, FINGERPRINT = "chains.safetensors", "fingerprint.txt"
 
@@ -64,6 +71,24 @@ def needs_gradients(method: Method) -> bool:
     return not isinstance(method, Metropolis | AffineEnsemble | Nested)
 
 
+def check_method(method: Method, names: tuple[str, ...], samples: int) -> None:
+    """Raise InferenceError for a method that cannot sample parameters of these names.
+
+    ``samples``: how many are wanted in all.
+    """
+    if isinstance(method, Sampler):
+        method.bound(names)
+    elif isinstance(method, Nested):
+        method.sizes(len(names))
+    elif isinstance(method, NeuralTransport):
+        check_guide(method.variational.guide, len(names))
+        method.nuts.bound(names)
+    else:
+        check_number(samples)
+        if isinstance(method, Variational):
+            check_guide(method.guide, len(names))
+
+
 def draw(
     posterior: Posterior,
     start: Laplace,
@@ -89,7 +114,8 @@ def draw(
         InferenceError: what the method refuses; GradientError where it needs a gradient that is
             not there; UndefinedError, StartError for the start.
     """
-    check_start(posterior, start.x)
+    check_method(method, posterior.names, chains * draws)
+    check_inside(posterior, start.x)
     if needs_gradients(method):
         check_gradient(posterior, start.x, name_of(method))
     undefined = undefined_around(posterior, start, seed)
@@ -113,11 +139,31 @@ def draw(
         )
     if isinstance(method, Nested):
         return run_nested(posterior, method, **size, folder=folder, say=say)
-    target = Whitened.of(posterior, start)
+    target = Whitened.of(posterior, by_curvature(posterior, start))
     if isinstance(method, LaplaceApproximation):
         guide = Guide.start("normal", len(posterior.names), jax.random.key(seed))
         return settled(target, guide, **size, uncorrected=method.uncorrected, name="Laplace")
     return _variational(target, method, size, folder, say)
+
+
+def by_curvature(posterior: Posterior, start: Laplace) -> Laplace:
+    """The approximation with the curvature at the maximum, however wide that makes it.
+
+    ``laplace`` holds directions to the expected widths, for chains that start there; where there is
+    no curvature that stays so.
+    """
+    hessian = np.asarray(_curvature(Whitened.of(posterior, start)))
+    if not np.all(np.isfinite(hessian)):
+        return start
+    values, vectors = np.linalg.eigh(hessian)
+    if np.min(values) < FLATTEST:
+        return start
+    return replace(start, factor=start.factor @ (vectors / np.sqrt(values)))
+
+
+@eqx.filter_jit
+def _curvature(target: Whitened) -> jax.Array:
+    return -jax.hessian(target)(jnp.zeros(len(target.posterior.names)))
 
 
 def _variational(
@@ -184,7 +230,9 @@ def sample(
             f"start of shape {start.shape} and scale of shape {scale.shape}; expected {(d,)} for "
             f"{', '.join(posterior.names)}, and positive scales"
         )
-    check_start(posterior, start)
+    check_method(method, posterior.names, chains * draws)
+    check_inside(posterior, start)
+    check_defined(posterior, start)
     posterior = posterior.softened(scale)
     if needs_gradients(method):
         check_gradient(posterior, start, name_of(method))

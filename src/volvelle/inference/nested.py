@@ -31,6 +31,7 @@ CHUNK = 10  # rounds of deletion between two looks at what is left
 SIMULATIONS = 200  # of the shrinkage, for the error of ln Z
 TRIES = 200  # points of the prior tried per live point
 EVALUATIONS = 2  # of a slice, besides its expansions and shrinkages: its first two ends
+LIVE_PER_PARAMETER = 10  # at least, for the covariance of the live points
 MOST_ROUNDS = 100_000
 
 
@@ -48,6 +49,19 @@ class Nested:
     slices: int | None = None
     remainder: float = 0.01
     batch: int | None = None
+
+    def sizes(self, dimension: int) -> tuple[int, int]:
+        """Slices and batch for so many parameters; raises InferenceError where they do not fit."""
+        slices = max(5, 3 * dimension) if self.slices is None else self.slices
+        batch = max(1, self.live // 10) if self.batch is None else self.batch
+        least = LIVE_PER_PARAMETER * dimension
+        if self.live < least or not 1 <= batch <= self.live // 2 or slices < 1:
+            raise InferenceError(
+                f"nested sampling of {dimension} parameters with {self.live} live points, {batch} "
+                f"replaced at once, {slices} slices each; give live >= {least}, "
+                "1 <= batch <= live/2, slices >= 1"
+            )
+        return slices, batch
 
 
 def _algorithm(posterior: Posterior, slices: int, batch: int) -> Any:
@@ -118,14 +132,7 @@ def run_nested(
     Raises:
         InferenceError: too few live points, or hardly any point of the prior with a likelihood.
     """
-    d = len(posterior.names)
-    slices = method.slices or max(5, 3 * d)
-    batch = method.batch or max(1, method.live // 10)
-    if method.live < 10 * d or not 1 <= batch <= method.live // 2 or slices < 1:
-        raise InferenceError(
-            f"nested sampling of {d} parameters with {method.live} live points, {batch} replaced at "
-            f"once, {slices} slices each; give live >= {10 * d}, 1 <= batch <= live/2, slices >= 1"
-        )
+    slices, batch = method.sizes(len(posterior.names))
     start_key, key, shrink_key = jax.random.split(jax.random.key(seed), 3)
     p, share, tried = _live(posterior, method.live, start_key)
     state = _begin(posterior, p, slices, batch)
@@ -144,8 +151,8 @@ def run_nested(
     while not _exhausted(state, method.remainder):
         if done * CHUNK > MOST_ROUNDS:
             raise InferenceError(
-                f"nested sampling has not ended after {MOST_ROUNDS} rounds; the likelihood may grow "
-                "without bound"
+                f"nested sampling has not ended after {MOST_ROUNDS} rounds; the likelihood may "
+                "grow without bound"
             )
         first = jnp.asarray(done * CHUNK)
         state, (particles, evaluations) = _advance(posterior, state, key, first, slices, batch)
@@ -224,5 +231,6 @@ def _exhausted(state: Any, remainder: float) -> bool:
 
 def _words(state: Any) -> str:
     integrator = state.integrator
-    left = float(jnp.exp(integrator.logZ_live - jnp.logaddexp(integrator.logZ, integrator.logZ_live)))
+    total = jnp.logaddexp(integrator.logZ, integrator.logZ_live)
+    left = float(jnp.exp(integrator.logZ_live - total))
     return f"ln Z = {float(integrator.logZ):.2f}, {100 * left:.2g} per cent still to come"

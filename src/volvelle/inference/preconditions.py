@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from volvelle.inference.errors import GradientError, InferenceError, StartError, UndefinedError
-from volvelle.inference.laplace import Laplace
+from volvelle.inference.laplace import Laplace, value_and_gradient
 from volvelle.inference.posterior import Posterior
 
 GRADIENT_FREE = ("metropolis", "ensemble", "nested")
@@ -17,8 +17,8 @@ PROBES = 200  # points around the maximum at which ln P should be defined
 SPREAD = 1.5  # of them, in standard deviations
 
 
-def check_start(posterior: Posterior, x: np.ndarray) -> None:
-    """Raise StartError if a prior excludes ``x`` [d], UndefinedError if ln L is NaN there."""
+def check_inside(posterior: Posterior, x: np.ndarray) -> None:
+    """Raise StartError if a prior excludes ``x`` [d]."""
     lower, upper = posterior.bounds
     for name, value, low, high in zip(posterior.names, x, lower, upper, strict=True):
         if not low <= value <= high:
@@ -26,6 +26,10 @@ def check_start(posterior: Posterior, x: np.ndarray) -> None:
                 f"the prior of {name}, from {low:g} to {high:g}, excludes the start {value:g}; "
                 "start inside, or widen the prior"
             )
+
+
+def check_defined(posterior: Posterior, x: np.ndarray) -> None:
+    """Raise UndefinedError if ln L is NaN at ``x`` [d]."""
     values = np.asarray(posterior.log_likelihoods(jnp.asarray(x, dtype=float)))
     for like, value in zip(posterior.likelihoods, values, strict=True):
         if np.isnan(value):
@@ -47,12 +51,12 @@ def check_gradient(posterior: Posterior, x: np.ndarray, method: str) -> None:
         jax.eval_shape(posterior.log_prob_real, u)
     except jax.errors.JAXTypeError as error:
         raise InferenceError(
-            "the posterior cannot be traced by JAX; write it with jax.numpy, or wrap what is not in "
-            f"jax.pure_callback (vmap_method='sequential'): {_first_line(error)}"
+            "the posterior cannot be traced by JAX; write it with jax.numpy, or wrap what is not "
+            f"in jax.pure_callback (vmap_method='sequential'): {_first_line(error)}"
         ) from error
     offer = f"{method} needs gradients; without them there are {', '.join(GRADIENT_FREE)}"
-    try:
-        value, gradient = _value_and_gradient(posterior, u)
+    try:  # the very function that ``laplace`` compiles
+        value, gradient = value_and_gradient(posterior, u, jnp.asarray(1.0))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise GradientError(
             f"the posterior has no gradient ({_first_line(error)}): {offer}"
@@ -61,11 +65,6 @@ def check_gradient(posterior: Posterior, x: np.ndarray, method: str) -> None:
     if np.isfinite(value) and np.any(bad):
         names = ", ".join(np.array(posterior.names)[bad])
         raise GradientError(f"the gradient for {names} is not finite at the start: {offer}")
-
-
-@eqx.filter_jit
-def _value_and_gradient(posterior: Posterior, u: Array) -> tuple[Array, Array]:
-    return jax.value_and_grad(posterior.log_prob_real)(u)
 
 
 def undefined_around(posterior: Posterior, laplace: Laplace, seed: int) -> str | None:

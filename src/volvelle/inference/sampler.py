@@ -302,7 +302,7 @@ def _starting_states(target: Target, sampler: Sampler, key: Array, chains: int) 
 def _starting_ensembles(
     target: Target, sampler: Sampler, key: Array, shape: tuple[int, int, int]
 ) -> _Begun:
-    chains, walkers, d = shape
+    chains, walkers, _ = shape
     found: list[np.ndarray] = []
     tried = 0
     while sum(map(len, found)) < chains * walkers and tried < CANDIDATES * chains * walkers:

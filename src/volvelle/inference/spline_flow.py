@@ -37,9 +37,7 @@ def start(key: Array, dimension: int, layers: int, hidden: int) -> list[dict[str
     return made
 
 
-def forward(
-    parameters: Any, x: Float[Array, " d"]
-) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+def forward(parameters: Any, x: Float[Array, " d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
     """The point where the flow takes ``x``, and ln |det| of the map there."""
     log_det = jnp.zeros(())
     for layer, weights in enumerate(parameters):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def fit_guide(
     last = np.asarray(_bound(target, guide, draw_eps(last_key, 2 * LOOKS, d)))
     if not np.all(np.isfinite(last)):
         raise InferenceError(
-            f"the bound is not finite: ln P is at {np.sum(~np.isfinite(last))} of {len(last)} draws "
-            "of the guide; check the likelihood far from the maximum, or choose a sampler"
+            f"the bound is not finite: ln P is not at {np.sum(~np.isfinite(last))} of {len(last)} "
+            "draws of the guide; check the likelihood far from the maximum, or choose a sampler"
         )
     done = CHUNK * (len(looks) - 1)
     gradients = done * settings.particles
@@ -126,8 +127,7 @@ def fit_guide(
 
 def _without_gain(looks: list[np.ndarray]) -> int:
     """Chunks that brought nothing."""
-    pairs = zip(looks[:-1], looks[1:], strict=True)
-    return sum(not _gained(old, new) for old, new in pairs)
+    return sum(not _gained(old, new) for old, new in pairwise(looks))
 
 
 def _gained(old: np.ndarray, new: np.ndarray) -> bool:
@@ -141,6 +141,8 @@ def _gained(old: np.ndarray, new: np.ndarray) -> bool:
 
 def _words(looks: list[np.ndarray]) -> str:
     value = looks[-1]
+    if not np.all(np.isfinite(value)):
+        return f"ln P is not finite at {np.sum(~np.isfinite(value))} of {len(value)} draws"
     error = value.std(ddof=1) / np.sqrt(len(value))
     return f"bound {value.mean():.3f} ± {error:.3f}, {_without_gain(looks)} chunks without gain"
 
