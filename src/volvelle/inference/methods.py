@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from volvelle.inference.preconditions import (
 from volvelle.inference.sampler import Progress, Sampler, Watch, run_chains
 from volvelle.inference.transport import NeuralTransport, run_transport
 from volvelle.inference.variational import Variational, fit_guide
+from volvelle.learning import write_atomically
 
 FLATTEST = 1e-3  # curvature, of that of the expected width
 WALKERS, MOVES = 64, 300  # of the search for the start without gradients
@@ -257,7 +259,8 @@ def sample(
     )
     if folder is not None:
         save_chains(folder / DONE, found)
-        (folder / FINGERPRINT).write_text(marks)
+        write_atomically(folder / FINGERPRINT, marks.encode())
+        shutil.rmtree(folder / "unfinished", ignore_errors=True)
     return found
 
 
