@@ -23,6 +23,7 @@ from volvelle.inference.evidence import Evidence, bridge
 from volvelle.inference.hmc import HMC
 from volvelle.inference.importance import importance_evidence
 from volvelle.inference.laplace import Laplace, laplace
+from volvelle.inference.linear_nuisance import LinearNuisance, marginalise
 from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
 from volvelle.inference.methods import (
     LaplaceApproximation,
@@ -61,6 +62,7 @@ __all__ = [
     "Interval",
     "Laplace",
     "LaplaceApproximation",
+    "LinearNuisance",
     "LogUniform",
     "Method",
     "Metropolis",
@@ -93,6 +95,7 @@ __all__ = [
     "laplace",
     "load_chains",
     "make_prior",
+    "marginalise",
     "name_of",
     "pareto_smooth",
     "profile",
