@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from volvelle.cli import Configuration, ConfigurationError
 from volvelle.cli.sampler_block import SamplerBlock, make_method
@@ -80,6 +82,20 @@ def test_every_key_of_every_block_has_a_case():
         block = type(getattr(SamplerBlock.model_validate({name: {}}), name))
         missing = set(block.model_fields) - {*keys, "chains", "draws"}
         assert missing <= {"particles", "learning_rate"} and (not missing or name != "svi")
+
+
+def test_every_key_is_documented():
+    """With its default, in the block of configuration.md that a user copies from."""
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    blocks = [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    (samplers,) = [b for b in blocks if isinstance(b, dict) and "neural_transport" in b]
+    assert set(samplers) == set(SamplerBlock.names())
+    for name, keys in samplers.items():
+        made = getattr(SamplerBlock.model_validate({name: keys}), name)
+        plain = getattr(SamplerBlock.model_validate({name: {}}), name)
+        assert set(keys) == set(type(made).model_fields)
+        assert make_method(made) == make_method(plain)
+        assert (made.chains, made.draws) == (plain.chains, plain.draws)
 
 
 def test_new_keys_change_no_hash_of_files_without_them(write):

@@ -7,12 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from targets import COVARIANCE, LN_PRIOR, MEAN, banana, gaussian, posterior_of, two_modes
+from targets import (
+    COVARIANCE,
+    LN_PRIOR,
+    MEAN,
+    GaussianIn,
+    banana,
+    gaussian,
+    posterior_of,
+    two_modes,
+)
 
 from volvelle.inference import (
     NUTS,
@@ -22,7 +32,9 @@ from volvelle.inference import (
     LaplaceApproximation,
     Metropolis,
     Nested,
+    Posterior,
     bridge,
+    make_prior,
     sample,
 )
 from volvelle.inference.nested import run_nested
@@ -156,6 +168,28 @@ def test_where_the_likelihood_is_undefined_the_prior_has_no_weight():
     nowhere = posterior_of(lambda x: jnp.nan * x[0], box)
     with pytest.raises(InferenceError, match=r"only 0 of .* points of the prior have a finite"):
         run_nested(nowhere, Nested(live=20), chains=2, draws=100, seed=1)
+
+
+class Learned(eqx.Module):
+    """A theory that knows a domain, |x| < 4, and invents a peak outside of it."""
+
+    def __call__(self, x):
+        return {"x": jnp.where(self.distance(x) > 1.5, 0.0, x)}
+
+    def distance(self, x):
+        return jnp.max(jnp.abs(x)) / 4.0
+
+
+def test_an_emulators_word_counts_for_nothing_far_from_what_it_has_learned():
+    """The invented peak fills most of the prior, and neither evidence nor samples have it."""
+    like = GaussianIn(jnp.zeros(2), jnp.eye(2))
+    priors = tuple(make_prior({"min": -60.0, "max": 60.0}) for _ in range(2))
+    posterior = Posterior(("a", "b"), priors, (like,), Learned(), 2)
+    found = run_nested(posterior, Nested(live=LIVE), chains=2, draws=500, seed=1)
+    value = evidence_of(found)
+    expected = np.log(2 * np.pi) - 2 * np.log(120.0)
+    assert value.log_z == pytest.approx(expected, abs=SIGMAS * value.error)
+    assert np.max(np.abs(found.flat)) < 6.0
 
 
 def test_evaluations_are_counted_exactly():

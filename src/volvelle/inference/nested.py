@@ -2,6 +2,9 @@
 
 Points live in the unit cube of the priors' quantiles. The new ones come from slices along
 directions of the live points' covariance (Yallup, Kroupa & Handley 2026, arXiv:2601.23252).
+
+A prior is far wider than what an emulator learned. Beyond ``REACH`` times the edge of its domain
+its word counts for nothing: there the likelihood vanishes, with a slope that leads inside.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from volvelle.inference.posterior import Posterior
 CHUNK = 10  # rounds of deletion between two looks at what is left
 SIMULATIONS = 200  # of the shrinkage, for the error of ln Z
 TRIES = 200  # points of the prior tried per live point
+REACH = 1.5  # of an emulator's word, in units of the edge of its domain
+OUTSIDE = 1e12  # minus ln L per ln of the distance, beyond that
 EVALUATIONS = 2  # of a slice, besides its expansions and shrinkages: its first two ends
 LIVE_PER_PARAMETER = 10  # at least, for the covariance of the live points
 MOST_ROUNDS = 100_000
@@ -72,10 +77,19 @@ def _algorithm(posterior: Posterior, slices: int, batch: int) -> Any:
         return jnp.where(inside(p), 0.0, -jnp.inf)
 
     def log_likelihood(p: Array) -> Array:
-        value = posterior.log_likelihood(_point(posterior, jnp.where(inside(p), p, 0.5)))
+        value = _log_likelihood(posterior, _point(posterior, jnp.where(inside(p), p, 0.5)))
         return jnp.where(inside(p) & ~jnp.isnan(value), value, -jnp.inf)
 
     return blackjax.nss(log_prior, log_likelihood, num_inner_steps=slices, num_delete=batch)
+
+
+def _log_likelihood(posterior: Posterior, x: Array) -> Array:
+    value = posterior.log_likelihood(x)
+    distance = getattr(posterior.theory, "distance", None)
+    if distance is None:
+        return value
+    far = distance(x[: posterior.n_theory])
+    return jnp.where(far > REACH, -OUTSIDE * jnp.log(far), value)
 
 
 def _point(posterior: Posterior, p: Array) -> Array:
@@ -106,7 +120,7 @@ def _advance(
 @eqx.filter_jit
 def _finite(posterior: Posterior, p: Array) -> Array:
     return jax.lax.map(
-        lambda q: jnp.isfinite(posterior.log_likelihood(_point(posterior, q))), p, batch_size=64
+        lambda q: jnp.isfinite(_log_likelihood(posterior, _point(posterior, q))), p, batch_size=64
     )
 
 
@@ -123,7 +137,8 @@ def run_nested(
     """ln Z and samples of the posterior, which are resampled by their weights.
 
     Needs no gradients and no start. Where the likelihood vanishes or is undefined on a part of the
-    prior, that part counts as of no weight.
+    prior, that part counts as of no weight, and so does what lies far outside of the domain of an
+    emulator.
 
     Args:
         chains, draws: how many samples are returned; ``effective`` of the result says how many of
