@@ -169,15 +169,17 @@ def test_runs_by_nested_sampling_and_by_approximations(tmp_path: Path) -> None:
 
 
 def test_a_refused_approximation_is_red_and_exits_with_1(tmp_path: Path) -> None:
-    """Data that say next to nothing: the posterior is the box of the priors, and no Gaussian."""
-    weak = {**GAUSSIAN["gaussian"], "covariance": [0.5, 5.0]}
+    """One number for two parameters: a bent ridge from edge to edge, and no Gaussian."""
     box = {
-        "omega_cdm": {"prior": {"min": 0.115, "max": 0.125}},
-        "ln10A_s": {"prior": {"min": 3.0, "max": 3.1}},
+        "omega_cdm": {
+            "prior": {"min": 0.08, "max": 0.128},
+            "ref": {"loc": 0.115, "scale": 0.01},
+        },
+        "ln10A_s": {"prior": {"min": 2.0, "max": 4.0}, "ref": {"loc": 3.05, "scale": 0.1}},
     }
     write_toy(
         tmp_path,
-        likelihood={"gaussian": weak},
+        likelihood={"gaussian": {"mean": 0.811, "covariance": 1e-7, "outputs": ["sigma8"]}},
         params={**TOY["params"], **box},
         sampler={"laplace": {"chains": 2}},
     )
