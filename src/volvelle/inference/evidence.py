@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -69,8 +70,8 @@ def bridge(
             f"{chains.samples.shape[0]} chains of {2 * half} samples; bridge sampling needs at "
             f"least {2 * FEWEST} in all"
         )
-    u = np.asarray(jax.vmap(posterior.to_real)(jnp.asarray(chains.flat)))
-    u = u.reshape(chains.samples.shape)
+    flat: Any = jax.vmap(posterior.to_real)(jnp.asarray(chains.flat))
+    u: np.ndarray = np.asarray(flat).reshape(chains.samples.shape)
     first = u[:, :half].reshape(-1, u.shape[2])
     mean, factor = first.mean(axis=0), np.linalg.cholesky(np.cov(first.T).reshape(u.shape[2], -1))
     start = Laplace(mean, factor, chains.flat[0], float(chains.log_prob.flat[0]))

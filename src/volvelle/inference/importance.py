@@ -54,7 +54,7 @@ class Weighted:
     @property
     def effective(self) -> float:
         """(sum w)^2 / sum w^2."""
-        return float(np.exp(2 * logsumexp(self.log_weights) - logsumexp(2 * self.log_weights)))
+        return effective_number(self.log_weights)
 
     def evidence(self, log_volume: float) -> Evidence:
         """ln of the integral of P, with ``log_volume`` = ln |du/dz|, and its standard error."""
@@ -85,6 +85,12 @@ def _draw_mixture(key: Array, number: int, dimension: int) -> Array:
     pick, draw = jax.random.split(key)
     chosen = jax.random.choice(pick, jnp.array(SCALES), (number, 1), p=jnp.array(SHARES))
     return chosen * jax.random.normal(draw, (number, dimension))
+
+
+def effective_number(log_weights: np.ndarray) -> float:
+    """(sum w)^2 / sum w^2."""
+    weights = np.exp(log_weights - np.max(log_weights))
+    return float(np.sum(weights) ** 2 / np.sum(weights**2))
 
 
 def check_number(number: int) -> None:

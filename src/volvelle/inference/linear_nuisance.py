@@ -44,21 +44,16 @@ class LinearNuisance(Likelihood):
     integrated: tuple[str, ...] = eqx.field(static=True)
     mean: Float[Array, " k"]
     precision: Float[Array, " k"]
+    name: str = eqx.field(static=True)
+    cites: tuple[str, ...] = eqx.field(static=True)
+    simulated: bool = eqx.field(static=True)
 
-    @property
-    def name(self) -> str:
-        """That of the likelihood inside."""
-        return self.inner.name
-
-    @property
-    def cites(self) -> tuple[str, ...]:
-        """Those of the likelihood inside."""
-        return self.inner.cites
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the data are."""
-        return self.inner.simulated
+    @classmethod
+    def of(
+        cls, inner: GaussianLikelihood, integrated: tuple[str, ...], mean: Array, precision: Array
+    ) -> LinearNuisance:
+        """With name, citations and kind of data of the likelihood inside."""
+        return cls(inner, integrated, mean, precision, inner.name, inner.cites, inner.simulated)
 
     @property
     def requires(self) -> Request:
@@ -193,9 +188,11 @@ def _integrated(
                 f"the prior of {name} is no Gaussian without edges: the integral has no closed form"
                 "; give one (dist: norm), name it in flat, or sample it"
             )
-        means.append(prior.loc if isinstance(prior, Normal) else float(prior.quantile(0.5)))
+        means.append(
+            prior.loc if isinstance(prior, Normal) else float(prior.quantile(jnp.asarray(0.5)))
+        )
         precisions.append(0.0 if name in flat or not isinstance(prior, Normal) else prior.scale**-2)
-    return LinearNuisance(likelihood, names, jnp.array(means), jnp.array(precisions))
+    return LinearNuisance.of(likelihood, names, jnp.array(means), jnp.array(precisions))
 
 
 def _check(posterior: Posterior, made: LinearNuisance, at: np.ndarray) -> None:

@@ -24,6 +24,10 @@ from volvelle.inference.errors import InferenceError
 from volvelle.inference.hamiltonian import HamiltonianTuning, random_steps, where
 from volvelle.inference.sampler import Info, LogDensity, Sampler
 
+# blackjax annotates arrays as floats
+_HmcState: Any = HMCState
+_IntegratorState: Any = IntegratorState
+
 GRADIENTS = 2  # of one step of the minimal-norm integrator
 FIRST_STEP = 0.25  # of sqrt(d)
 MEMORY = 50.0  # draws over which the step size is averaged
@@ -87,8 +91,8 @@ class MCLMC(Sampler):
     ) -> tuple[MclmcState, Info]:
         d = len(state.z)
         c = tuning.factor
-        kernel = blackjax.mcmc.mclmc.build_kernel()
-        start = IntegratorState(
+        kernel: Any = blackjax.mcmc.mclmc.build_kernel()
+        start = _IntegratorState(
             solve_triangular(c, state.z, lower=True),
             state.direction,
             state.log_density,
@@ -174,12 +178,12 @@ class AdjustedMCLMC(Sampler):
         number, move = jax.random.split(key)
         length = jnp.asarray(self.length * np.sqrt(d))
         steps = random_steps(number, length, tuning.step_size, self.max_steps)
-        start = HMCState(
+        start = _HmcState(
             solve_triangular(c, state.position, lower=True),
             state.logdensity,
             c.T @ state.logdensity_grad,
         )
-        kernel = adjusted_mclmc.build_kernel()
+        kernel: Any = adjusted_mclmc.build_kernel()
         end, info = kernel(
             move,
             start,
@@ -191,7 +195,7 @@ class AdjustedMCLMC(Sampler):
         gradient = solve_triangular(c, end.logdensity_grad, lower=True, trans=1)
         # a move that was rejected ends where it began, to the last digit
         moved = info.is_accepted
-        new = HMCState(
+        new = _HmcState(
             jnp.where(moved, c @ end.position, state.position),
             jnp.where(moved, end.logdensity, state.logdensity),
             jnp.where(moved, gradient, state.logdensity_grad),

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -123,7 +124,7 @@ def draw(
     undefined = undefined_around(posterior, start, seed)
     if undefined is not None:
         say(undefined)
-    size = {"chains": chains, "draws": draws, "seed": seed}
+    size: dict[str, Any] = {"chains": chains, "draws": draws, "seed": seed}
     if isinstance(method, Sampler):
         return run_chains(
             posterior, start, method, **size, progress=progress, watch=watch, folder=folder

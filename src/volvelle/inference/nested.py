@@ -27,8 +27,10 @@ from scipy.special import logsumexp
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
-from volvelle.inference.importance import systematic
+from volvelle.inference.importance import effective_number, systematic
 from volvelle.inference.posterior import Posterior
+
+_Info: Any = NSInfo  # blackjax asks for details of the updates that nobody reads
 
 CHUNK = 10  # rounds of deletion between two looks at what is left
 SIMULATIONS = 200  # of the shrinkage, for the error of ln Z
@@ -176,13 +178,13 @@ def run_nested(
         if checkpoint is not None:
             checkpoint.save(done, state, [*dead[-1], np.asarray(jnp.sum(evaluations))])
         say(f"nested sampling, {len(dead[-1].loglikelihood) * done} points: {_words(state)}")
-    everything = finalise(state, [NSInfo(each, None) for each in dead], update_info=False)
+    everything = finalise(state, [_Info(each, None) for each in dead], update_info=False)
     return _result(posterior, everything, share, tried, shrink_key, (chains, draws, seed, spent))
 
 
 def _result(
     posterior: Posterior,
-    dead: NSInfo,
+    dead: Any,
     share: float,
     tried: int,
     key: Array,
@@ -195,7 +197,7 @@ def _result(
     # of the share of the prior, which was counted
     counting = np.sqrt((1.0 - share) / (share * tried))
     weights = logsumexp(simulated, axis=1) - np.log(SIMULATIONS)
-    effective = float(np.exp(2 * logsumexp(weights) - logsumexp(2 * weights)))
+    effective = effective_number(weights)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(systematic(weights, chains * draws, rng))
     x = jax.vmap(lambda q: _point(posterior, q))(dead.particles.position[chosen])

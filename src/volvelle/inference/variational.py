@@ -201,7 +201,7 @@ def _svi(target: Whitened, guide: Guide, particles: int) -> Any:
     d = len(target.posterior.names)
 
     def model() -> None:
-        z = numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (d,)))
+        z: Any = numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (d,)))
         numpyro.factor("ln P", target(z))
 
     def approximation() -> None:
@@ -224,8 +224,8 @@ def _transform(guide: Guide) -> Any:
     from numpyro.distributions.transforms import Transform
 
     class Forward(Transform):
-        domain = constraints.real_vector
-        codomain = constraints.real_vector
+        domain: Any = constraints.real_vector
+        codomain: Any = constraints.real_vector
 
         def __call__(self, x: Array) -> Array:
             return guide.forward(x)[0]
