@@ -11,14 +11,9 @@ import yaml
 
 from volvelle.boltzmann import NON_LINEAR, SOLVERS, default_ledger
 from volvelle.cli import Configuration, ConfigurationError, SampledParameter
-from volvelle.cli.blocks import (
-    CambTheory,
-    ClassTheory,
-    MetropolisSampler,
-    SolverBlock,
-    TheoryBlock,
-)
+from volvelle.cli.blocks import CambTheory, ClassTheory, SolverBlock, TheoryBlock
 from volvelle.cli.compute_block import ComputeBlock, Local
+from volvelle.cli.sampler_block import MetropolisSampler
 from volvelle.cosmology import HIERARCHIES, NATIVE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

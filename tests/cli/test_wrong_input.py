@@ -271,9 +271,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"emulator.width": -1.0}, "emulator.width: expected a number above 0, got -1.0"),
     (
         {"sampler": {"nuts": {}, "metropolis": {}}},
-        "sampler: expected one of nuts and metropolis, got both",
+        "sampler: expected one of nuts, hmc, metropolis, ensemble, mclmc, adjusted_mclmc, svi, "
+        "neural_transport, nested, laplace, got nuts and metropolis",
     ),
-    ({"sampler": {"mcmc": {}}}, "sampler.mcmc: unknown key; known are divergent, ess_min, "),
+    ({"sampler": {"mcmc": {}}}, "sampler.mcmc: unknown key; did you mean mclmc"),
     (
         {"sampler": {"nuts": {"chains": 1}}},
         "sampler.nuts.chains: expected a number of at least 2, got 1",

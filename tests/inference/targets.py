@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -52,6 +55,15 @@ class GaussianIn(Likelihood):
         return {}
 
 
+class Of(GaussianIn):
+    """Any function of the theory's vector ``x``, which is all of the likelihood."""
+
+    function: Callable[[Array], Array] = eqx.field(static=True, default=lambda x: 0.0)
+
+    def log_prob(self, theory, nuisance):
+        return self.function(theory["x"])
+
+
 class Identity(eqx.Module):
     """The theory that returns its parameters."""
 
@@ -72,3 +84,43 @@ def start_at(posterior: Posterior, x: np.ndarray, scale: np.ndarray) -> Laplace:
     """A rough approximation to start from: uncorrelated, of the given widths."""
     u = np.asarray(posterior.to_real(jnp.asarray(x)))
     return Laplace(u, np.diag(scale), x, float(posterior.log_prob(jnp.asarray(x))))
+
+
+def posterior_of(function: Callable[[Array], Array], priors: tuple) -> Posterior:
+    """The posterior whose ln likelihood is a function of the parameters."""
+    d = len(priors)
+    like = Of(jnp.zeros(d), jnp.eye(d), function=function)
+    made: tuple[Prior, ...] = tuple(make_prior(p) for p in priors)
+    return Posterior(NAMES[:d], made, (like,), Identity(), d)
+
+
+BANANA_WIDTH = 0.5
+MODES, SHARE = 8.0, 0.7  # a of the two modes is +-8 of unit width; the weight of the upper one
+
+
+def ln_banana(x: Array) -> Array:
+    """a ~ N(0, 1), b ~ N(a^2, 0.5), normalised."""
+    b = (x[1] - x[0] ** 2) / BANANA_WIDTH
+    return -0.5 * (x[0] ** 2 + b**2) - np.log(2.0 * np.pi * BANANA_WIDTH)
+
+
+def ln_two_modes(x: Array) -> Array:
+    """Two round Gaussians of unit width at a = +-8, b = 0, normalised."""
+    distances = jnp.array([(x[0] - MODES) ** 2, (x[0] + MODES) ** 2]) + x[1] ** 2
+    weights = jnp.log(jnp.array([SHARE, 1.0 - SHARE]))
+    return jax.nn.logsumexp(weights - 0.5 * distances) - np.log(2.0 * np.pi)
+
+
+BOX = 20.0
+FLAT = tuple({"min": -BOX, "max": BOX} for _ in range(2))
+LN_PRIOR = -2.0 * np.log(2.0 * BOX)  # the evidence of a normalised likelihood inside the box
+
+
+def banana() -> Posterior:
+    """The banana with flat priors that contain it: ln Z = ``LN_PRIOR``."""
+    return posterior_of(ln_banana, FLAT)
+
+
+def two_modes() -> Posterior:
+    """Two modes with flat priors that contain them: ln Z = ``LN_PRIOR``."""
+    return posterior_of(ln_two_modes, FLAT)

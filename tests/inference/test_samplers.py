@@ -1,5 +1,7 @@
 """The contract of every sampler, on posteriors with known answers."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +9,11 @@ from scipy.stats import halfnorm
 from targets import COVARIANCE, MEAN, NAMES, gaussian, start_at
 
 from volvelle.inference import (
+    HMC,
+    MCLMC,
     NUTS,
+    AdjustedMCLMC,
+    AffineEnsemble,
     InferenceError,
     Metropolis,
     diagnose,
@@ -19,8 +25,19 @@ from volvelle.inference.adaptation import COVARIANCE as GATHER
 from volvelle.inference.adaptation import LAST, STEP_SIZE, WINDOW_END, Moments, schedule
 from volvelle.inference.sampler import _advance
 
-SAMPLERS = {"nuts": NUTS(warmup=300), "metropolis": Metropolis(warmup=4000, thin=20)}
-ACCEPTANCE = {"nuts": (0.7, 0.97), "metropolis": (0.15, 0.4)}
+SAMPLERS = {
+    "nuts": NUTS(warmup=300),
+    "nuts diagonal": NUTS(warmup=300, mass="diagonal"),
+    "nuts block": NUTS(warmup=300, mass=(("a", "b"),)),
+    "hmc": HMC(warmup=300),
+    "metropolis": Metropolis(warmup=4000, thin=20),
+    "ensemble": AffineEnsemble(warmup=1000, thin=20),
+    "mclmc": MCLMC(warmup=500),
+    "adjusted_mclmc": AdjustedMCLMC(warmup=500),
+}
+ACCEPTANCE = {"metropolis": (0.15, 0.4), "ensemble": (0.4, 0.9), "mclmc": (1.0, 1.0)}
+DRAWS = {"ensemble": 200}  # of every walker
+BIAS = {"mclmc": 0.05}  # of a second moment, by its step size; none of the others has any
 SIGMAS = 4.5  # Monte-Carlo errors; of some thirty comparisons none is beyond that by chance
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
 WIDTHS = np.array([5.0, 0.002, 3.0])  # of the rough start: wrong by factors of 5 to 10
@@ -31,7 +48,7 @@ def chains():
     posterior = gaussian()
     start = start_at(posterior, MEAN + 2.0 * np.sqrt(np.diag(COVARIANCE)), WIDTHS)
     return {
-        name: run_chains(posterior, start, sampler, chains=4, draws=1000, seed=5)
+        name: run_chains(posterior, start, sampler, chains=4, draws=DRAWS.get(name, 1000), seed=5)
         for name, sampler in SAMPLERS.items()
     }
 
@@ -49,13 +66,14 @@ def test_recovers_a_correlated_gaussian_from_a_bad_start(name, chains):
         for j in range(i + 1):
             product = z[:, :, i] * z[:, :, j]
             error = product.std() / np.sqrt(effective_sample_size(product))
-            assert product.mean() == pytest.approx(correlation[i, j], abs=SIGMAS * error)
+            allowed = SIGMAS * error + BIAS.get(name, 0.0)
+            assert product.mean() == pytest.approx(correlation[i, j], abs=allowed)
 
 
 @every_sampler
 def test_acceptance_is_near_its_target(name, chains):
-    low, high = ACCEPTANCE[name]
-    assert low < chains[name].acceptance < high
+    low, high = ACCEPTANCE.get(name, (0.7, 0.98))
+    assert low <= chains[name].acceptance <= high
 
 
 def test_nuts_learns_the_shape(chains):
@@ -73,12 +91,13 @@ def test_log_prob_is_that_of_the_parameters(name, chains):
         assert float(posterior.log_prob(jnp.asarray(x))) == pytest.approx(value, abs=1e-9)
 
 
-@every_sampler
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if "mclmc" not in name])
 def test_bounded_prior(name):
     """A Gaussian cut at its maximum: the half-normal distribution, right up to the edge."""
     posterior = gaussian(np.zeros(1), np.eye(1), ({"min": 0.0, "max": 20.0},))
     mode = laplace(posterior, np.array([[1.0]]), np.array([1.0]))
-    found = run_chains(posterior, mode, SAMPLERS[name], chains=4, draws=1000, seed=2)
+    sampler = NUTS(warmup=300) if "nuts" in name else SAMPLERS[name]  # one parameter, one block
+    found = run_chains(posterior, mode, sampler, chains=4, draws=DRAWS.get(name, 1000), seed=2)
     x = found.samples[:, :, 0]
     assert x.min() > 0.0
     for quantile in (0.02, 0.5, 0.95):
@@ -91,7 +110,7 @@ def test_bounded_prior(name):
 def test_seed_decides(name):
     posterior = gaussian()
     mode = laplace(posterior, MEAN[None], np.sqrt(np.diag(COVARIANCE)))
-    sampler = NUTS(warmup=30) if name == "nuts" else Metropolis(warmup=100, thin=5)
+    sampler = replace(SAMPLERS[name], warmup=30)
     run = [
         run_chains(posterior, mode, sampler, chains=2, draws=20, seed=seed).samples
         for seed in (1, 1, 2)

@@ -127,45 +127,6 @@ class TheoryBlock(SolverBlock):
         return (self.volvelle or self.solver).neutrino_hierarchy
 
 
-class NutsSampler(Block):
-    """The no-U-turn sampler with mass-matrix adaptation."""
-
-    chains: Annotated[int, Field(ge=2)] = 4
-    draws: Annotated[int, Field(ge=100)] = 2000
-    """Draws kept per chain."""
-    warmup: Annotated[int, Field(ge=10)] = 500
-    target_accept: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
-
-
-class MetropolisSampler(Block):
-    """Random-walk Metropolis, the baseline."""
-
-    chains: Annotated[int, Field(ge=2)] = 4
-    draws: Annotated[int, Field(ge=100)] = 4000
-    """Draws kept per chain, one in twenty proposals."""
-    warmup: Annotated[int, Field(ge=10)] = 10_000
-    """Proposals per chain from which scale and shape of the proposal are learned."""
-
-
-class SamplerBlock(Block):
-    """Which sampler explores the emulator's posterior, and when its chains count as converged."""
-
-    nuts: Annotated[NutsSampler | None, BeforeValidator(empty)] = None
-    metropolis: Annotated[MetropolisSampler | None, BeforeValidator(empty)] = None
-    r_hat: Annotated[float, Field(gt=1, le=1.1)] = 1.01
-    """Largest split R-hat of any parameter."""
-    ess_min: Annotated[float, Field(gt=0)] = 400.0
-    """Smallest effective sample size of any parameter."""
-    divergent: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Largest share of divergent trajectories."""
-
-    @model_validator(mode="after")
-    def _one_sampler(self) -> SamplerBlock:
-        if {"nuts", "metropolis"} <= self.model_fields_set:
-            raise PydanticCustomError("sampler", "expected one of nuts and metropolis, got both")
-        return self
-
-
 class CertificateBlock(Block):
     """How many fresh exact solutions certify the posterior."""
 

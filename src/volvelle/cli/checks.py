@@ -17,6 +17,7 @@ from .roles import Roles
 if TYPE_CHECKING:
     from ..boltzmann import Request, Solver
     from .emulator_block import EmulatorBlock
+    from .sampler_block import SamplerBlock
 
 INSIDE = 1e-6
 """How far inside a prior its ends are tried [fraction of its width]; at an end itself, such as
@@ -278,6 +279,18 @@ def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None
             check_size(points, parameters, key[-1], emulator.folds)
         except TrainingError as error:
             raise document.error(tuple(key), str(error).removeprefix(f"{key[-1]} is ")) from error
+
+
+def sampler(document: Document, block: SamplerBlock, names: Sequence[str]) -> None:
+    """The sampler fits the sampled parameters: names in blocks, walkers, live points."""
+    from ..inference import InferenceError, check_method
+    from .sampler_block import make_method
+
+    chosen = block.chosen
+    try:
+        check_method(make_method(chosen), tuple(names), chosen.chains * chosen.draws)
+    except InferenceError as error:
+        raise document.error(("sampler", block.name), str(error)) from error
 
 
 def warm_starts(document: Document, folders: Sequence[Path]) -> None:

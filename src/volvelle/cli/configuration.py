@@ -19,9 +19,6 @@ from .blocks import (
     CertificateBlock,
     Count,
     FilePath,
-    MetropolisSampler,
-    NutsSampler,
-    SamplerBlock,
     TheoryBlock,
     empty,
 )
@@ -33,6 +30,7 @@ from .messages import first_error
 from .parameters import Parameter, SampledParameter
 from .presets import PERCEPTRON
 from .roles import roles
+from .sampler_block import AnySampler, SamplerBlock
 
 if TYPE_CHECKING:
     from ..cosmology import Parametrisation
@@ -99,7 +97,9 @@ class Configuration:
     missing_data: dict[str, str]
     """Likelihoods whose data are not on this machine, with the reason; they are to be simulated."""
     emulator: EmulatorBlock
-    sampler: NutsSampler | MetropolisSampler
+    sampler: AnySampler
+    sampler_name: str
+    """The name of the sampler's block."""
     r_hat: float
     ess_min: float
     divergent: float
@@ -151,7 +151,7 @@ class Configuration:
             checks.output(document, Path(output or file.output))
         else:
             checks.outputs(document, parts, hierarchy, None, file.emulator.outputs)
-        nuts, metropolis = file.sampler.nuts, file.sampler.metropolis
+        checks.sampler(document, file.sampler, tuple(p.name for p in parts.sampled))
         return cls(
             source=document.path,
             text=document.text,
@@ -170,7 +170,8 @@ class Configuration:
             likelihoods=dict(file.likelihood),
             missing_data=found.missing,
             emulator=file.emulator,
-            sampler=metropolis or nuts or NutsSampler(),
+            sampler=file.sampler.chosen,
+            sampler_name=file.sampler.name,
             r_hat=file.sampler.r_hat,
             ess_min=file.sampler.ess_min,
             divergent=file.sampler.divergent,
@@ -189,11 +190,6 @@ class Configuration:
         written = yaml.safe_dump({"emulator": merged}, sort_keys=False)
         comments = "".join(f"# {line}\n" for line in written.splitlines())
         return f"{self.text.rstrip()}\n\n# with preset {self.emulator.preset}:\n{comments}"
-
-    @property
-    def sampler_name(self) -> Literal["nuts", "metropolis"]:
-        """The name of the sampler's block."""
-        return "nuts" if isinstance(self.sampler, NutsSampler) else "metropolis"
 
 
 def computed_where(

@@ -25,7 +25,17 @@ from .configuration import Configuration
 from .observed import bandpowers, data_sizes, distances
 
 NOT_REPORTED = ("h", "Y_he", "z_star")  # repeats, or fixed by the others to all digits shown
-VERSIONS = ("numpy", "scipy", "jax", "jaxlib", "equinox", "blackjax", "classy", "camb")
+VERSIONS = (
+    "numpy",
+    "scipy",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "blackjax",
+    "numpyro",
+    "classy",
+    "camb",
+)
 QUANTILES = {"limits_68": (0.15865, 0.84135), "limits_95": (0.02275, 0.97725)}
 
 
@@ -195,7 +205,8 @@ def _summary(
     configuration, certificate = result.configuration, result.certificate
     diagnostics = result.diagnostics
     mixed = diagnostics.converged(configuration.r_hat, configuration.ess_min)
-    converged = mixed and result.chains.divergent <= configuration.divergent
+    few_diverged = result.chains.divergent <= configuration.divergent
+    converged = mixed and few_diverged and result.chains.refused is None
     weights = np.exp(log_weights).ravel()
     status = "converged" if converged else "not converged"
     if converged and not certificate.passed:
@@ -224,6 +235,11 @@ def _summary(
             "divergences": result.chains.divergences,
             "divergent_share": result.chains.divergent,
             "acceptance": result.chains.acceptance,
+            "sampler": configuration.sampler_name,
+            "refused": result.chains.refused,
+            "found": dict(result.chains.facts),
+            "evaluations": result.chains.evaluations,
+            "gradients": result.chains.gradients,
             "outside_domain_fraction": _outside(result),
             "training_met_its_target": result.trained,
             "training_ended": result.history[-1].get("ending"),

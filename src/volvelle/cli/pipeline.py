@@ -13,17 +13,17 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger, LedgerEntry
-from ..inference import NUTS, Metropolis, Sampler, best_fit, diagnose
+from ..inference import best_fit
 from ..learning import write_atomically
 from ..report import render_summary, write_report
 from ..training import Exact, Training, default_start, rounds
 from .account import Account
-from .blocks import MetropolisSampler, NutsSampler
 from .computing import expected_workers, job_script, make_executor
 from .configuration import Configuration
 from .designs import IterativeDesign, SpaceFillingDesign
 from .output import Result, derived_names, write_result
 from .progress import Reporter
+from .sampler_block import make_method
 from .setup import (
     make_likelihoods,
     make_problem,
@@ -32,7 +32,6 @@ from .setup import (
     warm_points,
 )
 
-METROPOLIS_THIN = 20
 TYPICAL_SECONDS = {"class": 5.0, "camb": 1.3}  # [s] per solution and core, until the ledger knows
 TYPICAL_ITERATIONS = 3
 TYPICAL_LATER = 2.0  # of the iterative design's points, all later iterations together; paper: < 1.8
@@ -162,7 +161,7 @@ class _Run:
         warm = warm_points(configuration.emulator.warm_start, problem)
         certificate = configuration.certificate
         settings = rounds.Settings(
-            sampler=_sampler(configuration.sampler),
+            method=make_method(configuration.sampler),
             chains=configuration.sampler.chains,
             draws=configuration.sampler.draws,
             derived=derived_names(problem),
@@ -178,6 +177,7 @@ class _Run:
             self.reporter.say,
             self.reporter.sampling,
             self._stage,
+            watch=self.reporter.mixing,
         )
         return self._write(job.run(warm))
 
@@ -200,7 +200,7 @@ class _Run:
             emulator=found.emulator,
             posterior=found.posterior,
             chains=found.chains,
-            diagnostics=diagnose(found.chains.names, found.chains.samples),
+            diagnostics=found.chains.diagnostics,
             certificate=found.certificate,
             best_x=best_x,
             best_theory=None if best.failed else self.exact.theory(best),
@@ -225,9 +225,3 @@ def _timed(exact: Exact, account: Account, reporter: Reporter) -> Exact:
                 return super().solve(x)
 
     return Timed(exact.problem, exact.ledger, exact.executor, exact.run, exact.progress)
-
-
-def _sampler(block: NutsSampler | MetropolisSampler) -> Sampler:
-    if isinstance(block, NutsSampler):
-        return NUTS(warmup=block.warmup, target_accept=block.target_accept)
-    return Metropolis(warmup=block.warmup, thin=METROPOLIS_THIN)

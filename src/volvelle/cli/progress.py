@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from ..inference import Diagnostics
 
 LINE_EVERY = 30.0  # [s] between two lines where there is no terminal
 
@@ -21,6 +25,7 @@ class Reporter:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._said = 0.0
+        self._mixing = ""
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -32,6 +37,7 @@ class Reporter:
         """A bar that the calls of ``solving`` and ``sampling`` inside move."""
         if self.silent or not self.console.is_terminal:
             self._said = time.monotonic()
+            self._mixing = ""
             yield
             return
         columns = (
@@ -43,6 +49,7 @@ class Reporter:
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             self._progress, self._task = progress, progress.add_task(title, total=1, note="")
+            self._mixing = ""
             try:
                 yield
             finally:
@@ -61,7 +68,13 @@ class Reporter:
 
     def sampling(self, done: int, total: int) -> None:
         """Called by ``run_chains``."""
-        self._move(done, total, "draws per chain", "sampling")
+        self._move(done, total, f"draws per chain{self._mixing}", "sampling")
+
+    def mixing(self, done: int, found: Diagnostics) -> None:
+        """Called by ``run_chains`` about ten times: how far the chains agree."""
+        numbers = f"worst R-hat {found.r_hat_max:.3f}, smallest ESS {found.ess_min:.0f}"
+        self._mixing = f", {numbers}"
+        self.say(f"  after {done} draws per chain: {numbers}")
 
     def epochs(self, epoch: int, total: int, loss: float) -> None:
         """Called by ``fit_network``."""

@@ -27,3 +27,15 @@ class DerivativeError(FisherError):
 
 class NotPositiveDefiniteError(FisherError):
     """A matrix that should be a covariance is none."""
+
+
+class StartError(InferenceError):
+    """A prior excludes the point that sampling should start from."""
+
+
+class UndefinedError(InferenceError):
+    """ln P is NaN at the start."""
+
+
+class GradientError(InferenceError):
+    """A method needs gradients that the posterior does not have."""

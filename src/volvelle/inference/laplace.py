@@ -34,7 +34,8 @@ class Laplace:
 
 
 @eqx.filter_jit
-def _value_and_gradient(posterior: Posterior, u: jax.Array, beta: jax.Array):
+def value_and_gradient(posterior: Posterior, u: jax.Array, beta: jax.Array):
+    """-ln P of the unbounded coordinates, and its gradient."""
     return jax.value_and_grad(lambda v: -posterior.log_prob_real(v, beta))(u)
 
 
@@ -79,7 +80,7 @@ def laplace(
         unit = np.where(np.abs(unit) > 0, 10.0 * np.abs(unit), 1.0)
 
         def function(v: np.ndarray, u0=u0, unit=unit) -> tuple[float, np.ndarray]:
-            value, gradient = _value_and_gradient(posterior, jnp.asarray(u0 + unit * v), power)
+            value, gradient = value_and_gradient(posterior, jnp.asarray(u0 + unit * v), power)
             gradient = np.asarray(gradient, dtype=float) * unit
             if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
                 return 1e30, np.zeros_like(v)

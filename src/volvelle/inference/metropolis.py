@@ -69,7 +69,9 @@ class Metropolis(Sampler):
             return _move(log_density, factor, k, carry)
 
         state, accepted = jax.lax.scan(one, state, jax.random.split(key, self.thin))
-        return state, Info(jnp.mean(accepted), jnp.asarray(False), jnp.asarray(self.thin))
+        evaluations = jnp.asarray(self.thin)
+        no = jnp.asarray(False)
+        return state, Info(jnp.mean(accepted), no, evaluations, jnp.zeros_like(evaluations))
 
     def adapt(
         self, tuning: MetropolisTuning, phase: Array, state: MetropolisState, info: Info

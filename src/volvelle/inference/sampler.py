@@ -11,15 +11,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from volvelle.inference.adaptation import FIXED, schedule
+from volvelle.inference.checkpoint import Checkpoint, fingerprint
+from volvelle.inference.coordinates import Target, Whitened, parameters_of
+from volvelle.inference.diagnostics import Diagnostics, diagnose
+from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.laplace import Laplace
 from volvelle.inference.posterior import Posterior
@@ -28,18 +35,25 @@ State = TypeVar("State")
 Tuning = TypeVar("Tuning")
 LogDensity = Callable[[Float[Array, " d"]], Float[Array, ""]]
 Progress = Callable[[int, int], None]
+Watch = Callable[[int, Diagnostics], None]
 
 OVERDISPERSION = 1.5  # of the chains' starting points, in Laplace standard deviations
 CANDIDATES = 20  # starting points tried per chain
 CHUNK = 50  # steps between two reports of progress; the last chunk may run past the last draw
+FIRST_LOOK = 100  # draws before which R-hat says nothing
+AXIS = "chains"
 
 
 class Info(eqx.Module):
-    """What every step tells: acceptance, divergence, evaluations of the density."""
+    """What every step tells: acceptance, divergence, evaluations of the density.
+
+    ``gradients``: those of the evaluations that came with a gradient.
+    """
 
     acceptance: Float[Array, ""]
     divergent: Array
     evaluations: Array
+    gradients: Array
 
 
 class Sampler(eqx.Module, Generic[State, Tuning]):
@@ -49,6 +63,19 @@ class Sampler(eqx.Module, Generic[State, Tuning]):
     @abstractmethod
     def warmup_steps(self) -> int:
         """Steps of the warm-up."""
+
+    @property
+    def together(self) -> int:
+        """Positions of one state, [w, d]; 0 for a single one, [d]."""
+        return 0
+
+    def bound(self, names: tuple[str, ...]) -> Sampler[State, Tuning]:
+        """The same for parameters of these names, checked against them."""
+        return self
+
+    def whitened(self, laplace: Laplace) -> Laplace:
+        """The approximation whose coordinates z the chains run in."""
+        return laplace
 
     @abstractmethod
     def start(self, dimension: int) -> Tuning:
@@ -77,68 +104,51 @@ class Sampler(eqx.Module, Generic[State, Tuning]):
         """ln density of a state, in the coordinates of its position."""
 
 
-@dataclass(frozen=True)
-class Chains:
-    """Samples of the parameters [c, n, d] with their ln posterior [c, n].
-
-    ``acceptance`` and ``divergences`` are of the draws; ``evaluations`` counts the warm-up too.
-    """
-
-    names: tuple[str, ...]
-    samples: np.ndarray
-    log_prob: np.ndarray
-    acceptance: float
-    divergences: int
-    evaluations: int
-
-    @property
-    def flat(self) -> np.ndarray:
-        """All samples [c n, d]."""
-        return self.samples.reshape(-1, self.samples.shape[2])
-
-    @property
-    def divergent(self) -> float:
-        """Share of the draws whose trajectory diverged: where it did, samples are missing."""
-        return self.divergences / len(self.flat)
-
-
-class Whitened(eqx.Module):
-    """ln density of z, with u = mode + L z."""
-
-    posterior: Posterior
-    mode: Float[Array, " d"]
-    factor: Float[Array, "d d"]
-
-    def __call__(self, z: Float[Array, " d"]) -> Float[Array, ""]:
-        return self.posterior.log_prob_real(self.mode + self.factor @ z)
-
-
 @eqx.filter_jit
-def _init(target: Whitened, sampler: Sampler, z: Array) -> tuple[Any, Array]:
+def _init(target: Target, sampler: Sampler, z: Array) -> tuple[Any, Array]:
     states = jax.vmap(lambda p: sampler.init(target, p))(z)
     return states, jax.vmap(sampler.log_density)(states)
 
 
 @eqx.filter_jit
 def _advance(
-    target: Whitened, sampler: Sampler, carry: Any, key: Array, first: Array, phases: Array
+    target: Target,
+    sampler: Sampler,
+    carry: Any,
+    key: Array,
+    first: Array,
+    phases: Array,
+    mesh: Mesh | None = None,
 ) -> Any:
-    """Steps ``first``, ``first + 1``, ... of all chains, one per phase."""
+    """Steps ``first``, ``first + 1``, ... of all chains, one per phase.
+
+    With a mesh every device runs its own chains: none waits for the longest trajectory of another.
+    """
 
     def one(carry: Any, inputs: Any) -> Any:
-        index, phase = inputs
+        keys, phase = inputs
 
         def single(k: Array, tuning: Any, state: Any) -> Any:
             state, info = sampler.step(target, tuning, k, state)
             return (sampler.adapt(tuning, phase, state, info), state), info
 
-        chains = jax.tree.leaves(carry)[0].shape[0]
-        keys = jax.random.split(jax.random.fold_in(key, index), chains)
         (tuning, states), info = jax.vmap(single)(keys, *carry)
         z = jax.vmap(sampler.position)(states)
         return (tuning, states), (z, jax.vmap(sampler.log_density)(states), info)
 
-    return jax.lax.scan(one, carry, (first + jnp.arange(len(phases)), phases))
+    chains = jax.tree.leaves(carry)[0].shape[0]
+    indices = first + jnp.arange(len(phases))
+    keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(key, i), chains))(indices)
+    if mesh is None:
+        return jax.lax.scan(one, carry, (keys, phases))
+    split = jax.shard_map(
+        lambda *given: jax.lax.scan(one, given[0], given[1:]),
+        mesh=mesh,
+        in_specs=(P(AXIS), P(None, AXIS), P()),
+        out_specs=(P(AXIS), P(None, AXIS)),
+        check_vma=False,
+    )
+    return split(carry, keys, phases)
 
 
 def run_chains(
@@ -150,75 +160,166 @@ def run_chains(
     draws: int,
     seed: int,
     progress: Progress | None = None,
+    watch: Watch | None = None,
+    folder: Path | None = None,
+    coordinates: Callable[[Posterior, Laplace], Target] = Whitened.of,
 ) -> Chains:
     """Tune and run independent chains from over-dispersed starts.
 
+    The chains advance together, spread over the devices of this process as far as their number
+    can be divided by that of the devices.
+
     Args:
         laplace: where the chains start and the scale of z; draws: kept per chain;
-        progress: called with (draws done, draws) about every fifty steps, first with 0.
+        progress: called with (draws done, draws) about every fifty steps, first with 0;
+        watch: called about ten times with the draws done and R-hat and effective sample size;
+        folder: keeps every chunk, to go on from; another run's files there are removed;
+        coordinates: how z is made of posterior and approximation.
 
     Raises:
-        InferenceError: fewer than two chains, no draws, or no finite starting point.
+        InferenceError: fewer than two chains, no draws, a sampler that does not fit the
+            parameters, or no finite starting point.
     """
     if chains < 2 or draws < 10:
         raise InferenceError(
             f"{chains} chains of {draws} draws; give at least 2 chains of 10 draws"
         )
-    target = Whitened(posterior, jnp.asarray(laplace.u), jnp.asarray(laplace.factor))
+    sampler = sampler.bound(posterior.names)
+    target = coordinates(posterior, sampler.whitened(laplace))
     key, start_key = jax.random.split(jax.random.key(seed))
-    states = _starting_states(target, sampler, start_key, chains)
-    d = len(posterior.names)
+    begun = _starting_states(target, sampler, start_key, chains)
     # an explicit dtype: a weakly typed array would compile the loop twice
     tuning = jax.tree.map(
-        lambda a: jnp.full((chains, *a.shape), a, dtype=a.dtype), sampler.start(d)
+        lambda a: jnp.full((chains, *a.shape), a, dtype=a.dtype),
+        sampler.start(len(posterior.names)),
     )
+    checkpoint = None
+    if folder is not None:
+        given = [repr(sampler), chains, draws, seed, posterior.names]
+        arrays = [laplace.u, laplace.factor, begun.log_density]
+        checkpoint = Checkpoint(folder, fingerprint(given, arrays))
     warm = sampler.warmup_steps
-    phases = np.full(-(-(warm + draws) // CHUNK) * CHUNK, FIXED)
-    phases[:warm] = schedule(warm)
-    carry = (tuning, states)
-    parts: list[Any] = []
-    for first in range(0, len(phases), CHUNK):
-        part = jnp.asarray(phases[first : first + CHUNK])
-        carry, traced = _advance(target, sampler, carry, key, jnp.asarray(first), part)
-        parts.append(jax.tree.map(np.asarray, traced))
+
+    def report(done: int, traced: list[list[np.ndarray]]) -> None:
         if progress is not None:
-            progress(min(max(first + CHUNK - warm, 0), draws), draws)
-    z, log_density, info = jax.tree.map(lambda *a: np.concatenate(a), *parts)
+            progress(done, draws)
+        if watch is not None and _time_to_look(done, draws):
+            z, log_density = _drawn(traced, warm, done)
+            watch(done, diagnose(posterior.names, parameters_of(target, z, log_density)[0]))
+
+    traced = _run(target, sampler, (tuning, begun.states), key, draws, checkpoint, report)
+    samples, log_prob = parameters_of(target, *_drawn(traced, warm, draws))
+    acceptance, divergent, evaluations, gradients = _joined(traced)[2:]
     kept = slice(warm, warm + draws)
-    samples, log_prob = _parameters(posterior, laplace, z[kept], log_density[kept])
     return Chains(
         posterior.names,
         samples,
         log_prob,
-        float(np.mean(info.acceptance[kept])),
-        int(np.sum(info.divergent[kept])),
-        int(np.sum(info.evaluations[: warm + draws])),
+        float(np.mean(acceptance[kept])),
+        int(np.sum(divergent[kept])),
+        int(np.sum(evaluations[: warm + draws])) + begun.evaluations,
+        int(np.sum(gradients[: warm + draws])) + begun.evaluations * bool(np.any(gradients)),
+        int(np.sum(evaluations[kept])),
     )
 
 
-def _starting_states(target: Whitened, sampler: Sampler, key: Array, chains: int) -> Any:
-    """States at the first ``chains`` of many over-dispersed points that the posterior allows."""
-    shape = (CANDIDATES * chains, len(target.mode))
-    states, values = _init(target, sampler, OVERDISPERSION * jax.random.normal(key, shape))
+@dataclass(frozen=True)
+class _Begun:
+    """States of all chains, ln density at all points that were tried, what that took."""
+
+    states: Any
+    log_density: np.ndarray
+    evaluations: int
+
+
+def _run(
+    target: Target,
+    sampler: Sampler,
+    carry: Any,
+    key: Array,
+    draws: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[int, list[list[np.ndarray]]], None],
+) -> list[list[np.ndarray]]:
+    """What every chunk of warm-up and draws traced, finished ones taken from the disk."""
+    warm = sampler.warmup_steps
+    phases = np.full(-(-(warm + draws) // CHUNK) * CHUNK, FIXED)
+    phases[:warm] = schedule(warm)
+    traced: list[list[np.ndarray]] = []
+    found = None if checkpoint is None else checkpoint.load(carry)
+    if found is not None:
+        _, carry, traced = found
+    mesh = _mesh(jax.tree.leaves(carry)[0].shape[0])
+    for number in range(len(traced), len(phases) // CHUNK):
+        first = number * CHUNK
+        part = jnp.asarray(phases[first : first + CHUNK])
+        carry, new = _advance(target, sampler, carry, key, jnp.asarray(first), part, mesh)
+        traced.append([np.asarray(leaf) for leaf in jax.tree.leaves(new)])
+        if checkpoint is not None:
+            checkpoint.save(number + 1, carry, traced[-1])
+        report(min(max(first + CHUNK - warm, 0), draws), traced)
+    return traced
+
+
+def _mesh(chains: int) -> Mesh | None:
+    """As many devices as divide the chains; None for one."""
+    devices = jax.local_devices()
+    number = max(n for n in range(1, len(devices) + 1) if chains % n == 0)
+    return None if number == 1 else Mesh(np.array(devices[:number]), (AXIS,))
+
+
+def _time_to_look(done: int, draws: int) -> bool:
+    """Whether the chunk that ends here passed a tenth of the draws."""
+    return done >= FIRST_LOOK and 10 * done // draws > 10 * max(done - CHUNK, 0) // draws
+
+
+def _joined(traced: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """Positions, ln density and the parts of ``Info``, of all steps."""
+    return [np.concatenate(leaves) for leaves in zip(*traced, strict=True)]
+
+
+def _drawn(traced: list[list[np.ndarray]], warm: int, done: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [c, n, d] and ln density [c, n] of the draws; walkers are chains."""
+    z, log_density = (a[warm : warm + done] for a in _joined(traced)[:2])
+    z = z.reshape(len(z), -1, z.shape[-1])
+    return np.swapaxes(z, 0, 1), log_density.reshape(len(z), -1).T
+
+
+def _starting_states(target: Target, sampler: Sampler, key: Array, chains: int) -> _Begun:
+    """States at the first of many over-dispersed points that the posterior allows."""
+    d, walkers = len(target.posterior.names), sampler.together
+    needed = chains * max(walkers, 1)
+    if walkers:  # many points: looked for in as many rounds as it takes
+        return _starting_ensembles(target, sampler, key, (chains, walkers, d))
+    z = OVERDISPERSION * jax.random.normal(key, (CANDIDATES * needed, d))
+    states, values = _init(target, sampler, z)
     finite = np.where(np.isfinite(np.asarray(values)))[0]
-    if len(finite) < chains:
+    _enough(len(finite), len(z), needed)
+    chosen = jax.tree.map(lambda a: a[finite[:chains]], states)
+    return _Begun(chosen, np.asarray(values), len(z))
+
+
+def _starting_ensembles(
+    target: Target, sampler: Sampler, key: Array, shape: tuple[int, int, int]
+) -> _Begun:
+    chains, walkers, _ = shape
+    found: list[np.ndarray] = []
+    tried = 0
+    while sum(map(len, found)) < chains * walkers and tried < CANDIDATES * chains * walkers:
+        z = OVERDISPERSION * jax.random.normal(jax.random.fold_in(key, tried), shape)
+        _, values = _init(target, sampler, z)
+        found.append(np.asarray(z)[np.isfinite(np.asarray(values))])
+        tried += chains * walkers
+    finite = np.concatenate(found)
+    _enough(len(finite), tried, chains * walkers)
+    start = jnp.asarray(finite[: chains * walkers].reshape(shape))
+    states, values = _init(target, sampler, start)
+    return _Begun(states, np.asarray(values), tried + chains * walkers)
+
+
+def _enough(finite: int, tried: int, needed: int) -> None:
+    if finite < needed:
         raise InferenceError(
-            f"only {len(finite)} of {shape[0]} starting points around the maximum have a finite "
+            f"only {finite} of {tried} starting points around the maximum have a finite "
             "posterior; check the priors near the maximum"
         )
-    return jax.tree.map(lambda a: a[finite[:chains]], states)
-
-
-@eqx.filter_jit
-def _from_real(posterior: Posterior, u: Array) -> tuple[Array, Array]:
-    return jax.vmap(posterior.from_real)(u), jax.vmap(posterior.log_jacobian)(u)
-
-
-def _parameters(
-    posterior: Posterior, laplace: Laplace, z: np.ndarray, log_density: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Parameters [c, n, d] and ln posterior [c, n] of positions [n, c, d] and their ln density."""
-    u = laplace.u + np.swapaxes(z, 0, 1) @ laplace.factor.T
-    x, log_jacobian = _from_real(posterior, jnp.asarray(u.reshape(-1, u.shape[2])))
-    log_prob = log_density.T - np.asarray(log_jacobian).reshape(u.shape[:2])
-    return np.array(x).reshape(u.shape), log_prob

@@ -61,7 +61,6 @@ class Surface(eqx.Module):
         value, slope = (jnp.swapaxes(each, 0, 1) for each in rows)
         return _between(self.x, x, value[None], slope[None])[0].T
 
-
     def _in_columns(self, x: Float[Array, "l n"], y: Float[Array, " n"]) -> Float[Array, "l n"]:
         """f at many x for every y, one row of the table for each of them."""
         columns = jnp.moveaxis(self.values, -1, 0)

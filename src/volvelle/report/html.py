@@ -228,8 +228,41 @@ def _diagnostics(summary: dict[str, Any]) -> dict[str, Any]:
         "r_hat_max": significant(diagnostics.get("r_hat_max"), 5),
         "ess_min": fixed(diagnostics.get("ess_min"), 0),
         "divergences": str(diagnostics.get("divergences", MISSING)),
+        "refused": diagnostics.get("refused"),
+        "found": _found(diagnostics),
         "limit": str(R_HAT_LIMIT),
     }
+
+
+FOUND_WORDS = {
+    "k_hat": "Pareto k-hat of the approximation",
+    "correction": "correction",
+    "weights_effective": "effective samples of the weights",
+    "log_evidence": "ln evidence",
+    "elbo": "evidence lower bound",
+    "guide_settled": "the bound had settled",
+    "guide_steps": "steps of the fit",
+}
+
+
+def _found(diagnostics: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the method found besides its samples, and what it took."""
+    found = diagnostics.get("found") or {}
+    rows = []
+    for name, value in found.items():
+        if name.endswith("_error"):
+            continue
+        error = found.get(f"{name}_error")
+        if is_finite(error):
+            places = decimals(error)
+            words = f"{fixed(value, places)} ± {fixed(error, places)}"
+        else:
+            words = significant(value, 4) if is_finite(value) else str(value)
+        rows.append((FOUND_WORDS.get(name, name), words))
+    for name in ("evaluations", "gradients"):
+        if diagnostics.get(name) is not None:
+            rows.append((f"{name} of ln P", str(diagnostics[name])))
+    return rows
 
 
 def _data(summary: dict[str, Any]) -> list[dict[str, Any]]:

@@ -34,7 +34,10 @@ def verdict(summary: dict[str, Any]) -> Verdict:
     diagnostics = summary.get("diagnostics") or {}
     certificate = summary.get("certificate") or {}
     reasons = []
-    if diagnostics.get("converged") is not True or status == "not converged":
+    refused = diagnostics.get("refused")
+    if refused:
+        reasons.append(f"{refused[0].upper()}{refused[1:]}.")
+    elif diagnostics.get("converged") is not True or status == "not converged":
         reasons.append(
             "The chains have not converged: worst R-hat "
             f"{significant(diagnostics.get('r_hat_max'), 4)}, smallest effective sample size "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,21 +14,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from safetensors.numpy import load, save
 
 from volvelle.boltzmann import LedgerEntry
 from volvelle.compute import UnsendableError
 from volvelle.emulator import Emulator
 from volvelle.inference import (
     Chains,
+    Diagnostics,
     Laplace,
+    Method,
     Posterior,
-    Sampler,
+    draw,
     laplace,
-    run_chains,
+    load_chains,
     run_chains_on,
+    save_chains,
 )
-from volvelle.learning import write_atomically
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.base import Training
 from volvelle.training.certificate import Certificate, certify
@@ -47,7 +49,7 @@ class Settings:
     [sigma]; ``points`` and ``max_points``: exact solutions of a certificate, at first and at most.
     """
 
-    sampler: Sampler
+    method: Method
     chains: int
     draws: int
     derived: tuple[str, ...]
@@ -87,6 +89,7 @@ class Rounds:
     say: Callable[[str], None] = lambda text: None
     progress: Callable[[int, int], None] | None = None
     stage: Callable[[str], AbstractContextManager[Any]] = lambda name: nullcontext()
+    watch: Callable[[int, Diagnostics], None] | None = None
     lost: list[LedgerEntry] = field(default_factory=list)
 
     def run(self, warm: np.ndarray | None = None) -> Outcome:
@@ -132,9 +135,19 @@ class Rounds:
         size: dict[str, int] = {"chains": settings.chains, "draws": settings.draws, "seed": seed}
         chains = self._sample_elsewhere(posterior, mode, size)
         if chains is None:
-            sampler, progress = settings.sampler, self.progress
-            chains = run_chains(posterior, mode, sampler, **size, progress=progress)
-        _save_chains(path, chains)
+            unfinished = self.folder / f"unfinished_{number}"
+            chains = draw(
+                posterior,
+                mode,
+                settings.method,
+                **size,
+                progress=self.progress,
+                watch=self.watch,
+                folder=unfinished,
+                say=self.say,
+            )
+            shutil.rmtree(unfinished, ignore_errors=True)
+        save_chains(path, chains)
         return chains
 
     def _known(self, path: Path, posterior: Posterior) -> Chains | None:
@@ -146,9 +159,11 @@ class Rounds:
         """
         if not path.exists():
             return None
-        chains = _load_chains(path, posterior.names)
-        shape = (self.settings.chains, self.settings.draws, len(posterior.names))
-        if chains.samples.shape == shape:
+        chains = load_chains(path, posterior.names)
+        number, draws, dimension = chains.samples.shape
+        # an ensemble has a chain per walker
+        whole = number % self.settings.chains == 0 and draws == self.settings.draws
+        if whole and dimension == len(posterior.names):
             some = np.linspace(0, len(chains.flat) - 1, COMPARED).astype(int)
             now = np.asarray(_log_prob(posterior, jnp.asarray(chains.flat[some])))
             if np.all(np.abs(now - chains.log_prob.reshape(-1)[some]) <= SAME):
@@ -165,7 +180,7 @@ class Rounds:
             return None
         self.say("on the cluster")
         try:
-            return run_chains_on(executor, posterior, mode, self.settings.sampler, **size)
+            return run_chains_on(executor, posterior, mode, self.settings.method, **size)
         except UnsendableError as error:
             self.say(f"sampling on this machine: {error}")
             return None
@@ -189,27 +204,3 @@ class Rounds:
 @eqx.filter_jit
 def _log_prob(posterior: Posterior, x: Array) -> Array:
     return jax.lax.map(posterior.log_prob, x)
-
-
-def _save_chains(path: Path, chains: Chains) -> None:
-    content = save(
-        {
-            "samples": np.ascontiguousarray(chains.samples),
-            "log_prob": np.ascontiguousarray(chains.log_prob),
-            "counts": np.array([chains.acceptance, chains.divergences, chains.evaluations]),
-        }
-    )
-    write_atomically(path, content)
-
-
-def _load_chains(path: Path, names: Sequence[str]) -> Chains:
-    tensors = load(path.read_bytes())
-    acceptance, divergences, evaluations = tensors["counts"]
-    return Chains(
-        tuple(names),
-        tensors["samples"],
-        tensors["log_prob"],
-        float(acceptance),
-        int(divergences),
-        int(evaluations),
-    )

@@ -1,0 +1,91 @@
+"""What a sampler has drawn: samples of the parameters, and what is known about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load, save
+
+from volvelle.inference.diagnostics import Diagnostics, diagnose
+from volvelle.learning import write_atomically
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Samples of the parameters [c, n, d] with their ln posterior [c, n].
+
+    ``acceptance`` and ``divergences`` are of the draws; ``evaluations`` and ``gradients`` (those of
+    them that came with a gradient) count starts and warm-up too, ``draw_evaluations`` does not.
+    ``effective``: what importance weights leave of the samples, where they were resampled.
+    ``facts``: numbers that the method found besides, by name (ln evidence, k-hat, ...).
+    ``refused``: why these samples must not be used, if so.
+    """
+
+    names: tuple[str, ...]
+    samples: np.ndarray
+    log_prob: np.ndarray
+    acceptance: float
+    divergences: int
+    evaluations: int
+    gradients: int = 0
+    draw_evaluations: int = 0
+    effective: float | None = None
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+    refused: str | None = None
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All samples [c n, d]."""
+        return self.samples.reshape(-1, self.samples.shape[2])
+
+    @property
+    def divergent(self) -> float:
+        """Share of the draws whose trajectory diverged: where it did, samples are missing."""
+        return self.divergences / len(self.flat)
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """R-hat and effective sample sizes, none larger than the weights allow."""
+        found = diagnose(self.names, self.samples)
+        if self.effective is None:
+            return found
+        return Diagnostics(self.names, found.r_hat, np.fmin(found.ess, self.effective))
+
+
+def save_chains(path: Path, chains: Chains) -> None:
+    """Write all of it."""
+    tensors = {
+        "samples": np.ascontiguousarray(chains.samples),
+        "log_prob": np.ascontiguousarray(chains.log_prob),
+        "counts": np.array([chains.acceptance, chains.divergences, chains.evaluations]),
+    }
+    more = {
+        "gradients": chains.gradients,
+        "draw_evaluations": chains.draw_evaluations,
+        "effective": chains.effective,
+        "facts": dict(chains.facts),
+        "refused": chains.refused,
+    }
+    write_atomically(path, save(tensors, {"more": json.dumps(more)}))
+
+
+def load_chains(path: Path, names: Sequence[str]) -> Chains:
+    """Read what ``save_chains`` wrote; files of earlier versions lack what was not known then."""
+    tensors = load(path.read_bytes())
+    with safe_open(path, framework="numpy") as stream:
+        more = json.loads((stream.metadata() or {}).get("more", "{}"))
+    acceptance, divergences, evaluations = tensors["counts"]
+    return Chains(
+        tuple(names),
+        tensors["samples"],
+        tensors["log_prob"],
+        float(acceptance),
+        int(divergences),
+        int(evaluations),
+        **more,
+    )
