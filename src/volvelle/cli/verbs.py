@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,22 @@ def enable_float64() -> None:
     jax.config.update("jax_enable_x64", True)
 
 
+def use_cores(path: str | Path) -> None:
+    """Where nothing but the package's own theory is computed, every core runs chains of its own.
+
+    It has to be said before JAX begins, hence from the file as it stands; what is wrong with it is
+    told by those who check it.
+    """
+    import jax
+
+    from .document import Document
+
+    theory = Document.load(Path(path)).data.get("theory")
+    if isinstance(theory, dict) and "volvelle" in theory:
+        with contextlib.suppress(RuntimeError):  # JAX has begun: then on what it has
+            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+
 def load(
     configuration: Configuration | str | Path, output: str | Path | None = None
 ) -> Configuration:
@@ -22,6 +40,7 @@ def load(
     enable_float64()
     if isinstance(configuration, Configuration):
         return configuration
+    use_cores(configuration)
     return Configuration.load(configuration, output=output)
 
 

@@ -48,7 +48,7 @@ def _by_differences(posterior: Posterior, u: np.ndarray, step: np.ndarray, beta:
     """The Hessian by central differences of the gradient, of which the program is there already."""
 
     def gradient(at: np.ndarray) -> np.ndarray:
-        return np.asarray(_value_and_gradient(posterior, jnp.asarray(at), beta)[1])
+        return np.asarray(value_and_gradient(posterior, jnp.asarray(at), beta)[1])
 
     rows = [
         (gradient(u + e) - gradient(u - e)) / (2.0 * h)
