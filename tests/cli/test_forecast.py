@@ -47,7 +47,10 @@ BASE: dict[str, Any] = {
         "figures_of_merit": [["Omega_cdm", "sigma8"], ["S8"]],
         "derived": {"S8": "sigma8*(Omega_m/0.3)**0.5"},
     },
-    "systematic": {"expansion": {"params": {"h": 0.68}}},
+    "systematic": {
+        "expansion": {"params": {"h": 0.68}},
+        "collapse": {"power": {"linear": "eisenstein_hu", "nonlinear": "halofit"}},
+    },
     "optimise": {
         "maximise": ["Omega_cdm", "sigma8"],
         "area": [500, 20000],
@@ -105,9 +108,14 @@ def test_a_forecast_and_a_design(tmp_path: Path) -> None:
     assert entries["S8"]["error"] == pytest.approx(np.sqrt(spread), rel=1e-3)
     assert merits[1] == pytest.approx(1.0 / entries["S8"]["error"], rel=1e-9)
     assert entries["S8"]["fiducial"] == pytest.approx(0.811 * (omega_m / 0.3) ** 0.5, rel=1e-4)
-    biases = content["systematics"]["expansion"]
-    assert set(biases) == set(fisher.names)
-    assert all(abs(each["bias"]) > 0.0 for each in biases.values())
+    assert list(content["systematics"]) == ["expansion", "collapse"]
+    for biases in content["systematics"].values():
+        assert set(biases) == set(fisher.names)
+        # Counts with linear power know sigma8 times the bias: sigma8 itself is the prior's.
+        assert abs(biases["sigma8"]["in_errors"]) < 1e-9
+        for name in set(fisher.names) - {"sigma8"}:
+            error = biases[name]["bias"] / biases[name]["in_errors"]
+            assert error == pytest.approx(entries[name]["error"], rel=1e-9)
     # The best design begins at the file's own survey.
     design = content["optimise"]
     assert design["settled"] and design["gain"] > 1.01
@@ -289,6 +297,17 @@ def test_a_table_has_no_depth(tmp_path: Path) -> None:
         Design.of(ForecastConfiguration.load(written(tmp_path, table)))
     fixed = written(tmp_path, table | {"optimise.depth.z0_slope": 0.0})
     assert Design.of(ForecastConfiguration.load(fixed)).size == 2
+
+
+def test_too_few_simulations(tmp_path: Path) -> None:
+    changes = {"survey.simulations": 17, "survey.covariance": "varying"}
+    file = written(tmp_path, changes | {"output": str(tmp_path / "out")})
+    done = CliRunner().invoke(app, ["forecast", str(file)])
+    assert done.exit_code == 2
+    words = "17 simulations for 15 data; an estimated covariance takes at least 18"
+    assert words in " ".join(done.output.split())
+    found = ForecastConfiguration.load(file)
+    assert found.varying and found.simulations == 17
 
 
 def test_bins_of_their_own_densities(tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def forecast(
     """
     model = SurveyModel(survey, dict(universe), tuple(names), hierarchy)
     at = model.values
+    precision = 1.0 if simulations is None else hartlap_factor(simulations, used_data(survey))
 
     def data(x: Array) -> tuple[Array, AngularSpectra]:
         found = model.spectra(x)
@@ -163,7 +164,6 @@ def forecast(
         matrix = matrix + trace_term(
             lambda x: survey.covariance(model.spectra(x)), covariance, names, at
         )
-    precision = 1.0 if simulations is None else hartlap_factor(simulations, used_data(survey))
     return Forecast(
         model=model,
         fisher=Fisher(tuple(names), at, precision * matrix),
