@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -199,6 +200,10 @@ def test_every_call_to_the_solver_is_counted(finished: tuple[Path, str]) -> None
 def test_simulated_data_are_announced_everywhere(finished: tuple[Path, str]) -> None:
     folder, printed = finished
     assert printed.count("SIMULATED DATA") >= 2  # before and after
+    looks = re.findall(
+        r"after (\d+) draws per chain: worst R-hat [\d.]+, smallest ESS \d+", printed
+    )
+    assert looks and looks[-1] == "300", "convergence is said while the chains run"
     assert summary_of(folder)["simulated"] is True
     assert "SIMULATED" in (folder / "run" / "report.html").read_text()
 

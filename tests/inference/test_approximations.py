@@ -134,6 +134,7 @@ def test_a_gaussian_of_a_banana_is_refused(method):
     assert "log_evidence" not in found.facts
     wanted = sample(banana(), replace(method, uncorrected=True), **given)
     assert wanted.refused is None and wanted.facts["k_hat"] >= 0.7
+    assert wanted.facts["correction"] == "none, as was asked for"
 
 
 def test_an_approximation_too_narrow_is_seen():

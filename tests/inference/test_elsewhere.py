@@ -9,7 +9,14 @@ import pytest
 from targets import MEAN, gaussian, start_at
 
 from volvelle.compute import DaskExecutor, ExecutorError, SerialExecutor, UnsendableError
-from volvelle.inference import NUTS, run_chains, run_chains_on
+from volvelle.inference import (
+    NUTS,
+    LaplaceApproximation,
+    Nested,
+    draw,
+    run_chains,
+    run_chains_on,
+)
 
 HERE = Path(__file__).parent
 SIZE = {"chains": 3, "draws": 60, "seed": 11}
@@ -18,7 +25,8 @@ SAMPLER = NUTS(warmup=60)
 
 @pytest.fixture(scope="module")
 def target():
-    posterior = gaussian()
+    priors = tuple({"dist": "norm", "loc": 0.0, "scale": 90.0} for _ in range(3))
+    posterior = gaussian(priors=priors)
     return posterior, start_at(posterior, MEAN, np.array([1.0, 0.01, 30.0]))
 
 
@@ -50,6 +58,17 @@ def test_the_same_chains_as_here(target, cluster):
     assert same(here, there)
     other = run_chains(posterior, start, SAMPLER, **{**SIZE, "seed": 12})
     assert not same(here, other)
+
+
+@pytest.mark.parametrize(
+    "method", [LaplaceApproximation(), Nested(live=40, slices=5, remainder=0.5)]
+)
+def test_every_method_can_be_sent(method, target):
+    posterior, start = target
+    size = {"chains": 2, "draws": 500, "seed": 3}
+    here = draw(posterior, start, method, **size)
+    there = run_chains_on(SerialExecutor(), posterior, start, method, **size)
+    assert same(here, there) and dict(here.facts) == dict(there.facts)
 
 
 def test_a_worker_without_the_likelihoods_module_is_refused(target, cluster, tmp_path, monkeypatch):

@@ -182,3 +182,20 @@ def test_a_key_of_the_references_stands_for_itself(good_summary: dict[str, Any])
     keys, unknown = cited_keys(good_summary)
     assert {"prince_dunkley_2019", "union3"} <= set(keys)
     assert unknown == []
+
+
+def test_what_an_approximation_must_admit(good_summary: dict[str, Any]) -> None:
+    """Refused: red, with its reason in place of R-hat's. Taken as it is: said, every time."""
+    diagnostics = good_summary["diagnostics"]
+    diagnostics["found"] = {"k_hat": 0.93, "correction": "none, as was asked for"}
+    text = " ".join(certificate_sentences(good_summary))
+    assert "own draws, UNCORRECTED, as was asked for: Pareto k-hat is 0.93, at or above 0.7" in text
+    assert verdict(good_summary).good
+    diagnostics["found"]["correction"] = "resampled by Pareto-smoothed importance weights"
+    assert "UNCORRECTED" not in " ".join(certificate_sentences(good_summary))
+    diagnostics |= {"refused": "the Laplace approximation is refused: why", "converged": False}
+    good_summary["status"] = "not converged"
+    judged = verdict(good_summary)
+    assert not judged.good
+    assert judged.reasons == ("The Laplace approximation is refused: why.",)
+    assert "refused: why" in rendered(good_summary) and "31m" in rendered(good_summary)

@@ -146,9 +146,12 @@ def settled(
     z, value = found.z[chosen].reshape(*shape, -1), found.log_density[chosen].reshape(shape)
     samples, log_prob = parameters_of(target, z, value)
     evidence = found.evidence(target.log_volume)
+    correction = "none, as was asked for" if uncorrected else "none"
+    if resampled:
+        correction = "resampled by Pareto-smoothed importance weights"
     facts: dict[str, float | str] = {
         "k_hat": found.k_hat if np.isfinite(found.k_hat) else "infinite",
-        "correction": "resampled by Pareto-smoothed importance weights" if resampled else "none",
+        "correction": correction,
         "weights_effective": found.effective,
     }
     if found.fit:

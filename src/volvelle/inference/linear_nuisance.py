@@ -53,7 +53,15 @@ class LinearNuisance(Likelihood):
         cls, inner: GaussianLikelihood, integrated: tuple[str, ...], mean: Array, precision: Array
     ) -> LinearNuisance:
         """With name, citations and kind of data of the likelihood inside."""
-        return cls(inner, integrated, mean, precision, inner.name, inner.cites, inner.simulated)
+        return cls(
+            inner=inner,
+            integrated=integrated,
+            mean=mean,
+            precision=precision,
+            name=inner.name,
+            cites=inner.cites,
+            simulated=inner.simulated,
+        )
 
     @property
     def requires(self) -> Request:

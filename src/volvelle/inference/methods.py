@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.checkpoint import fingerprint
@@ -240,9 +241,12 @@ def sample(
     if needs_gradients(method):
         check_gradient(posterior, start, name_of(method))
         mode = laplace(posterior, start[None], scale)
+    elif isinstance(method, Nested):  # which asks for no start
+        mode = as_given(posterior, start, scale)
     else:
         mode = rough_start(posterior, start, scale, seed)
-    marks = fingerprint([repr(method), chains, draws, seed, posterior.names], [mode.u, mode.factor])
+    given = [repr(method), chains, draws, seed, posterior.names]
+    marks = fingerprint(given, [mode.u, mode.factor, _values_around(posterior, mode)])
     if folder is not None and _same(folder, marks):
         return load_chains(folder / DONE, posterior.names)
     kept = None if folder is None else folder / "unfinished"
@@ -268,6 +272,25 @@ def sample(
 def _same(folder: Path, marks: str) -> bool:
     path = folder / FINGERPRINT
     return path.exists() and (folder / DONE).exists() and path.read_text() == marks
+
+
+@eqx.filter_jit
+def _around(posterior: Posterior, u: Array) -> Array:
+    return jax.lax.map(posterior.log_prob_real, u)
+
+
+def _values_around(posterior: Posterior, mode: Laplace) -> np.ndarray:
+    """ln P at the maximum and to both sides of it: another posterior has others."""
+    steps = [np.zeros_like(mode.u), *mode.factor.T, *(-2.0 * mode.factor.T)]
+    return np.asarray(_around(posterior, jnp.asarray(mode.u + np.array(steps))))
+
+
+def as_given(posterior: Posterior, start: np.ndarray, scale: np.ndarray) -> Laplace:
+    """The start and its widths, as the user has them."""
+    u = np.asarray(posterior.to_real(jnp.asarray(start)))
+    nearby = np.asarray(posterior.to_real(jnp.asarray(start + 0.1 * scale)))
+    factor = np.diag(np.where(nearby != u, 10.0 * np.abs(nearby - u), 1.0))
+    return Laplace(u, factor, start, float(posterior.log_prob(jnp.asarray(start))))
 
 
 def rough_start(posterior: Posterior, start: np.ndarray, scale: np.ndarray, seed: int) -> Laplace:

@@ -13,6 +13,7 @@ SIMULATED = "SIMULATED DATA"
 # Above 0.7 an importance-sampling estimate of a finite number of points is not to be trusted
 # (Vehtari et al., arXiv:1507.02646, section 3.2.4).
 PARETO_K_LIMIT = 0.7
+UNCORRECTED = "none, as was asked for"  # in `found`, of draws that `uncorrected: true` kept
 SIMULATED_SENTENCE = (
     "The bandpowers behind these numbers were simulated at a fiducial model. "
     "They say nothing about the universe."
@@ -127,6 +128,7 @@ def certificate_sentences(summary: dict[str, Any]) -> list[str]:
     sentences += _weight_sentences(certificate)
     sentences += _domain_sentence(summary.get("diagnostics") or {})
     sentences += _training_sentence(summary.get("diagnostics") or {})
+    sentences += _uncorrected_sentence(summary.get("diagnostics") or {})
     sentences.append(
         "The certificate passed." if certificate.get("passed") is True
         else "THE CERTIFICATE FAILED: the numbers below are re-weighted by the exact solutions, "
@@ -150,6 +152,20 @@ def _limit_sentence(certificate: dict[str, Any]) -> list[str]:
 def _training_sentence(diagnostics: dict[str, Any]) -> list[str]:
     ending = diagnostics.get("training_ended")
     return [f"The training ended before its own target was met: {ending}."] if ending else []
+
+
+def _uncorrected_sentence(diagnostics: dict[str, Any]) -> list[str]:
+    """What must be said of an approximation that was taken as it is."""
+    found = diagnostics.get("found") or {}
+    k_hat = found.get("k_hat")
+    if k_hat is None or found.get("correction") != UNCORRECTED:
+        return []
+    words = significant(k_hat, 2) if is_finite(k_hat) else str(k_hat)
+    bad = not is_finite(k_hat) or k_hat >= PARETO_K_LIMIT
+    return [
+        "The samples are an approximation's own draws, UNCORRECTED, as was asked for: Pareto k-hat "
+        f"is {words}, {'at or above' if bad else 'below'} {PARETO_K_LIMIT}."
+    ]
 
 
 def _domain_sentence(diagnostics: dict[str, Any]) -> list[str]:
