@@ -56,6 +56,7 @@ LINEAR = ("learned", "eisenstein_hu")
 NONLINEAR = ("halofit", "hmcode2020")
 PIVOT = 0.62
 """Of the evolution of alignments, in DES Y1's analysis."""
+_DEVIATIONS = 6.0
 _MOST = 200  # multipoles that are computed as they are; more of them are interpolated
 
 Prior = Mapping[str, Any]
@@ -110,7 +111,7 @@ class TwoPoint(GaussianLikelihood):
     hashes: tuple[tuple[str, str], ...] = eqx.field(static=True)
     cites: tuple[str, ...] = eqx.field(static=True, default=())
     margin: float = eqx.field(static=True, default=0.1)
-    """Largest shift of n(z)."""
+    """Largest shift of n(z); beyond it there is no probability."""
     limber: str = eqx.field(static=True, default="always")
     tolerance: float = eqx.field(static=True, default=1e-3)
     rsd: bool = eqx.field(static=True, default=False)
@@ -176,8 +177,9 @@ class TwoPoint(GaussianLikelihood):
             data = data.selected(_chosen(data, statistics))
         ell, matrix = _projection(data, edges)
         pairs = tuple(dict.fromkeys(data.pairs))
-        names = _nuisance_names(data)
-        own = dict(priors or {})
+        names, own = _nuisance_names(data), dict(priors or {})
+        parameters = {n: _parameter(n, own) for n in names}
+        settings.setdefault("margin", _margin(parameters))
         return cls(
             data=jnp.asarray(data.mean),
             whitener=jnp.asarray(whitening(data.covariance, data.name)),
@@ -188,7 +190,7 @@ class TwoPoint(GaussianLikelihood):
             row=tuple(pairs.index(pair) for pair in data.pairs),
             pairs=pairs,
             fields=tuple(data.fields.items()),
-            priors=tuple((n, _parameter(n, own)) for n in names),
+            priors=tuple(parameters.items()),
             name=data.name,
             hashes=tuple(hashes or [(f"{data.name}/sacc", data.sha256)]),
             cites=tuple(cites),
@@ -315,6 +317,19 @@ def _parameter(name: str, own: Mapping[str, tuple[Prior, float]]) -> NuisancePar
     if general != name:
         label = f"{label}_\\mathrm{{{sample.replace('_', ',')}}}"
     return NuisanceParameter(prior=prior, ref=reference, label=label)
+
+
+def _margin(parameters: Mapping[str, NuisanceParameter]) -> float:
+    """Within which all shifts that the priors allow lie, six standard deviations of normal ones."""
+    found = [0.1]
+    for name, parameter in parameters.items():
+        if name.startswith("dz_"):
+            prior = parameter.prior
+            if "scale" in prior:
+                found.append(abs(prior["loc"]) + _DEVIATIONS * prior["scale"])
+            else:
+                found.extend((abs(prior["min"]), abs(prior["max"])))
+    return float(max(found))
 
 
 def _projection(data: TwoPointData, edges: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
