@@ -17,7 +17,7 @@ from volvelle.inference import Fisher, fisher_from_jacobian
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "forecast.md"
-EXAMPLE = ROOT / "examples" / "14_fisher_and_moped.py"
+EXAMPLE = ROOT / "examples" / "12_fisher_and_moped.py"
 CCL = 1e-3
 """Largest relative difference of spectra: CCL's Limber integral and spline of P."""
 
@@ -47,10 +47,10 @@ def test_files_of_the_page(tmp_path: Path) -> None:
     found = ForecastConfiguration.load(file)
     assert found.names == ("Omega_cdm", "sigma8", "n_s", *(f"m_sources_{n}" for n in range(1, 5)))
     assert len(found.survey.samples[0].bins) == 4
-    example = (ROOT / "examples" / "13_forecast.yaml").read_text().split("optimise:")[0]
+    example = (ROOT / "examples" / "11_forecast.yaml").read_text().split("optimise:")[0]
     file.write_text(example + design)
     made = ForecastConfiguration.load(file)
-    assert made.optimise == ForecastConfiguration.load(ROOT / "examples/13_forecast.yaml").optimise
+    assert made.optimise == ForecastConfiguration.load(ROOT / "examples/11_forecast.yaml").optimise
 
 
 def test_keys_of_the_page() -> None:

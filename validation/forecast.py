@@ -41,8 +41,8 @@ Both = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def example() -> ModuleType:
-    """Example 14, as a module."""
-    path = ROOT / "examples" / "14_fisher_and_moped.py"
+    """Example 12, as a module."""
+    path = ROOT / "examples" / "12_fisher_and_moped.py"
     spec = importlib.util.spec_from_file_location("fisher_and_moped", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -146,8 +146,8 @@ def unbiased(
 
 
 def seconds() -> tuple[float, float]:
-    """Of a clock and of a core, of the forecast of example 13 without its design, as a command."""
-    content = yaml.safe_load((ROOT / "examples" / "13_forecast.yaml").read_text(encoding="utf-8"))
+    """Of a clock and of a core, of the forecast of example 11 without its design, as a command."""
+    content = yaml.safe_load((ROOT / "examples" / "11_forecast.yaml").read_text(encoding="utf-8"))
     content.pop("optimise")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "survey.yaml"
@@ -209,7 +209,7 @@ def main() -> None:
             "# Fisher matrices and compression",
             check_table(checks),
             "Two samples of sources and two of lenses, ten spectra at 50 multipoles, halofit "
-            f"(example 14). Errors: Omega_cdm {errors[0]:.5f}, sigma8 {errors[1]:.5f}.",
+            f"(example 12). Errors: Omega_cdm {errors[0]:.5f}, sigma8 {errors[1]:.5f}.",
             "![Figure 4](forecast_methods.png)",
             "## Finite differences",
             "CCL's spectra, derivatives by central differences of fourth order, the same "
@@ -238,7 +238,7 @@ def main() -> None:
                 rows,
             ),
             "## Time",
-            f"`volvelle forecast` of example 13 without its design: {took:.0f} s on this machine, "
+            f"`volvelle forecast` of example 11 without its design: {took:.0f} s on this machine, "
             f"{core:.0f} s of a core, all compilation included.",
         ],
         checks,

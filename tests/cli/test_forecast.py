@@ -20,7 +20,7 @@ from volvelle.cli.app import app
 from volvelle.cli.forecast_configuration import ForecastConfiguration
 from volvelle.inference import read_fisher
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "13_forecast.yaml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "11_forecast.yaml"
 BASE: dict[str, Any] = {
     "output": "out",
     "params": {

@@ -66,7 +66,7 @@ posterior certified and corrected by fresh exact ones.
 
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
 
-- `volvelle forecast examples/13_forecast.yaml`: errors of a survey of galaxies, and its best design
+- `volvelle forecast examples/11_forecast.yaml`: errors of a survey of galaxies, and its best design
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 

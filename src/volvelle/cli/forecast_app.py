@@ -31,9 +31,9 @@ def forecast(
     `prior: 0.01` for a Gaussian prior), the samples with their redshifts, densities and nuisance
     parameters, the sky and the multipoles. Derivatives are exact: there are no steps to choose.
 
-    - `volvelle forecast examples/13_forecast.yaml --dry-run`
+    - `volvelle forecast examples/11_forecast.yaml --dry-run`
 
-    - `volvelle forecast examples/13_forecast.yaml`
+    - `volvelle forecast examples/11_forecast.yaml`
 
     `systematic:` says what is true while the fit assumes something else, and gives the biases.
     `optimise:` climbs a figure of merit in the area (against depth, at the same observing time)

@@ -1,7 +1,7 @@
 """Fisher matrices by two methods, finite differences of CCL, MOPED: figures 4 to 6 of
 Campagne et al. 2023.
 
-    python examples/14_fisher_and_moped.py --output figures
+    python examples/12_fisher_and_moped.py --output figures
 
 Two samples of sources and two of lenses, their ten angular spectra at 50 multipoles, Omega_cdm and
 sigma8 free. Figure 5 needs pyccl (`pip install pyccl`), with which the package is developed.
