@@ -60,6 +60,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "theory: expected exactly one of class, camb and volvelle, got camb and class",
     ),
     ({"theory": {}}, "theory: expected exactly one of class, camb and volvelle, got none"),
+    (
+        {"theory": {"volvelle": {}}},
+        "reads what only a solver computes; write theory: {class: } (or camb)",
+    ),
     ({"theory": "class"}, "theory: expected a block of `key: value` lines, got 'class'"),
     ({"theory": {"clas": {}}}, "theory.clas: unknown key; did you mean class or camb?"),
     ({"theory.camb.path": "x"}, "theory.camb.path: unknown key; known are extra_args, "),

@@ -44,7 +44,7 @@ def _hessian(posterior: Posterior, u: jax.Array, beta: jax.Array):
     return jax.hessian(lambda v: -posterior.log_prob_real(v, beta))(u)
 
 
-def _by_differences(posterior: Posterior, u: np.ndarray, step: np.ndarray, beta: Any) -> np.ndarray:
+def by_differences(posterior: Posterior, u: np.ndarray, step: np.ndarray, beta: Any) -> np.ndarray:
     """The Hessian by central differences of the gradient, of which the program is there already."""
 
     def gradient(at: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def laplace(
     else:  # the second derivative of projections takes minutes to compile
         x = posterior.from_real(jnp.asarray(u))
         shift = np.asarray(posterior.to_real(x + _STEP * jnp.asarray(scale))) - u
-        hessian = _by_differences(posterior, u, np.where(shift != 0.0, shift, _STEP), power)
+        hessian = by_differences(posterior, u, np.where(shift != 0.0, shift, _STEP), power)
     factor = _factor(hessian, scale, posterior, u)
     return Laplace(u, factor, np.asarray(posterior.from_real(jnp.asarray(u))), -best[0])
 
