@@ -119,6 +119,17 @@ def test_what_is_reported_is_the_packages_own() -> None:
         assert found["S8"][n] == pytest.approx(amplitude * np.sqrt(matter / 0.3))
 
 
+def test_what_does_not_vary_is_not_reported() -> None:
+    free = problem(
+        names=("omega_cdm", "h"),
+        fixed={name: value for name, value in FIXED.items() if name != "h"} | {"sigma8": 0.8},
+        ref_loc=np.array([0.12, 0.7]),
+        ref_scale=np.array([0.01, 0.05]),
+    )
+    assert DirectTheory.of(free).varying(free) == ("H0", "Omega_m", "S8")
+    assert DirectTheory.of(problem()).varying(problem()) == ("Omega_m", "sigma8", "S8")
+
+
 def test_nothing_is_trained(tmp_path: Path) -> None:
     exact = Exact(problem(), None, SerialExecutor(), "run")  # pyright: ignore[reportArgumentType]
     trainer = Untrained(exact, SurrogateSettings(kind="none"), tmp_path)

@@ -20,7 +20,7 @@ from ..data import set_sha256
 from ..emulator import Emulator
 from ..inference import Chains, Diagnostics, Posterior, save_arviz, save_getdist
 from ..learning import write_atomically
-from ..training import DIRECT_SCALARS, Certificate, Problem, smooth_log_weights
+from ..training import Certificate, DirectTheory, Problem, smooth_log_weights
 from .configuration import Configuration
 from .observed import bandpowers, data_sizes, distances
 
@@ -67,7 +67,7 @@ def derived_names(problem: Problem) -> tuple[str, ...]:
     expression, and scalars of the theory."""
     defined = problem.defined_names
     given = {*problem.names, *problem.fixed, *defined}
-    offered = SCALARS if problem.request.background else DIRECT_SCALARS
+    offered = SCALARS if problem.request.background else DirectTheory.of(problem).varying(problem)
     scalars = (name for name in offered if name not in given and name not in NOT_REPORTED)
     return (*defined, *scalars, *problem.request.scalars)
 

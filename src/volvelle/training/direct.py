@@ -58,6 +58,13 @@ class DirectTheory(eqx.Module):
         values = jax.tree.map(np.asarray, _scalars(self, jnp.asarray(x)))
         return {name: values[name] for name in names}
 
+    def varying(self, problem: Problem) -> tuple[str, ...]:
+        """Those of `SCALARS` that depend on a sampled parameter: H0 does not where h is fixed."""
+        n = problem.n_theory
+        steps = np.concatenate([np.zeros((1, n)), np.diag(0.1 * problem.ref_scale[:n])])
+        found = self.batch(problem.ref_loc[:n] + steps, SCALARS)
+        return tuple(name for name in SCALARS if np.ptp(found[name]) > 1e-12 * found[name][0])
+
     def distances(self, x: np.ndarray) -> np.ndarray:
         """0: outside of its domain the power spectrum is NaN, which no sample has [n]."""
         return np.zeros(len(x))
