@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -15,6 +16,21 @@ jax.config.update("jax_enable_x64", True)
 
 REAL_DATA = "real_data"
 NO_DATA = "VOLVELLE_DATA is not set: it names the folder that holds the public data sets"
+
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 15_000
+"""Of Linux's 65 530 per process: every compiled program holds some, and the compiler crashes where
+none is left."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Generator[None, None, None]:
+    """Programs are dropped between files once a worker holds many."""
+    yield
+    if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
