@@ -62,7 +62,7 @@ def _tracer(universe: Any, name: str, field: str, table: Any, nuisance: dict[str
     z = np.asarray(table.z) + nuisance[f"dz_{name}"]
     n, z = np.asarray(table.values)[z >= 0.0], z[z >= 0.0]
     if field == "counts":
-        bias = np.full_like(z, nuisance[f"b_{name}"])
+        bias = np.full_like(z, nuisance[f"bias_{name}"])
         return ccl.NumberCountsTracer(universe, has_rsd=False, dndz=(z, n), bias=(z, bias))
     aligned = nuisance["A_IA"] * ((1.0 + z) / (1.0 + PIVOT)) ** nuisance["eta_IA"]
     return ccl.WeakLensingTracer(universe, dndz=(z, n), ia_bias=(z, aligned))

@@ -93,7 +93,7 @@ def saved(made: sacc.Sacc, folder: Path) -> Path:
 
 def test_bandpowers_are_means_of_the_spectra(tmp_path: Path) -> None:
     likelihood = TwoPoint.from_data(read_sacc(saved(entries(), tmp_path), "made"), POWER)
-    values = nuisance(likelihood) | {"A_IA": 0.0, "dz_far": 0.01, "m_far": 0.03, "b_near": 1.3}
+    values = nuisance(likelihood) | {"A_IA": 0.0, "dz_far": 0.01, "m_far": 0.03, "bias_near": 1.3}
     tracers = [
         NumberCounts(Shifted(Table(Z, LENS), 0.0, 0.1), 1.3),
         WeakLensing(Shifted(Table(Z, SOURCE), 0.01, 0.1), None, 0.03),
@@ -138,8 +138,8 @@ def test_the_contract(tmp_path: Path) -> None:
     copy = pickle.loads(pickle.dumps(made))
     assert copy.log_prob(THEORY, values) == value
     biases = jnp.array([1.2, 1.4])
-    batch = jax.vmap(lambda b: made.log_prob(THEORY, values | {"b_near": b}))(biases)
-    single = [float(made.log_prob(THEORY, values | {"b_near": b})) for b in biases]
+    batch = jax.vmap(lambda b: made.log_prob(THEORY, values | {"bias_near": b}))(biases)
+    single = [float(made.log_prob(THEORY, values | {"bias_near": b})) for b in biases]
     np.testing.assert_allclose(batch, single, rtol=1e-10)
     assert made.noise() == {} and made.data_sha256.keys() == {"made/sacc"}
     for name in values:
@@ -223,7 +223,7 @@ def test_wrong_options(tmp_path: Path) -> None:
     path = saved(entries(), tmp_path)
     for options, words in (
         ({"linear": "camb"}, "linear is 'camb'; expected one of learned, eisenstein_hu"),
-        ({"nonlinear": "none"}, "nonlinear is 'none'; expected one of halofit, hmcode2020"),
+        ({"nonlinear": "none"}, "nonlinear is 'none', but galaxies are seen"),
         ({"statistics": ["xi_plus"]}, "there is no 'xi_plus' in the data; there are cl_counts"),
         ({"rds": True}, "unknown option 'rds'; there are margin"),
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,17 +81,31 @@ def likelihoods(
     return Likelihoods(nuisance, missing, request, natives)
 
 
-def direct(document: Document, given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Likelihoods that the package's own theory serves, and no block for what it does not train."""
-    from ..likelihood import get_likelihood, reads_cosmology
+def direct(
+    document: Document, given: Mapping[str, Mapping[str, Any]], params: Iterable[str], parts: Roles
+) -> None:
+    """Likelihoods and parameters that the package's own theory serves, and no block for what it
+    does not train."""
+    from ..likelihood import get_likelihood
 
     for name, options in given.items():
-        if not reads_cosmology(get_likelihood(name, **options)):
+        if not get_likelihood(name, **options).reads_cosmology:
             raise document.error(
                 ("likelihood", name),
                 "reads what only a solver computes; write theory: {class: } (or camb), which is "
                 "learned, and of which the other likelihoods take the cosmology",
             )
+    if "theta_star_100" in params:
+        raise document.error(
+            ("params", "theta_star_100"),
+            "only a solver knows h of it; theory: {volvelle: } takes h or H0",
+        )
+    if parts.natives:
+        raise document.error(
+            ("params", parts.natives[0]),
+            "is a solver's own input, which theory: {volvelle: } does not know; remove it, or say "
+            "drop: true if it stands in expressions only",
+        )
     if "emulator" in document.data:
         raise document.error(
             ("emulator",), "theory: {volvelle: } trains nothing; leave the block out"

@@ -137,7 +137,7 @@ class Configuration:
         if file.theory.volvelle is None:
             checks.design(document, file.emulator, sampled)
         else:
-            checks.direct(document, file.likelihood)
+            checks.direct(document, file.likelihood, file.params, parts)
         settings = solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         if files:
             solver = checks.solver(document, name, settings)

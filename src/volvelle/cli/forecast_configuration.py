@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from .blocks import offer
 from .document import Document, Key
-from .forecast_blocks import ForecastFile, OptimiseBlock, PowerBlock, Quantity
+from .forecast_blocks import ForecastFile, OptimiseBlock, Quantity
 from .forecast_samples import make_sample
 from .messages import first_error
 
@@ -57,6 +57,7 @@ class ForecastConfiguration:
     @classmethod
     def load(cls, path: str | Path, *, output: str | Path | None = None) -> ForecastConfiguration:
         """Read and check a file; raises ConfigurationError: one line with file, line and key."""
+        from ..power import power_model
         from ..probes import ProbeError, Survey, bands
 
         document = Document.load(Path(path))
@@ -84,7 +85,7 @@ class ForecastConfiguration:
                 edges=limits,
                 f_sky=area / SQUARE_DEGREES,
                 spectra=tuple(block.spectra),
-                power=make_power(file.power),
+                power=power_model(**file.power.model_dump()),
                 limber=file.limber,
             )
         except ProbeError as error:
@@ -114,7 +115,10 @@ class ForecastConfiguration:
             derived=_derived(document, file, names),
             triangle=_triangle(file, names),
             systematics={
-                name: (dict(each.params), None if each.power is None else make_power(each.power))
+                name: (
+                    dict(each.params),
+                    None if each.power is None else power_model(**each.power.model_dump()),
+                )
                 for name, each in file.systematic.items()
             },
             optimise=file.optimise,
@@ -185,15 +189,6 @@ class ForecastConfiguration:
             "optimise": "no" if self.optimise is None else ", ".join(self.optimise.maximise),
             "output": self.output,
         }
-
-
-def make_power(block: PowerBlock) -> Model:
-    """The model that a block names."""
-    from ..power import EisensteinHu, Halofit, HMcode2020, learned_power
-
-    linear = learned_power() if block.linear == "learned" else EisensteinHu()
-    kinds = {"hmcode": HMcode2020, "halofit": Halofit}
-    return linear if block.nonlinear == "none" else kinds[block.nonlinear](linear)
 
 
 def _check_universe(document: Document, file: ForecastFile) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volvelle.inference.adaptation import COVARIANCE, FIXED, LAST, WINDOW_END, Moments
-from volvelle.inference.mass import Groups, mask_of
+from volvelle.inference.laplace import Laplace
+from volvelle.inference.mass import Groups, Mass, groups_of, mask_of, within_blocks
+from volvelle.inference.sampler import Info, Sampler
 
 FIRST_STEP = 0.5  # in whitened coordinates
 # Dual averaging with the constants of Hoffman & Gelman 2014, section 3.2.1
@@ -76,6 +79,40 @@ class HamiltonianTuning(eqx.Module):
         moments = where(ends, Moments.empty(len(position)), moments)
         step = where(ends | (phase == LAST), DualAveraging.start(step.average), step)
         return where(phase == FIXED, self, HamiltonianTuning(step, inverse_mass, moments))
+
+
+class HamiltonianSampler(Sampler):
+    """What samplers have in common that follow trajectories; abstract."""
+
+    warmup: eqx.AbstractVar[int]
+    target_accept: eqx.AbstractVar[float]
+    mass: eqx.AbstractVar[Mass]
+    groups: eqx.AbstractVar[Groups]
+
+    @property
+    def warmup_steps(self) -> int:
+        return self.warmup
+
+    def bound(self, names: tuple[str, ...]) -> Self:
+        return replace(self, groups=groups_of(self.mass, names))
+
+    def whitened(self, laplace: Laplace) -> Laplace:
+        return within_blocks(laplace, self.groups)
+
+    def start(self, dimension: int) -> HamiltonianTuning:
+        return HamiltonianTuning.start(dimension)
+
+    def adapt(
+        self, tuning: HamiltonianTuning, phase: Array, state: Any, info: Info
+    ) -> HamiltonianTuning:
+        deficit = self.target_accept - info.acceptance
+        return tuning.adapted(phase, state.position, deficit, self.groups)
+
+    def position(self, state: Any) -> Array:
+        return state.position
+
+    def log_density(self, state: Any) -> Array:
+        return state.logdensity
 
 
 def where(condition: Array, yes: Any, no: Any) -> Any:

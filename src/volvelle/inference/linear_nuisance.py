@@ -21,11 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.boltzmann import Request
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.posterior import Posterior
 from volvelle.inference.priors import Normal
-from volvelle.likelihood import Likelihood, NuisanceParameter
+from volvelle.likelihood import AroundGaussian, Likelihood, NuisanceParameter
 from volvelle.likelihood.base import GaussianLikelihood, Nuisance, Theory
 
 LINEAR = 1e-8  # of the change of the residual, by which a linear mean may miss it
@@ -33,60 +32,33 @@ STEP = 3.0  # standard deviations of the priors (or units) at which linearity is
 CONDITION = 1e-12  # of F; below it the data do not fix what has a flat prior
 
 
-class LinearNuisance(Likelihood):
+class LinearNuisance(AroundGaussian):
     """A Gaussian likelihood with some of its nuisance parameters integrated out.
 
     ``mean`` [k] and ``precision`` [k] of their Gaussian priors; a precision of zero is a flat prior
     of density one.
     """
 
-    inner: GaussianLikelihood
+    base: GaussianLikelihood
     integrated: tuple[str, ...] = eqx.field(static=True)
     mean: Float[Array, " k"]
     precision: Float[Array, " k"]
-    name: str = eqx.field(static=True)
-    cites: tuple[str, ...] = eqx.field(static=True)
-    simulated: bool = eqx.field(static=True)
 
-    @classmethod
-    def of(
-        cls, inner: GaussianLikelihood, integrated: tuple[str, ...], mean: Array, precision: Array
-    ) -> LinearNuisance:
-        """With name, citations and kind of data of the likelihood inside."""
-        return cls(
-            inner=inner,
-            integrated=integrated,
-            mean=mean,
-            precision=precision,
-            name=inner.name,
-            cites=inner.cites,
-            simulated=inner.simulated,
-        )
-
-    @property
-    def requires(self) -> Request:
-        """What the likelihood inside needs."""
-        return self.inner.requires
+    def __init__(
+        self, base: GaussianLikelihood, integrated: tuple[str, ...], mean: Array, precision: Array
+    ) -> None:
+        self.base, self.integrated, self.mean, self.precision = base, integrated, mean, precision
 
     @property
     def nuisance(self) -> dict[str, NuisanceParameter]:
         """Those that are not integrated out."""
-        inner = self.inner.nuisance
-        return {name: each for name, each in inner.items() if name not in self.integrated}
-
-    @property
-    def data_sha256(self) -> dict[str, str]:
-        """Those of the likelihood inside."""
-        return self.inner.data_sha256
+        every = self.base.nuisance
+        return {name: each for name, each in every.items() if name not in self.integrated}
 
     @property
     def max_log_prob(self) -> float:
         """0, which is that of the part that ``chi2`` has; the determinants have no maximum."""
         return 0.0
-
-    def noise(self) -> dict[str, np.ndarray]:
-        """That of the data themselves."""
-        return self.inner.noise()
 
     def log_prob(self, theory: Theory, nuisance: Nuisance) -> Float[Array, ""]:
         """ln of the likelihood, averaged over the priors; determinants included."""
@@ -113,7 +85,7 @@ class LinearNuisance(Likelihood):
 
         def residual(values: Array) -> Array:
             given = {**nuisance, **dict(zip(self.integrated, values, strict=True))}
-            return self.inner.whitened_residual(theory, given)
+            return self.base.whitened_residual(theory, given)
 
         # one pass for the value and all columns of the design
         value, push = jax.linearize(residual, self.mean)
@@ -200,13 +172,13 @@ def _integrated(
             prior.loc if isinstance(prior, Normal) else float(prior.quantile(jnp.asarray(0.5)))
         )
         precisions.append(0.0 if name in flat or not isinstance(prior, Normal) else prior.scale**-2)
-    return LinearNuisance.of(likelihood, names, jnp.array(means), jnp.array(precisions))
+    return LinearNuisance(likelihood, names, jnp.array(means), jnp.array(precisions))
 
 
 def _check(posterior: Posterior, made: LinearNuisance, at: np.ndarray) -> None:
     """Raise InferenceError unless the data are linear in what is integrated out, and fix it."""
     x = jnp.asarray(at, dtype=float)
-    theory, nuisance = posterior.theory(x[: posterior.n_theory]), posterior.nuisance(x)
+    theory, nuisance = posterior.outputs(x), posterior.nuisance(x)
     value, design, fisher = made._parts(theory, nuisance)
     values = np.linalg.eigvalsh(np.asarray(fisher) / np.sqrt(np.outer(*[np.diag(fisher)] * 2)))
     if not np.all(np.isfinite(values)) or values.min() < CONDITION:
@@ -219,7 +191,7 @@ def _check(posterior: Posterior, made: LinearNuisance, at: np.ndarray) -> None:
     for sign in (STEP, -STEP):
         for step in (*np.diag(scale), scale):
             moved = dict(zip(made.integrated, made.mean + sign * step, strict=True))
-            found = made.inner.whitened_residual(theory, {**nuisance, **moved})
+            found = made.base.whitened_residual(theory, {**nuisance, **moved})
             expected = value - design @ (sign * step)
             change = float(jnp.linalg.norm(design @ (sign * step))) + 1e-300
             if not float(jnp.linalg.norm(found - expected)) <= LINEAR * max(change, 1.0):

@@ -133,8 +133,8 @@ class CompressedLikelihood(AroundGaussian, GaussianLikelihood):
             )
 
         def residual(point: Array) -> Array:
-            theory = posterior.theory(point[: posterior.n_theory])
-            return base.whitened_residual(theory, posterior.nuisance(point))
+            outputs = posterior.outputs(point)
+            return base.whitened_residual(outputs, posterior.nuisance(point))
 
         slope = np.asarray(jax.jit(jax.jacfwd(residual))(jnp.asarray(x, dtype=float)))
         if not np.all(np.isfinite(slope)):

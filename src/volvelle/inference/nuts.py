@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import blackjax
 import equinox as eqx
 from jaxtyping import Array
 
-from volvelle.inference.hamiltonian import HamiltonianTuning
-from volvelle.inference.laplace import Laplace
-from volvelle.inference.mass import Groups, Mass, groups_of, within_blocks
-from volvelle.inference.sampler import Info, LogDensity, Sampler
+from volvelle.inference.hamiltonian import HamiltonianSampler, HamiltonianTuning
+from volvelle.inference.mass import Groups, Mass
+from volvelle.inference.sampler import Info, LogDensity
 
 
-class NUTS(Sampler):
+class NUTS(HamiltonianSampler):
     """Hamiltonian trajectories that stop at a U-turn; a mass matrix adapted in the warm-up.
 
     The adaptation starts from the unit matrix of the whitened coordinates, that is from the
@@ -28,19 +26,6 @@ class NUTS(Sampler):
     max_depth: int = eqx.field(static=True, default=8)
     mass: Mass = eqx.field(static=True, default="dense")
     groups: Groups = eqx.field(static=True, default=())
-
-    @property
-    def warmup_steps(self) -> int:
-        return self.warmup
-
-    def bound(self, names: tuple[str, ...]) -> NUTS:
-        return replace(self, groups=groups_of(self.mass, names))
-
-    def whitened(self, laplace: Laplace) -> Laplace:
-        return within_blocks(laplace, self.groups)
-
-    def start(self, dimension: int) -> HamiltonianTuning:
-        return HamiltonianTuning.start(dimension)
 
     def init(self, log_density: LogDensity, z: Array) -> Any:
         return blackjax.nuts.init(z, log_density)
@@ -59,15 +44,3 @@ class NUTS(Sampler):
         )
         steps = info.num_integration_steps
         return new, Info(info.acceptance_rate, info.is_divergent, steps, steps)
-
-    def adapt(
-        self, tuning: HamiltonianTuning, phase: Array, state: Any, info: Info
-    ) -> HamiltonianTuning:
-        deficit = self.target_accept - info.acceptance
-        return tuning.adapted(phase, state.position, deficit, self.groups)
-
-    def position(self, state: Any) -> Array:
-        return state.position
-
-    def log_density(self, state: Any) -> Array:
-        return state.logdensity

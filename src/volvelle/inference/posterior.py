@@ -57,10 +57,11 @@ class Posterior(eqx.Module):
         """Sum of the logarithms of the priors."""
         return jnp.sum(jnp.stack([p.log_prob(x[i]) for i, p in enumerate(self.priors)]))
 
-    def _outputs(
-        self, x: Float[Array, " d"], theory: Mapping[str, Array] | None
+    def outputs(
+        self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None
     ) -> Mapping[str, Any]:
-        """What the likelihoods are given, at a point."""
+        """What the likelihoods are given at a point: outputs of its own theory or of the given one,
+        and the cosmology where any of them reads it."""
         own = x[: self.n_theory]
         outputs = self.theory(own) if theory is None else theory
         if self.universe is None or "cosmology" in outputs:
@@ -71,7 +72,7 @@ class Posterior(eqx.Module):
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None
     ) -> Float[Array, " k"]:
         """ln L of every likelihood; with ``theory`` given, at that (exact) theory."""
-        outputs = self._outputs(x, theory)
+        outputs = self.outputs(x, theory)
         nuisance = self.nuisance(x)
         return jnp.stack([like.log_prob(outputs, nuisance) for like in self.likelihoods])
 
@@ -118,7 +119,7 @@ class Posterior(eqx.Module):
         self, x: Float[Array, " d"], theory: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
         """chi2 of every likelihood, by name."""
-        outputs = self._outputs(x, theory)
+        outputs = self.outputs(x, theory)
         nuisance = self.nuisance(x)
         return {like.name: like.chi2(outputs, nuisance) for like in self.likelihoods}
 

@@ -1,6 +1,7 @@
 """Data vectors in, log-likelihoods out; each differentiable in the theory."""
 
 from ..compute import PrecisionError
+from .around import AroundGaussian
 from .bandpowers import Bandpowers, Binning
 from .bao import Bao
 from .base import GaussianLikelihood, Likelihood, NuisanceParameter
@@ -26,12 +27,13 @@ from .low_l import LowL
 from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
 from .supernovae import Supernovae
-from .two_point import TwoPoint, power_model, reads_cosmology
+from .two_point import TwoPoint
 from .two_point_data import TwoPointData, read_sacc
 
 __all__ = [
     "DATA_SETS",
     "LIKELIHOODS",
+    "AroundGaussian",
     "Bandpowers",
     "Bao",
     "Binning",
@@ -60,8 +62,6 @@ __all__ = [
     "learned_output",
     "load_external",
     "options_of",
-    "power_model",
     "read_sacc",
-    "reads_cosmology",
     "sellentin_heavens",
 ]

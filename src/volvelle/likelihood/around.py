@@ -48,6 +48,11 @@ class AroundGaussian(Likelihood):
         return self.base.requires
 
     @property
+    def reads_cosmology(self) -> bool:
+        """Whether the base does."""
+        return self.base.reads_cosmology
+
+    @property
     def nuisance(self) -> dict[str, NuisanceParameter]:
         """Those of the base."""
         return self.base.nuisance

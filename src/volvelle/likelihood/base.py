@@ -51,6 +51,12 @@ class Likelihood(eqx.Module):
         """The theory outputs it reads."""
 
     @property
+    def reads_cosmology(self) -> bool:
+        """Whether it makes its prediction from the theory's ``cosmology``, which is then given to
+        it beside a solver's outputs."""
+        return False
+
+    @property
     @abstractmethod
     def nuisance(self) -> dict[str, NuisanceParameter]:
         """Its nuisance parameters by name."""

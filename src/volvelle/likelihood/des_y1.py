@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import data
-from .two_point import Prior, TwoPoint, power_model
+from .two_point import Prior, TwoPoint, made_power
 from .two_point_data import read_sacc
 
 NAME, DATA_SET, FILE = "des_y1_3x2pt", "des-y1-3x2pt", "sacc_data.hdf5"
@@ -22,7 +22,7 @@ _BIASES = (1.4, 1.6, 1.6, 1.9, 2.0)
 _LENS_SHIFTS = ((0.008, 0.007), (-0.005, 0.007), (0.006, 0.006), (0.0, 0.010), (0.0, 0.010))
 _SOURCE_SHIFTS = ((-0.001, 0.016), (-0.019, 0.013), (0.009, 0.011), (-0.018, 0.022))
 PRIORS: Mapping[str, tuple[Prior, float]] = {
-    **{f"b_lens{n}": ({"min": 0.8, "max": 3.0}, bias) for n, bias in enumerate(_BIASES)},
+    **{f"bias_lens{n}": ({"min": 0.8, "max": 3.0}, bias) for n, bias in enumerate(_BIASES)},
     **{f"dz_lens{n}": _normal(*each) for n, each in enumerate(_LENS_SHIFTS)},
     **{f"dz_src{n}": _normal(*each) for n, each in enumerate(_SOURCE_SHIFTS)},
     **{f"m_src{n}": _normal(0.012, 0.023) for n in range(4)},
@@ -49,7 +49,7 @@ def des_y1_3x2pt(
     files = data.locate(DATA_SET)
     return TwoPoint.from_data(
         read_sacc(files.files[FILE], NAME),
-        power_model(linear, nonlinear),
+        made_power(NAME, linear, nonlinear),
         statistics=statistics,
         edges=EDGES if averaged else None,
         priors=PRIORS,

@@ -4,7 +4,7 @@
 
 with M constant: the transform to the curved sky at the angles of the data, the mean over bins of
 angle, bandpower windows, or nothing but an interpolation. The theory gives the ``cosmology``; what
-belongs to samples are nuisance parameters, named after them: ``b_X`` bias, ``dz_X`` shift of n(z),
+belongs to samples are nuisance parameters, named after them: ``bias_X``, ``dz_X`` shift of n(z),
 ``m_X`` multiplicative bias of shear, and ``A_IA``, ``eta_IA`` of all intrinsic alignments.
 """
 
@@ -24,14 +24,7 @@ from scipy.interpolate import CubicSpline
 from ..boltzmann import Request
 from ..compute import require_float64
 from ..cosmology import Cosmology
-from ..power import (
-    EisensteinHu,
-    Halofit,
-    HMcode2020,
-    NonLinearModel,
-    TabulatedPower,
-    learned_power,
-)
+from ..power import ModelError, NonLinearModel, TabulatedPower, power_model
 from ..probes import (
     Alignment,
     AngularSpectra,
@@ -45,15 +38,13 @@ from ..probes import (
     correlation_multipoles,
     sufficient_multipole,
 )
-from .base import GaussianLikelihood, Likelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
+from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
 from .gaussian_algebra import scattered, whitening
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
 
 COSMOLOGY = "cosmology"
 """Name of the theory's output that is read."""
-LINEAR = ("learned", "eisenstein_hu")
-NONLINEAR = ("halofit", "hmcode2020")
 PIVOT = 0.62
 """Of the evolution of alignments, in DES Y1's analysis."""
 _DEVIATIONS = 6.0
@@ -61,7 +52,7 @@ _MOST = 200  # multipoles that are computed as they are; more of them are interp
 
 Prior = Mapping[str, Any]
 DEFAULT_PRIORS: Mapping[str, tuple[Prior, float]] = {
-    "b": ({"min": 0.8, "max": 3.0}, 1.5),
+    "bias": ({"min": 0.8, "max": 3.0}, 1.5),
     "dz": ({"dist": "norm", "loc": 0.0, "scale": 0.01}, 0.0),
     "m": ({"dist": "norm", "loc": 0.0, "scale": 0.02}, 0.0),
     "A_IA": ({"min": -5.0, "max": 5.0}, 0.5),
@@ -69,25 +60,22 @@ DEFAULT_PRIORS: Mapping[str, tuple[Prior, float]] = {
 }
 """Prior and reference of a nuisance parameter by its name or first part, unless a survey has its
 own."""
-_LABELS = {"b": "b", "dz": r"\Delta z", "m": "m", "A_IA": "A_\\mathrm{IA}"}
+_LABELS = {"bias": "b", "dz": r"\Delta z", "m": "m", "A_IA": "A_\\mathrm{IA}"}
 _LABELS["eta_IA"] = r"\eta_\mathrm{IA}"
 
 
-def power_model(linear: str = "learned", nonlinear: str = "halofit") -> NonLinearModel:
-    """The power spectrum that a configuration names; raises LikelihoodOptionError."""
-    if linear not in LINEAR:
-        raise LikelihoodOptionError(f"linear is {linear!r}; expected one of {', '.join(LINEAR)}")
-    if nonlinear not in NONLINEAR:
+def made_power(who: str, linear: str, nonlinear: str) -> NonLinearModel:
+    """The model of these names; raises LikelihoodOptionError."""
+    try:
+        found = power_model(linear, nonlinear)
+    except ModelError as error:
+        raise LikelihoodOptionError(f"{who}: {error}") from error
+    if not isinstance(found, NonLinearModel):
         raise LikelihoodOptionError(
-            f"nonlinear is {nonlinear!r}; expected one of {', '.join(NONLINEAR)}"
+            f"{who}: nonlinear is {nonlinear!r}, but galaxies are seen where structure is not "
+            "linear; choose halofit or hmcode"
         )
-    base = learned_power() if linear == "learned" else EisensteinHu()
-    return Halofit(base) if nonlinear == "halofit" else HMcode2020(base)
-
-
-def reads_cosmology(likelihood: Likelihood) -> bool:
-    """Whether it makes its prediction from the cosmology, beside or without a solver's outputs."""
-    return isinstance(likelihood, TwoPoint)
+    return found
 
 
 class TwoPoint(GaussianLikelihood):
@@ -136,7 +124,7 @@ class TwoPoint(GaussianLikelihood):
         Args:
             name: its name in results, when a run has several.
             linear: ``learned`` (CLASS's, within the domain of its training) or ``eisenstein_hu``.
-            nonlinear: ``halofit`` or ``hmcode2020``.
+            nonlinear: ``halofit`` or ``hmcode``.
             statistics: those that are used (``w_theta``, ``gamma_t``, ``xi_plus``, ``xi_minus``,
                 ``cl_counts``, ``cl_counts_shear``, ``cl_shear``); all of the file unless given.
             edges: of the bins of angle [arcmin], to average the prediction over; without them it
@@ -148,7 +136,7 @@ class TwoPoint(GaussianLikelihood):
         data = read_sacc(file, name)
         return cls.from_data(
             data,
-            power_model(linear, nonlinear),
+            made_power(name, linear, nonlinear),
             statistics=statistics,
             edges=edges,
             **settings,
@@ -204,6 +192,11 @@ class TwoPoint(GaussianLikelihood):
         return Request(spectra=(), background=False)
 
     @property
+    def reads_cosmology(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def nuisance(self) -> dict[str, NuisanceParameter]:
         """Biases, shifts, calibration and alignments."""
         return dict(self.priors)
@@ -225,7 +218,7 @@ class TwoPoint(GaussianLikelihood):
                 table, value(f"dz_{name}"), self.margin
             )
             if fields[name] == COUNTS:
-                bias = value(f"b_{name}")
+                bias = value(f"bias_{name}")
                 found[name] = NumberCounts(moved, bias, rsd=self.rsd, tracing=self.tracing)
             else:
                 aligned = Alignment(value("A_IA"), value("eta_IA"), self.pivot)
@@ -240,7 +233,7 @@ class TwoPoint(GaussianLikelihood):
             self._cosmology(theory),
             np.asarray(self.ell),
             list(sky.values()),
-            self._power(theory),
+            self._model(theory),
             pairs=[(names.index(i), names.index(j)) for i, j in self.pairs],
             tolerance=self.tolerance,
             limber=self.limber,
@@ -260,7 +253,7 @@ class TwoPoint(GaussianLikelihood):
         drawn = scattered(self.model(theory, nuisance), self.whitener, key)
         return replace(self, data=drawn, simulated=True)
 
-    def _power(self, theory: Theory) -> NonLinearModel:
+    def _model(self, theory: Theory) -> NonLinearModel:
         """The model, of the linear power that the theory brings, if it does."""
         if "matter_power" not in theory:
             return self.power
@@ -302,7 +295,7 @@ def _nuisance_names(data: TwoPointData) -> list[str]:
     """Names in the order biases, alignments, calibration, shifts."""
     lenses, sources = data.of(COUNTS), data.of(SHEAR)
     return [
-        *(f"b_{name}" for name in lenses),
+        *(f"bias_{name}" for name in lenses),
         *(("A_IA", "eta_IA") if sources else ()),
         *(f"m_{name}" for name in sources),
         *(f"dz_{name}" for name in (*lenses, *sources)),

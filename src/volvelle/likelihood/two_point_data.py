@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..probes import DistributionError, Table
+from ..probes.survey import COUNTS, SHEAR
 from .errors import DataFormatError, LikelihoodOptionError
-
-COUNTS, SHEAR = "counts", "shear"
 
 
 @dataclass(frozen=True)

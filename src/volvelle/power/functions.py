@@ -19,7 +19,9 @@ from volvelle.cosmology.neutrinos import is_traced
 
 from .base import Model, Spectrum
 from .continuation import SPECIES, Species
+from .eisenstein_hu import EisensteinHu
 from .errors import ModelError, PowerError
+from .halofit import Halofit
 from .hmcode import HMcode2020
 from .learned import learned_power
 from .nonlinear import NonLinearModel
@@ -29,6 +31,8 @@ from .variance import eight, smoothed
 Points = Float[Array, " *k"]
 Given = Points | float
 Choice = Model | None
+LINEAR, NONLINEAR = ("learned", "eisenstein_hu"), ("hmcode", "halofit", "none")
+"""Names of models in files."""
 
 
 def linear_power(
@@ -95,6 +99,22 @@ def _growth(
     spectrum = _made(model, cosmology, species)
     spectrum.checked(k, a)
     return _grown(spectrum, _real(k), _real(a), species)
+
+
+def power_model(linear: str = "learned", nonlinear: str = "hmcode") -> Model:
+    """The model that files name: ``learned`` or ``eisenstein_hu``; ``hmcode``, ``halofit`` or
+    ``none``.
+
+    Raises ModelError for other names.
+    """
+    if linear not in LINEAR:
+        raise ModelError(f"linear is {linear!r}; expected one of {', '.join(LINEAR)}")
+    if nonlinear not in NONLINEAR:
+        raise ModelError(f"nonlinear is {nonlinear!r}; expected one of {', '.join(NONLINEAR)}")
+    base = learned_power() if linear == "learned" else EisensteinHu()
+    if nonlinear == "none":
+        return base
+    return HMcode2020(base) if nonlinear == "hmcode" else Halofit(base)
 
 
 def standard_model() -> HMcode2020:

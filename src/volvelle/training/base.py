@@ -231,18 +231,23 @@ class Training(ABC, Generic[Settings]):
     def record(self) -> dict[str, Any]:
         """Provenance of the emulator, for its file."""
         assert self.report is not None, "the record comes after a fit"
-        problem = self.exact.problem
         return {
-            **fit_record(problem, self.x, self.report),
+            **fit_record(self.exact.problem, self.x, self.report),
             "left_out_log_likelihood_scatter": self._known_scatter(),
+            **self._asked(),
+        }
+
+    def _asked(self) -> dict[str, Any]:
+        """What a record says of the design."""
+        return {
             "design": self.design,
             "settings": asdict(self.settings),
-            "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
+            "likelihoods": [likelihood.name for likelihood in self.exact.problem.likelihoods],
         }
 
 
-def fit_record(problem: Problem, x: np.ndarray, report: BuildReport) -> dict[str, Any]:
-    """What a record says of the solver and of the fit to its solutions at points [n, d]."""
+def problem_record(problem: Problem) -> dict[str, Any]:
+    """What a record says of the theory."""
     return {
         "solver": problem.solver.identity(),
         "request": problem.request.to_json(),
@@ -251,6 +256,13 @@ def fit_record(problem: Problem, x: np.ndarray, report: BuildReport) -> dict[str
         "fixed": dict(problem.fixed),
         "definitions": dict(problem.parametrisation.definitions),
         "parametrisation": parametrisation_record(problem.parametrisation),
+    }
+
+
+def fit_record(problem: Problem, x: np.ndarray, report: BuildReport) -> dict[str, Any]:
+    """What a record says of the solver and of the fit to its solutions at points [n, d]."""
+    return {
+        **problem_record(problem),
         "points": x[:, : problem.n_theory].tolist(),
         "surrogates": report.surrogates,
         "interpolation": report.interpolation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from jaxtyping import Array, Float
 
 from volvelle.cosmology import Universe
 from volvelle.learning import write_atomically
-from volvelle.likelihood import TwoPoint
+from volvelle.likelihood import AroundGaussian, TwoPoint
 from volvelle.power import Model, sigma8
-from volvelle.training.base import SurrogateSettings, Training
+from volvelle.training.base import SurrogateSettings, Training, problem_record
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
-from volvelle.training.provenance import parametrisation_record
 
 SCALARS = ("H0", "Omega_m", "sigma8", "S8")
 """What is reported beside the sampled parameters."""
@@ -39,14 +38,17 @@ class DirectTheory(eqx.Module):
     @classmethod
     def of(cls, problem: Problem) -> DirectTheory:
         """Raises TrainingError unless every likelihood needs nothing else."""
-        solved = [each.name for each in problem.likelihoods if not isinstance(each, TwoPoint)]
+        solved = [each.name for each in problem.likelihoods if not each.reads_cosmology]
         if solved:
             raise TrainingError(
                 f"{', '.join(solved)} read what only a solver computes; write theory: {{class: }} "
                 "(or camb), which is learned; the other likelihoods take their cosmology from it"
             )
         first = problem.likelihoods[0]
-        assert isinstance(first, TwoPoint)
+        while isinstance(first, AroundGaussian):
+            first = first.base
+        if not isinstance(first, TwoPoint):
+            raise TrainingError(f"{first.name} has no power spectrum, which sigma8 is of")
         return cls(problem.universe, first.power.linear)
 
     def __call__(self, x: Float[Array, " d"]) -> Mapping[str, Array]:
@@ -122,17 +124,4 @@ class Untrained(Training[SurrogateSettings]):
 
     def record(self) -> dict[str, Any]:
         """Provenance."""
-        problem = self.exact.problem
-        return {
-            "solver": problem.solver.identity(),
-            "request": problem.request.to_json(),
-            "neutrino_hierarchy": problem.neutrino_hierarchy,
-            "parameters": list(problem.theory_names),
-            "fixed": dict(problem.fixed),
-            "definitions": dict(problem.parametrisation.definitions),
-            "parametrisation": parametrisation_record(problem.parametrisation),
-            "surrogates": {},
-            "design": self.design,
-            "settings": asdict(self.settings),
-            "likelihoods": [likelihood.name for likelihood in problem.likelihoods],
-        }
+        return {**problem_record(self.exact.problem), "surrogates": {}, **self._asked()}

@@ -25,7 +25,7 @@ from volvelle.boltzmann import (
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation, Universe
 from volvelle.inference import Posterior, Prior
-from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output, reads_cosmology
+from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
 from volvelle.training.errors import TrainingError
 
 FAILURE_LIMIT = 0.2  # of all solutions asked for
@@ -114,8 +114,12 @@ class Problem:
             theory,
             self.n_theory,
             tuple(sorted(self.fixed_nuisance.items())),
-            universe=self.universe if any(map(reads_cosmology, self.likelihoods)) else None,
+            universe=self.universe if self._reads_cosmology else None,
         )
+
+    @property
+    def _reads_cosmology(self) -> bool:
+        return any(likelihood.reads_cosmology for likelihood in self.likelihoods)
 
     @property
     def universe(self) -> Universe:
@@ -139,6 +143,8 @@ class Problem:
         if self.learns_likelihood:
             own = dict(zip(self.names[self.n_theory :], x[self.n_theory :], strict=True))
             nuisance = {**self.fixed_nuisance, **own}
+            if self._reads_cosmology:
+                theory = {**theory, "cosmology": self.universe(x[: self.n_theory], theory)}
             return np.array([float(each.log_prob(theory, nuisance)) for each in self.likelihoods])
         arrays = {name: jnp.asarray(value) for name, value in theory.items()}
         try:
