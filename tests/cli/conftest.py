@@ -37,9 +37,9 @@ BASE: dict[str, Any] = {
 Write = Callable[[Mapping[str, Any]], Path]
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """BASE with values replaced; keys are dotted paths."""
-    content = copy.deepcopy(BASE)
+def changed(changes: Mapping[str, Any], base: Mapping[str, Any] = BASE) -> dict[str, Any]:
+    """A file's content with values replaced; keys are dotted paths."""
+    content = copy.deepcopy(dict(base))
     for path, value in changes.items():
         *above, last = path.split(".")
         block = content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from volvelle.cli import ConfigurationError
 from volvelle.cli.app import app
 from volvelle.cli.forecast_configuration import ForecastConfiguration
 from volvelle.inference import read_fisher
+
+from .conftest import REMOVE, changed
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "11_forecast.yaml"
 BASE: dict[str, Any] = {
@@ -58,7 +59,6 @@ BASE: dict[str, Any] = {
         "edges": ["lenses"],
     },
 }
-REMOVE = object()
 SHEAR = {
     "kind": "shear",
     "n_z": {"smail": {"z0": 0.5}},
@@ -70,18 +70,8 @@ SHEAR = {
 
 def written(folder: Path, changes: Mapping[str, Any]) -> Path:
     """BASE with changes at dotted keys, as a file."""
-    content = copy.deepcopy(BASE)
-    for path, value in changes.items():
-        *above, last = path.split(".")
-        block = content
-        for name in above:
-            block = block.setdefault(name, {})
-        if value is REMOVE:
-            del block[last]
-        else:
-            block[last] = value
     file = folder / "survey.yaml"
-    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    file.write_text(yaml.safe_dump(changed(changes, BASE), sort_keys=False))
     return file
 
 

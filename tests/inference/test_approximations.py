@@ -1,10 +1,5 @@
 """Laplace, variational guides and neural transport: right, or refused by k-hat."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from killing import killed_and_repeated, of_code
 from scipy.integrate import trapezoid
 from scipy.stats import halfnorm
 from targets import COVARIANCE, LN_PRIOR, MEAN, banana, gaussian, posterior_of, two_modes
@@ -260,25 +256,5 @@ np.savez(sys.argv[1], *leaves, bounds=fitted.bounds, elbo=fitted.elbo)
 
 def test_a_killed_fit_goes_on(tmp_path):
     """kill -9 loses one chunk, and changes no number of the result."""
-
-    def run(out: str, folder: str) -> subprocess.Popen:
-        code = RUN.format(here=str(HERE))
-        words = [sys.executable, "-c", code, str(tmp_path / out), folder]
-        return subprocess.Popen(words, env={**os.environ, "JAX_PLATFORMS": "cpu"})
-
-    folder = tmp_path / "kept"
-    process = run("killed.npz", str(folder))
-    until = time.monotonic() + 180.0
-    while len(list(folder.glob("part_*"))) < 2 and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part_*")}
-    assert 2 <= len(before) < 6
-    assert run("resumed.npz", str(folder)).wait() == 0
-    untouched = [n for n, t in before.items() if (folder / n).stat().st_mtime_ns == t]
-    assert len(untouched) >= len(before) - 1, "one chunk may be lost"
-    assert run("whole.npz", "none").wait() == 0
-    resumed, whole = np.load(tmp_path / "resumed.npz"), np.load(tmp_path / "whole.npz")
-    for name in whole.files:
-        np.testing.assert_array_equal(resumed[name], whole[name])
+    run = of_code(RUN.format(here=str(HERE)), tmp_path)
+    killed_and_repeated(run, tmp_path, chunks=2, most=6)

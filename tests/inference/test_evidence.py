@@ -1,10 +1,5 @@
 """The evidence by nested sampling, bridge sampling and importance sampling, against known ones."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import equinox as eqx
@@ -12,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from killing import killed_and_repeated, of_code
 from scipy.stats import multivariate_normal
 from targets import (
     COVARIANCE,
@@ -239,24 +235,4 @@ np.savez(sys.argv[1], samples=found.samples, log_prob=found.log_prob,
 
 def test_a_killed_run_goes_on(tmp_path):
     """kill -9 loses one chunk, and changes no number of the result."""
-
-    def run(out: str, folder: str) -> subprocess.Popen:
-        words = [sys.executable, "-c", RUN.format(here=str(HERE)), str(tmp_path / out), folder]
-        return subprocess.Popen(words, env={**os.environ, "JAX_PLATFORMS": "cpu"})
-
-    folder = tmp_path / "kept"
-    process = run("killed.npz", str(folder))
-    until = time.monotonic() + 120.0
-    while len(list(folder.glob("part_*"))) < 3 and time.monotonic() < until:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part_*")}
-    assert len(before) >= 3
-    assert run("resumed.npz", str(folder)).wait() == 0
-    untouched = [n for n, t in before.items() if (folder / n).stat().st_mtime_ns == t]
-    assert len(untouched) >= len(before) - 1, "one chunk may be lost"
-    assert run("whole.npz", "none").wait() == 0
-    resumed, whole = np.load(tmp_path / "resumed.npz"), np.load(tmp_path / "whole.npz")
-    for name in whole.files:
-        np.testing.assert_array_equal(resumed[name], whole[name])
+    killed_and_repeated(of_code(RUN.format(here=str(HERE)), tmp_path), tmp_path, chunks=3)

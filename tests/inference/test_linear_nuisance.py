@@ -67,7 +67,7 @@ AT = np.array([1.0, 0.4, 0.0, 0.1])
 def integral(posterior: Posterior, x: np.ndarray, box: float = 8.0, flat: bool = False) -> float:
     """ln of the integral of the likelihood times the priors of offset and slope, by quadrature."""
     like = posterior.likelihoods[0]
-    inside = LinearNuisance.of(like, ("offset", "slope"), jnp.zeros(2), jnp.zeros(2))
+    inside = LinearNuisance(like, ("offset", "slope"), jnp.zeros(2), jnp.zeros(2))
     theory = {"x": jnp.asarray(x)}
     centre, covariance = inside.conditional(theory, {})
     width = np.sqrt(np.diag(covariance))

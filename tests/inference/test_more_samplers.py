@@ -2,17 +2,17 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from killing import killed_and_repeated
 from scipy.stats import halfnorm
 from targets import COVARIANCE, MEAN, banana, gaussian, start_at, two_modes
 
@@ -229,23 +229,8 @@ def test_chains_over_devices(kind, tmp_path):
 def test_a_killed_run_goes_on(tmp_path):
     """kill -9 in the middle: the chunks that were finished are not drawn again."""
     size = {"kind": "NUTS", "warmup": 100, "draws": 4000}
-    folder = tmp_path / "kept"
-    process = run_apart(tmp_path, "killed.npz", str(folder), **size)
-    until = time.monotonic() + 120.0
-    while len(list(folder.glob("part_*"))) < 10 and time.monotonic() < until:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed.npz").exists()
-    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part_*")}
-    assert len(before) >= 10
-    assert run_apart(tmp_path, "resumed.npz", str(folder), **size).wait() == 0
-    untouched = [n for n, t in before.items() if (folder / n).stat().st_mtime_ns == t]
-    assert len(untouched) >= len(before) - 1, "one chunk may be lost"
-    assert run_apart(tmp_path, "whole.npz", "none", **size).wait() == 0
-    resumed, whole = np.load(tmp_path / "resumed.npz"), np.load(tmp_path / "whole.npz")
-    np.testing.assert_array_equal(resumed["samples"], whole["samples"])
-    np.testing.assert_array_equal(resumed["counts"], whole["counts"])
+    run = partial(run_apart, tmp_path, **size)
+    killed_and_repeated(run, tmp_path, chunks=10)
 
 
 def test_another_runs_files_are_not_taken_over(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import sacc
 
 import ccl_two_point as by_ccl
+from volvelle.cli import Configuration, ConfigurationError
 from volvelle.cosmology import Cosmology
 from volvelle.likelihood import (
     DataFormatError,
@@ -244,3 +245,39 @@ def test_bins_that_are_not_those_of_the_file(real_data: Path) -> None:
     data = read_sacc(real_data / "des-y1-3x2pt" / FILE, "des")
     with pytest.raises(LikelihoodOptionError, match="arcmin lies outside of the edges, 10 to 100"):
         TwoPoint.from_data(data, POWER, edges=[10.0, 50.0, 100.0])
+
+
+CONFIGURATION = """
+output: out
+theory: {{volvelle: }}
+params:
+  omega_b: 0.0224
+  omega_cdm: {{prior: {{min: 0.08, max: 0.18}}, ref: {{loc: 0.12, scale: 0.01}}}}
+  {expansion}
+  n_s: 0.97
+  ln10A_s: 3.0
+  tau_reio: 0.06
+likelihood: {{two_point: {{file: {file}}}}}
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expansion", "more", "words"),
+    [
+        ("theta_star_100: 1.04", "", r"params.theta_star_100: only a solver knows h of it"),
+        ("h: 0.7", "emulator: {kind: network}", r"emulator: theory: .* trains nothing; leave"),
+        ("h: 0.7\n  N_ur: 2.0", "", r"params.N_ur: is a solver's own input"),
+    ],
+)
+def test_files_that_the_own_theory_cannot_serve(
+    expansion: str, more: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.yaml"
+    file = saved(entries(), tmp_path)
+    path.write_text(CONFIGURATION.format(expansion=expansion, more=more, file=file))
+    with pytest.raises(ConfigurationError, match=words):
+        Configuration.load(path, files=False)
+    path.write_text(CONFIGURATION.format(expansion="h: 0.7", more="", file=file))
+    found = Configuration.load(path, files=False)
+    assert found.direct and found.solver_name == "class"

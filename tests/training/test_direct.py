@@ -13,9 +13,10 @@ import pytest
 from volvelle.boltzmann import POWER_K, POWER_Z, Request, get_solver
 from volvelle.compute import SerialExecutor
 from volvelle.cosmology import Cosmology, Parametrisation, sound_horizon
-from volvelle.inference import Uniform
+from volvelle.inference import CompressedLikelihood, Posterior, Uniform
 from volvelle.inference.laplace import by_differences
 from volvelle.likelihood import Gaussian, TwoPoint, TwoPointData
+from volvelle.likelihood.estimated_covariance import HartlapLikelihood
 from volvelle.likelihood.two_point_data import Kind
 from volvelle.power import EisensteinHu, Halofit, linear_power, sigma8
 from volvelle.probes import Table
@@ -92,6 +93,27 @@ def test_a_solvers_power_takes_the_place_of_the_packages_own() -> None:
     same = made.log_likelihood(np.asarray(X), {"matter_power": table})
     other = made.log_likelihood(np.asarray(X), {"matter_power": 1.1 * table})
     assert same == pytest.approx(own, rel=3e-3) and abs(other - own) > 0.01 * abs(own)
+
+
+def test_likelihoods_around_others_get_the_cosmology_too() -> None:
+    base = shear()
+    around = HartlapLikelihood(base, 100)
+    made = problem(around)
+    posterior = made.posterior(DirectTheory.of(made))
+    expected = around.log_prob({"cosmology": cosmology()}, NUISANCE)
+    assert float(posterior.log_likelihood(X)) == pytest.approx(float(expected), rel=1e-9)
+    compressed = CompressedLikelihood.of(posterior_of(base), X)
+    whole = compressed.log_prob({"cosmology": cosmology()}, NUISANCE)
+    found = posterior_of(compressed).log_likelihood(X)
+    assert float(found) == pytest.approx(float(whole), rel=1e-9)
+    # where ln L itself is learned, the exact ones are computed outside of any program
+    learned = problem(base, learns_likelihood=True).log_likelihoods(np.asarray(X), {})
+    assert learned[0] == pytest.approx(float(base.log_prob({"cosmology": cosmology()}, NUISANCE)))
+
+
+def posterior_of(likelihood: Any) -> Posterior:
+    made = problem(likelihood)
+    return made.posterior(DirectTheory.of(made))
 
 
 def test_h_is_the_solvers_where_only_a_solver_knows_it() -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
 from .. import __version__
@@ -17,6 +16,7 @@ from . import verbs
 from .certify_app import certify
 from .configuration import Configuration
 from .data_app import data_app
+from .dry_run import checked_table
 from .emulate_app import emulate
 from .emulator_app import emulator_app
 from .forecast_app import forecast
@@ -137,11 +137,7 @@ def _print_estimate(configuration: Configuration) -> None:
         rows["SIMULATED"] = ", ".join(configuration.missing_data)
     rows.update(verbs.estimate(configuration))
     script = rows.pop("job_script", None)
-    table = Table(title=f"{configuration.source}: nothing is computed", show_header=False)
-    for name, value in rows.items():
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), escape(text))
-    console.print(table)
+    console.print(checked_table(configuration.source, rows))
     if script is not None:
         console.print("script of each SLURM job, as sbatch would get it:")
         console.print(script, highlight=False, markup=False, soft_wrap=True)

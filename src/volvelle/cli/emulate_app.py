@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from . import verbs
+from .dry_run import checked_table
 
 console = Console()
 
@@ -45,10 +44,7 @@ def emulate(
 
     configuration = EmulateConfiguration.load(file, output=output)
     if dry_run:
-        table = Table(title=f"{configuration.source}: nothing is computed", show_header=False)
-        for name, value in configuration.summary().items():
-            table.add_row(name, escape(str(value)))
-        console.print(table)
+        console.print(checked_table(configuration.source, configuration.summary()))
         return
     from .emulate_job import emulate_box
 

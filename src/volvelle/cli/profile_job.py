@@ -94,6 +94,11 @@ def _compute(
             f"the emulator of {request.folder} gives the likelihood itself, and a profile needs "
             "the theory; run with target: theory first"
         )
+    if configuration.direct:
+        raise ProfileError(
+            f"{request.folder} trained no emulator, and profiles are made by one that exact "
+            "solutions correct; run with theory: {class: } first"
+        )
     axes = tuple(_axis(request, i, chain, configuration) for i in range(len(request.names)))
     emulator, record = load_emulator(request.folder / "emulator", user_functions(configuration))
     training = _training_points(request)

@@ -14,7 +14,7 @@ from .errors import ReportError
 from .labels import label_math
 from .numbers import mean_and_error
 from .style import EXACT, INK, PALETTE, in_house_style, new_figure
-from .triangle import set_ticks
+from .triangle import finish_panel
 
 PANEL, WIDE = 1.45, 3.2
 """Side of a panel [inch], and half width of an axis in standard deviations."""
@@ -72,6 +72,7 @@ def ellipse_triangle(
     )  # fmt: skip
     spans = {name: _span(drawn, name) for name in chosen}
     known = dict(labels or {})
+    written = [label_math(known.get(n, n), n) for n in chosen]
     for row, y in enumerate(chosen):
         for column, x in enumerate(chosen):
             axes = grid[row][column]
@@ -84,7 +85,7 @@ def ellipse_triangle(
             axes.set_xlim(*spans[x])
             if row != column:
                 axes.set_ylim(*spans[y])
-            _finish(axes, row, column, size, [label_math(known.get(n, n), n) for n in (x, y)])
+            finish_panel(axes, row, column, written)
         if len(drawn) == 1:
             value, spread = drawn[0].of(y)
             title = mean_and_error(float(value[0]), float(np.sqrt(spread[0, 0])))
@@ -117,21 +118,6 @@ def _pair(axes: Axes, each: Gaussian, x: str, y: str, color: str) -> None:
         axes.fill(*points.T, color=color, alpha=shade, linewidth=0)
         axes.plot(*points.T, color=color, linewidth=1.0)
     axes.plot(*values, "+", color=INK, markersize=6, markeredgewidth=0.9)
-
-
-def _finish(axes: Axes, row: int, column: int, size: int, labels: list[str]) -> None:
-    set_ticks(axes.xaxis)
-    axes.tick_params(labelsize=7, length=2.5)
-    axes.tick_params(axis="x", labelrotation=40, labelbottom=row == size - 1)
-    if row == size - 1:
-        axes.set_xlabel(labels[0])
-    if row == column:
-        axes.set_yticks([])
-        return
-    set_ticks(axes.yaxis)
-    axes.tick_params(axis="y", labelleft=column == 0)
-    if column == 0:
-        axes.set_ylabel(labels[1])
 
 
 def _legend(figure: Figure, drawn: Sequence[Gaussian]) -> None:

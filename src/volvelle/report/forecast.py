@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from rich.console import Group, RenderableType
@@ -19,6 +18,7 @@ from .ellipses import Gaussian, ellipse_triangle
 from .errors import ReportError
 from .labels import label_html, label_text
 from .numbers import MISSING, decimals, duration, fixed, significant
+from .pages import template
 from .record import read_json
 from .style import EMULATED, EXACT, QUIET, figure_bytes, in_house_style, new_figure
 
@@ -212,15 +212,8 @@ def write_forecast_report(folder: Path) -> Path:
         code = figure_bytes(figure, "png")
         (folder / name).write_bytes(code)
         inline[name] = f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}"
-    environment = Environment(
-        loader=PackageLoader("volvelle.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     configuration = folder / "config.yaml"
-    page = environment.get_template("forecast.html.j2").render(
+    page = template("forecast.html.j2").render(
         name=content["name"],
         version=content["version"],
         seconds=duration(content.get("seconds")),

@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from .citations import cite, cited_keys
 from .errors import MissingFileError
 from .labels import label_html
 from .numbers import MISSING, decimals, duration, fixed, interval, mean_and_error, significant
+from .pages import template
 from .plots import FIGURES
 from .profile_section import profile_sections
 from .record import is_finite, read_summary
@@ -51,14 +51,7 @@ def write_report(folder: Path) -> Path:
     folder = Path(folder)
     summary = read_summary(folder)
     figures, notes = _figures(folder)
-    environment = Environment(
-        loader=PackageLoader("volvelle.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = template("report.html.j2").render(
         name=str(summary.get("name") or folder.resolve().name),
         summary=summary,
         verdict=verdict(summary),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,21 +185,25 @@ def _finish_panel(
     if column > row:
         axes.set_axis_off()
         return
-    last = row == len(names) - 1
+    labels = [axis_label(n, summary["parameters"], chain.labels[n]) for n in names]
+    finish_panel(axes, row, column, labels)
+
+
+def finish_panel(axes: Axes, row: int, column: int, labels: Sequence[str]) -> None:
+    """Ticks, and labels at the left and below, of one panel of a triangle."""
+    last = row == len(labels) - 1
     set_ticks(axes.xaxis)
     axes.tick_params(labelsize=7, length=2.5)
     axes.tick_params(axis="x", labelrotation=40, labelbottom=last)
     if last:
-        name = names[column]
-        axes.set_xlabel(axis_label(name, summary["parameters"], chain.labels[name]))
+        axes.set_xlabel(labels[column])
     if row == column:
         axes.set_yticks([])
         return
     set_ticks(axes.yaxis)
     axes.tick_params(axis="y", labelleft=column == 0)
     if column == 0:
-        name = names[row]
-        axes.set_ylabel(axis_label(name, summary["parameters"], chain.labels[name]))
+        axes.set_ylabel(labels[row])
 
 
 def set_ticks(axis: Any) -> None:
