@@ -36,7 +36,7 @@ GIVEN: dict[str, tuple[dict[str, Any], Any]] = {
     ),
     "hmc": (
         {"warmup": 50, "target_accept": 0.8, "length": 2.0, "mass": "diagonal"},
-        HMC(50, 0.8, 2.0, mass="diagonal"),
+        HMC(warmup=50, target_accept=0.8, length=2.0, mass="diagonal"),
     ),
     "metropolis": ({"warmup": 500}, Metropolis(500, 20)),
     "ensemble": ({"warmup": 500, "walkers": 40}, AffineEnsemble(500, 20, 40)),

@@ -174,4 +174,7 @@ class Connection:
 
     def close(self) -> None:
         """Leave the scheduler, which goes on without us."""
-        self.client.close(timeout=1)
+        try:
+            self.client.close(timeout=1)
+        except RuntimeError as error:  # it was about to connect again by itself
+            self._say(f"{self._where}: left while connecting again ({error})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -44,17 +43,32 @@ def _hessian(posterior: Posterior, u: jax.Array, beta: jax.Array):
     return jax.hessian(lambda v: -posterior.log_prob_real(v, beta))(u)
 
 
-def by_differences(posterior: Posterior, u: np.ndarray, step: np.ndarray, beta: Any) -> np.ndarray:
-    """The Hessian by central differences of the gradient, of which the program is there already."""
+def curvature(
+    posterior: Posterior, u: np.ndarray, factor: np.ndarray, beta: float = 1.0
+) -> np.ndarray:
+    """L^T H L with H the Hessian of -ln P in the unbounded coordinates and ``factor`` L [d, d],
+    whose columns are about the widths of the posterior.
+
+    By differences where likelihoods project power spectra: the second derivative of projections
+    takes minutes to compile.
+    """
+    power = jnp.asarray(beta)
+    if any(likelihood.reads_cosmology for likelihood in posterior.likelihoods):
+        return by_differences(posterior, u, factor, power)
+    return factor.T @ np.asarray(_hessian(posterior, jnp.asarray(u), power)) @ factor
+
+
+def by_differences(
+    posterior: Posterior, u: np.ndarray, factor: np.ndarray, beta: jax.Array
+) -> np.ndarray:
+    """The same by central differences of the gradient, of which the program is there already."""
 
     def gradient(at: np.ndarray) -> np.ndarray:
         return np.asarray(value_and_gradient(posterior, jnp.asarray(at), beta)[1])
 
-    rows = [
-        (gradient(u + e) - gradient(u - e)) / (2.0 * h)
-        for e, h in zip(np.diag(step), step, strict=True)
-    ]
-    return 0.5 * (np.array(rows) + np.array(rows).T)
+    rows = [gradient(u + _STEP * e) - gradient(u - _STEP * e) for e in factor.T]
+    hessian = np.array(rows) @ factor / (2.0 * _STEP)
+    return 0.5 * (hessian + hessian.T)
 
 
 def laplace(
@@ -95,25 +109,24 @@ def laplace(
             "check that ref lies where the priors and the data allow it"
         )
     u = best[1]
-    if posterior.universe is None:
-        hessian = np.asarray(_hessian(posterior, jnp.asarray(u), power))
-    else:  # the second derivative of projections takes minutes to compile
-        x = posterior.from_real(jnp.asarray(u))
-        shift = np.asarray(posterior.to_real(x + _STEP * jnp.asarray(scale))) - u
-        hessian = by_differences(posterior, u, np.where(shift != 0.0, shift, _STEP), power)
-    factor = _factor(hessian, scale, posterior, u)
+    width = _widths(posterior, u, scale)
+    hessian = curvature(posterior, u, np.diag(width), beta)
+    factor = _factor(hessian, width)
     return Laplace(u, factor, np.asarray(posterior.from_real(jnp.asarray(u))), -best[0])
 
 
-def _factor(
-    hessian: np.ndarray, scale: np.ndarray, posterior: Posterior, u: np.ndarray
-) -> np.ndarray:
-    """L with L L^T = H^-1; directions of no or negative curvature get the expected width."""
+def _widths(posterior: Posterior, u: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Those of the unbounded coordinates [d], of expected widths of the parameters."""
     x = posterior.from_real(jnp.asarray(u))
     width = np.abs(np.asarray(posterior.to_real(x + 0.1 * jnp.asarray(scale))) - u) * 10.0
-    width = np.where(width > 0, width, 1.0)
+    return np.where(width > 0, width, 1.0)
+
+
+def _factor(hessian: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """L with L L^T = H^-1, from the Hessian of -ln P in units of the expected widths: directions
+    of no or negative curvature get these."""
     if not np.all(np.isfinite(hessian)):
         return np.diag(width)
-    values, vectors = np.linalg.eigh(hessian * width[:, None] * width[None, :])
+    values, vectors = np.linalg.eigh(hessian)
     values = np.maximum(values, 1.0)  # no wider than the expected width
     return width[:, None] * (vectors / np.sqrt(values))

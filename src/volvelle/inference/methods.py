@@ -22,7 +22,7 @@ from volvelle.inference.ensemble import explore
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, check_guide
 from volvelle.inference.importance import check_number, settled
-from volvelle.inference.laplace import Laplace, laplace
+from volvelle.inference.laplace import Laplace, curvature, laplace
 from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nested import Nested, run_nested
 from volvelle.inference.posterior import Posterior
@@ -156,18 +156,13 @@ def by_curvature(posterior: Posterior, start: Laplace) -> Laplace:
     ``laplace`` holds directions to the expected widths, for chains that start there; where there is
     no curvature that stays so.
     """
-    hessian = np.asarray(_curvature(Whitened.of(posterior, start)))
+    hessian = curvature(posterior, start.u, start.factor)
     if not np.all(np.isfinite(hessian)):
         return start
     values, vectors = np.linalg.eigh(hessian)
     if np.min(values) < FLATTEST:
         return start
     return replace(start, factor=start.factor @ (vectors / np.sqrt(values)))
-
-
-@eqx.filter_jit
-def _curvature(target: Whitened) -> jax.Array:
-    return -jax.hessian(target)(jnp.zeros(len(target.posterior.names)))
 
 
 def _variational(

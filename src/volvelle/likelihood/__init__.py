@@ -28,10 +28,11 @@ from .plik_lite import PlikLite
 from .simulated_cmb import SimulatedCmb
 from .supernovae import Supernovae
 from .two_point import TwoPoint
-from .two_point_data import TwoPointData, read_sacc
+from .two_point_data import KINDS, TwoPointData, read_sacc
 
 __all__ = [
     "DATA_SETS",
+    "KINDS",
     "LIKELIHOODS",
     "AroundGaussian",
     "Bandpowers",

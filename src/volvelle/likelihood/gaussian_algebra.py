@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.sparse.csgraph import connected_components
 
 from .errors import DataFormatError
 
@@ -42,6 +44,46 @@ def scattered(
         return mean
     unit = jax.random.normal(key, mean.shape, dtype=jnp.float64)
     return mean + jax.scipy.linalg.solve_triangular(whitener, unit, lower=True)
+
+
+class BlockWhitening(eqx.Module):
+    """``whitening`` of a covariance that falls into blocks of one size, as that of spectra does,
+    band by band; any other has a single block. Costs what the blocks cost.
+    """
+
+    blocks: Float[Array, "b p p"]
+    order: Int[Array, " n"]
+    """The elements of the data, block after block."""
+
+    @classmethod
+    def of(cls, covariance: np.ndarray, who: str) -> BlockWhitening:
+        """Raises DataFormatError for a matrix that is not a covariance."""
+        number, label = connected_components(covariance != 0.0, directed=False)
+        order = np.argsort(label, kind="stable")
+        if np.ptp(np.bincount(label)):  # blocks of several sizes
+            number, order = 1, np.arange(len(covariance))
+        groups = order.reshape(number, -1)
+        blocks = [whitening(covariance[np.ix_(group, group)], who) for group in groups]
+        return cls(jnp.asarray(np.stack(blocks)), jnp.asarray(order))
+
+    def __call__(self, residual: Float[Array, " n"]) -> Float[Array, " n"]:
+        """W r, independent unit normal numbers if r has this covariance."""
+        number, size, _ = self.blocks.shape
+        white = jnp.einsum("bij,bj->bi", self.blocks, residual[self.order].reshape(number, size))
+        return self._in_order(white)
+
+    def scattered(self, mean: Float[Array, " n"], key: Array | None) -> Float[Array, " n"]:
+        """A draw of the data about their mean; without a key the mean itself."""
+        if key is None:
+            return mean
+        number, size, _ = self.blocks.shape
+        unit = jax.random.normal(key, (number, size, 1), dtype=jnp.float64)
+        return mean + self._in_order(
+            jax.scipy.linalg.solve_triangular(self.blocks, unit, lower=True)
+        )
+
+    def _in_order(self, values: Array) -> Float[Array, " n"]:
+        return jnp.zeros(self.order.shape).at[self.order].set(values.ravel(), unique_indices=True)
 
 
 def conditional_sigma(whitener: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ from ..probes import (
 )
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
-from .gaussian_algebra import scattered, whitening
+from .gaussian_algebra import BlockWhitening
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
 
 COSMOLOGY = "cosmology"
@@ -82,7 +82,7 @@ class TwoPoint(GaussianLikelihood):
     """Gaussian likelihood of two-point functions; see the module."""
 
     data: Float[Array, " n"]
-    whitener: Float[Array, "n n"]
+    whiten: BlockWhitening
     matrix: Float[Array, "n l"]
     """From C_l of an element's pair to the element."""
     power: NonLinearModel
@@ -170,7 +170,7 @@ class TwoPoint(GaussianLikelihood):
         settings.setdefault("margin", _margin(parameters))
         return cls(
             data=jnp.asarray(data.mean),
-            whitener=jnp.asarray(whitening(data.covariance, data.name)),
+            whiten=BlockWhitening.of(data.covariance, data.name),
             matrix=jnp.asarray(matrix),
             power=power,
             tracers=dict(data.tracers),
@@ -246,11 +246,11 @@ class TwoPoint(GaussianLikelihood):
 
     def whitened_residual(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
         """W (d - t)."""
-        return self.whitener @ (self.data - self.model(theory, nuisance))
+        return self.whiten(self.data - self.model(theory, nuisance))
 
     def simulate(self, theory: Theory, nuisance: Nuisance, key: Array | None = None) -> TwoPoint:
         """The same likelihood with data made from a theory, with noise when a key is given."""
-        drawn = scattered(self.model(theory, nuisance), self.whitener, key)
+        drawn = self.whiten.scattered(self.model(theory, nuisance), key)
         return replace(self, data=drawn, simulated=True)
 
     def _model(self, theory: Theory) -> NonLinearModel:

@@ -10,6 +10,7 @@ from .forecast import (
     write_forecast_report,
 )
 from .html import write_report
+from .overlay import chain_of, overlay
 from .plots import derived, distances, history, spectra, timing, triangle, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
@@ -23,6 +24,7 @@ __all__ = [
     "ReportError",
     "Verdict",
     "certificate_sentences",
+    "chain_of",
     "cite",
     "cited_keys",
     "derived",
@@ -34,6 +36,7 @@ __all__ = [
     "forecast_triangle",
     "history",
     "holds_forecast",
+    "overlay",
     "profile_figure",
     "profile_words",
     "read_chain",

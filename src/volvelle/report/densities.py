@@ -14,6 +14,7 @@ points. Weights that are all equal give the emulator's contours back exactly.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,11 @@ class Density:
     values: np.ndarray
     y: np.ndarray | None = None
 
-    def levels(self) -> list[float]:
-        """The density at the 95% and at the 68% contour, rising."""
+    def levels(self, shares: Sequence[float] = LEVELS) -> list[float]:
+        """The density at the contours that hold these rising shares, itself rising."""
         flat = np.sort(self.values.ravel())[::-1]
         mass = np.cumsum(flat) / flat.sum()
-        return [float(flat[np.searchsorted(mass, level)]) for level in reversed(LEVELS)]
+        return [float(flat[np.searchsorted(mass, share)]) for share in reversed(shares)]
 
     def support(self, threshold: float = 0.004) -> tuple[float, float]:
         """The range of x in which the density (of one dimension) exceeds a part of its maximum."""

@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from .errors import ReportError
 from .labels import label_math
 from .numbers import mean_and_error
-from .style import EXACT, INK, PALETTE, in_house_style, new_figure
-from .triangle import finish_panel
+from .style import EXACT, INK, PALETTE, in_house_style
+from .triangle import empty_triangle, finish_panel
 
-PANEL, WIDE = 1.45, 3.2
-"""Side of a panel [inch], and half width of an axis in standard deviations."""
+WIDE = 3.2
+"""Half width of an axis in standard deviations."""
 LEVELS = (0.683, 0.954)
 
 
@@ -62,14 +62,7 @@ def ellipse_triangle(
     chosen = tuple(names)
     if len(chosen) < 2 or not drawn:
         raise ReportError(f"parameters {chosen}; expected two or more, of one Gaussian or more")
-    size = len(chosen)
-    side = max(PANEL * size + 0.9, 3.6)
-    figure = new_figure(side, side)
-    grid = figure.subplots(size, size, squeeze=False)
-    figure.subplots_adjust(
-        left=0.85 / side, right=1 - 0.12 / side, bottom=0.75 / side, top=1 - 0.42 / side,
-        wspace=0.05, hspace=0.05,
-    )  # fmt: skip
+    figure, grid = empty_triangle(len(chosen))
     spans = {name: _span(drawn, name) for name in chosen}
     known = dict(labels or {})
     written = [label_math(known.get(n, n), n) for n in chosen]

@@ -43,13 +43,7 @@ def triangle(folder: Path, names: tuple[str, ...] | None = None) -> Figure:
     chosen = tuple(name for name in chosen if _varies(emulator, name))
     plain, exact = marginals(emulator, reweighted, chosen)
     size = len(chosen)
-    side = max(PANEL * size + 0.9, 3.6)
-    figure = new_figure(side, side, bool(summary.get("simulated")))
-    grid = figure.subplots(size, size, squeeze=False)
-    figure.subplots_adjust(
-        left=0.85 / side, right=1 - 0.12 / side, bottom=0.75 / side, top=1 - 0.42 / side,
-        wspace=0.05, hspace=0.05,
-    )  # fmt: skip
+    figure, grid = empty_triangle(size, bool(summary.get("simulated")))
     spans = _diagonal(grid, chosen, plain, exact, summary)
     _lower_half(grid, chosen, plain, exact, spans, summary)
     for row in range(size):
@@ -57,6 +51,18 @@ def triangle(folder: Path, names: tuple[str, ...] | None = None) -> Figure:
             _finish_panel(grid[row][column], row, column, chosen, summary, emulator)
     _legend(figure, exact is not None, size)
     return figure
+
+
+def empty_triangle(size: int, simulated: bool = False) -> tuple[Figure, Any]:
+    """A figure with panels [size, size] for so many parameters."""
+    side = max(PANEL * size + 0.9, 3.6)
+    figure = new_figure(side, side, simulated)
+    grid = figure.subplots(size, size, squeeze=False)
+    figure.subplots_adjust(
+        left=0.85 / side, right=1 - 0.12 / side, bottom=0.75 / side, top=1 - 0.42 / side,
+        wspace=0.05, hspace=0.05,
+    )  # fmt: skip
+    return figure, grid
 
 
 @in_house_style
