@@ -32,7 +32,7 @@ from .test_pipeline import write as write_toy
 GIVEN: dict[str, tuple[dict[str, Any], Any]] = {
     "nuts": (
         {"warmup": 50, "target_accept": 0.8, "mass": [["omega_b"]], "max_depth": 6},
-        NUTS(50, 0.8, 6, (("omega_b",),)),
+        NUTS(warmup=50, target_accept=0.8, max_depth=6, mass=(("omega_b",),)),
     ),
     "hmc": (
         {"warmup": 50, "target_accept": 0.8, "length": 2.0, "mass": "diagonal"},
@@ -41,7 +41,10 @@ GIVEN: dict[str, tuple[dict[str, Any], Any]] = {
     "metropolis": ({"warmup": 500}, Metropolis(500, 20)),
     "ensemble": ({"warmup": 500, "walkers": 40}, AffineEnsemble(500, 20, 40)),
     "mclmc": ({"warmup": 50, "energy_variance": 1e-4}, MCLMC(50, 8, 1e-4)),
-    "adjusted_mclmc": ({"warmup": 50, "target_accept": 0.8}, AdjustedMCLMC(50, 0.8)),
+    "adjusted_mclmc": (
+        {"warmup": 50, "target_accept": 0.8},
+        AdjustedMCLMC(warmup=50, target_accept=0.8),
+    ),
     "svi": (
         {
             "guide": "spline",
@@ -54,7 +57,7 @@ GIVEN: dict[str, tuple[dict[str, Any], Any]] = {
     ),
     "neural_transport": (
         {"guide": "bnaf", "max_steps": 500, "warmup": 50, "target_accept": 0.8},
-        NeuralTransport(Variational("bnaf", max_steps=500), NUTS(50, 0.8)),
+        NeuralTransport(Variational("bnaf", max_steps=500), NUTS(warmup=50, target_accept=0.8)),
     ),
     "nested": ({"live": 100, "slices": 7, "remainder": 0.1}, Nested(100, 7, 0.1)),
     "laplace": ({"uncorrected": True}, LaplaceApproximation(True)),
@@ -118,6 +121,7 @@ def test_new_keys_change_no_hash_of_files_without_them(write):
         ({"svi": {"guide": "maf"}}, "sampler.svi.guide: expected one of normal, bnaf, spline"),
         ({"nested": {"live": 10}}, "sampler.nested.live: expected a number of at least 20"),
         ({"laplace": {"draws": 100}}, "sampler.laplace: 400 draws to judge"),
+        ({"mclmc": {}, "evidence": True}, "mclmc is not exact and gives no evidence"),
         ({"mclmc": {}, "hmc": {}}, "expected one of nuts, .* got hmc and mclmc"),
     ],
 )
@@ -145,9 +149,10 @@ def test_runs_by_nested_sampling_and_by_approximations(tmp_path: Path) -> None:
     """Two ways to one posterior in the toy universe, its solutions made once; the evidence."""
     pytest.importorskip("numpyro")
     found: dict[str, dict[str, Any]] = {}
-    for name, keys in (("nested", {"live": 100}), ("svi", {})):
+    for name, keys in (("nested", {"live": 100}), ("svi", {}), ("nuts", {"draws": 500})):
         folder = tmp_path / name
         given = {name: {**keys, "chains": 2}, "r_hat": 1.05, "ess_min": 100}
+        given["evidence"] = name == "nuts"
         ledger = str(tmp_path / "ledger.sqlite")
         write_toy(folder, likelihood=GAUSSIAN, sampler=given, ledger=ledger)
         status, printed = call(folder)
@@ -158,14 +163,19 @@ def test_runs_by_nested_sampling_and_by_approximations(tmp_path: Path) -> None:
         report = (folder / "run" / "report.html").read_text()
         assert "ln evidence" in report
         assert not list((folder / "run" / "sampling").glob("unfinished*"))
-    first, second = (found[name]["diagnostics"]["found"] for name in ("nested", "svi"))
-    error = (first["log_evidence_error"] ** 2 + second["log_evidence_error"] ** 2) ** 0.5
-    assert first["log_evidence"] == pytest.approx(second["log_evidence"], abs=4.0 * error)
+    first, second, third = (found[name]["diagnostics"]["found"] for name in found)
+    for other in (second, third):
+        for name in ("log_evidence", "log_evidence_exact"):
+            error = (first[f"{name}_error"] ** 2 + other[f"{name}_error"] ** 2) ** 0.5
+            assert first[name] == pytest.approx(other[name], abs=4.0 * error)
+    # a Gaussian emulator of a nearly Gaussian toy: exact solutions change little, and not nothing
+    assert 0.0 < abs(third["log_evidence_exact"] - third["log_evidence"]) < 0.1
     assert second["k_hat"] < 0.7 and second["guide_settled"] == "yes"
     for name in ("omega_cdm", "ln10A_s"):
-        one, other = (found[way]["parameters"][name] for way in found)
-        assert other["mean"] == pytest.approx(one["mean"], abs=0.3 * one["std"])
-        assert other["std"] == pytest.approx(one["std"], rel=0.25)
+        one, *others = (found[way]["parameters"][name] for way in found)
+        for other in others:
+            assert other["mean"] == pytest.approx(one["mean"], abs=0.3 * one["std"])
+            assert other["std"] == pytest.approx(one["std"], rel=0.25)
 
 
 def test_a_refused_approximation_is_red_and_exits_with_1(tmp_path: Path) -> None:

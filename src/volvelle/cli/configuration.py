@@ -103,6 +103,8 @@ class Configuration:
     r_hat: float
     ess_min: float
     divergent: float
+    evidence: bool
+    """Whether the chains are asked for ln Z too."""
     certificate: CertificateBlock
     ledger: Path
     compute: ComputeBlock
@@ -175,6 +177,7 @@ class Configuration:
             r_hat=file.sampler.r_hat,
             ess_min=file.sampler.ess_min,
             divergent=file.sampler.divergent,
+            evidence=bool(file.sampler.evidence),
             certificate=file.certificate,
             ledger=file.ledger or default_ledger(),
             compute=computed_where(document, file.compute, file.workers),

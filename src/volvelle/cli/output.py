@@ -199,6 +199,18 @@ def _calls(result: Result) -> dict[str, int]:
     }
 
 
+def _exact_evidence(result: Result) -> dict[str, float]:
+    """ln Z with the exact theory, where the chains brought one: the weights' mean corrects it."""
+    facts = result.chains.facts
+    if "log_evidence" not in facts or not result.certificate.reliable:
+        return {}
+    shift, error = result.certificate.log_mean_weight
+    return {
+        "log_evidence_exact": float(facts["log_evidence"]) + shift,
+        "log_evidence_exact_error": float(np.hypot(float(facts["log_evidence_error"]), error)),
+    }
+
+
 def _summary(
     result: Result, names: tuple[str, ...], samples: np.ndarray, log_weights: np.ndarray
 ) -> dict[str, Any]:
@@ -237,7 +249,7 @@ def _summary(
             "acceptance": result.chains.acceptance,
             "sampler": configuration.sampler_name,
             "refused": result.chains.refused,
-            "found": dict(result.chains.facts),
+            "found": {**result.chains.facts, **_exact_evidence(result)},
             "evaluations": result.chains.evaluations,
             "gradients": result.chains.gradients,
             "outside_domain_fraction": _outside(result),

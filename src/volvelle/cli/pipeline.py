@@ -169,6 +169,7 @@ class _Run:
             points=certificate.points,
             max_points=certificate.max_points,
             seed=configuration.seed,
+            evidence=configuration.evidence,
         )
         job = rounds.Rounds(
             self.trainer,

@@ -152,7 +152,7 @@ AnySampler = (
     | NestedSampler
     | LaplaceSampler
 )
-LIMITS = ("r_hat", "ess_min", "divergent")
+NO_SAMPLERS = ("r_hat", "ess_min", "divergent", "evidence")
 
 
 class SamplerBlock(Block):
@@ -174,6 +174,8 @@ class SamplerBlock(Block):
     """Smallest effective sample size of any parameter."""
     divergent: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest share of divergent trajectories."""
+    evidence: bool | None = None
+    """Also ln Z, from the chains by bridge sampling; some methods give it anyway."""
 
     @model_validator(mode="after")
     def _one_sampler(self) -> SamplerBlock:
@@ -184,12 +186,17 @@ class SamplerBlock(Block):
                 "expected one of {known}, got {given}",
                 {"known": ", ".join(self.names()), "given": " and ".join(given)},
             )
+        if self.evidence and "mclmc" in given:
+            raise PydanticCustomError(
+                "evidence",
+                "mclmc is not exact and gives no evidence; use adjusted_mclmc, or evidence: false",
+            )
         return self
 
     @classmethod
     def names(cls) -> list[str]:
         """The samplers' names."""
-        return [name for name in cls.model_fields if name not in LIMITS]
+        return [name for name in cls.model_fields if name not in NO_SAMPLERS]
 
     @property
     def name(self) -> str:

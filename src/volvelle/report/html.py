@@ -232,6 +232,7 @@ FOUND_WORDS = {
     "correction": "correction",
     "weights_effective": "effective samples of the weights",
     "log_evidence": "ln evidence",
+    "log_evidence_exact": "ln evidence with exact solutions",
     "elbo": "evidence lower bound",
     "guide_settled": "the bound had settled",
     "guide_steps": "steps of the fit",

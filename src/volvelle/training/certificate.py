@@ -72,6 +72,14 @@ class Certificate:
         return float(np.sum(weights) ** 2 / np.sum(weights**2) / len(weights))
 
     @property
+    def log_mean_weight(self) -> tuple[float, float]:
+        """ln of the mean weight, which the exact evidence is larger by, and its error."""
+        largest = np.max(self.raw_log_weights)
+        weights = np.exp(self.raw_log_weights - largest)
+        mean = float(np.mean(weights))
+        return float(largest + np.log(mean)), float(np.std(weights) / mean / np.sqrt(self.n))
+
+    @property
     def reliable(self) -> bool:
         """Whether the weights have a finite enough tail for their averages to mean something."""
         return not self.pareto_k > USELESS_TAIL or self.log_weight_std < SMOOTHED_SCATTER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from volvelle.emulator import Emulator
 from volvelle.inference import (
     Chains,
     Diagnostics,
+    InferenceError,
     Laplace,
     Method,
     Posterior,
+    bridge,
     draw,
     laplace,
     load_chains,
@@ -46,7 +48,8 @@ class Settings:
     """How a posterior is sampled and certified.
 
     ``derived``: what is certified besides the sampled parameters; ``limit``: of |shift| + 2 errors
-    [sigma]; ``points`` and ``max_points``: exact solutions of a certificate, at first and at most.
+    [sigma]; ``points`` and ``max_points``: exact solutions of a certificate, at first and at most;
+    ``evidence``: bridge sampling of ln Z, where the method gives none.
     """
 
     method: Method
@@ -57,6 +60,7 @@ class Settings:
     points: int
     max_points: int
     seed: int
+    evidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,22 @@ class Rounds:
                 say=self.say,
             )
             shutil.rmtree(unfinished, ignore_errors=True)
+        if settings.evidence:
+            chains = self._with_evidence(posterior, chains)
         save_chains(path, chains)
         return chains
+
+    def _with_evidence(self, posterior: Posterior, chains: Chains) -> Chains:
+        """With ln Z, where it can be had; why not is said."""
+        if chains.refused or "log_evidence" in chains.facts:
+            return chains
+        try:
+            found = bridge(posterior, chains, seed=self.settings.seed)
+        except InferenceError as error:
+            self.say(f"no evidence: {error}")
+            return chains
+        own = {"log_evidence": found.log_z, "log_evidence_error": found.error}
+        return replace(chains, facts={**chains.facts, **own})
 
     def _known(self, path: Path, posterior: Posterior) -> Chains | None:
         """Chains that were drawn before, if they are of this very posterior.
