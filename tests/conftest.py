@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 from collections.abc import Generator
@@ -24,7 +25,7 @@ NO_DATA = "VOLVELLE_DATA is not set: it names the folder that holds the public d
 
 
 MAPS = Path("/proc/self/maps")
-MOST_MAPS = 15_000
+MOST_MAPS = 10_000
 """Of Linux's 65 530 per process: every compiled program holds some, and the compiler crashes where
 none is left."""
 
@@ -36,6 +37,8 @@ def few_programs() -> Generator[None, None, None]:
     if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+        if hasattr(ctypes.CDLL(None), "malloc_trim"):  # glibc keeps gigabytes of freed programs
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
