@@ -176,6 +176,26 @@ def write_distances(folder: Path) -> None:
     (folder / "distances.json").write_text(json.dumps(sets))
 
 
+def write_two_point(folder: Path) -> None:
+    rng, at = np.random.default_rng(4), np.geomspace(3.0, 250.0, 12)
+    columns: dict[str, list[Any]] = {}
+    for statistic, pairs in (
+        ("w_theta", ["lens0 x lens0", "lens1 x lens1"]),
+        ("gamma_t", ["lens0 x src0", "lens0 x src1", "lens1 x src0", "lens1 x src1"]),
+        ("xi_plus", ["src0 x src1"]),
+    ):
+        for pair in pairs:
+            model = 1e-4 * (at / 10.0) ** -0.8
+            rows = {
+                "statistic": [statistic] * 12, "axis": ["theta"] * 12, "pair": [pair] * 12,
+                "at": at.tolist(), "data": (model * rng.normal(1.0, 0.1, 12)).tolist(),
+                "sigma": (0.1 * model).tolist(), "model": model.tolist(),
+            }  # fmt: skip
+            for key, values in rows.items():
+                columns.setdefault(key, []).extend(values)
+    (folder / "two_point.json").write_text(json.dumps({"des_y1_3x2pt": columns}))
+
+
 def write_profile(folder: Path, names: tuple[str, ...]) -> Path:
     """A profile of one or two parameters whose likelihood is a Gaussian, as its command writes."""
     axes = [ALL[n][2] + ALL[n][3] * np.linspace(-3.0, 3.0, 7) for n in names]
@@ -215,6 +235,7 @@ def write_folder(folder: Path, names: tuple[str, ...] = tuple(ALL), length: int 
     write_chains(folder, names, length)
     write_spectra(folder)
     write_distances(folder)
+    write_two_point(folder)
     history = [
         {"iteration": i, "exact_calls_total": n, "temperature": t, "seconds": 60.0,
          "held_out_log_likelihood_scatter": s, "posterior_shift_sigma": p}

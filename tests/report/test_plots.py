@@ -20,6 +20,7 @@ from volvelle.report import (
     spectra,
     timing,
     triangle,
+    two_point,
     write_figures,
 )
 from volvelle.report.densities import ENOUGH_FOR_CONTOURS, Density, marginals
@@ -54,7 +55,7 @@ def test_every_figure_is_written(run_folder: Path) -> None:
     before = dict(mpl.rcParams)
     paths = write_figures(run_folder)
     assert [p.stem for p in paths] == [
-        "triangle", "derived", "spectra", "distances", "history", "timing"
+        "triangle", "derived", "spectra", "distances", "two_point", "history", "timing"
     ]  # fmt: skip
     assert all(p.read_bytes().startswith(PNG) for p in paths)
     assert dict(mpl.rcParams) == before
@@ -82,6 +83,7 @@ def test_triangle_refuses_unknown_names(run_folder: Path) -> None:
     [
         (spectra, "bandpowers.json"),
         (distances, "distances.json"),
+        (two_point, "two_point.json"),
         (history, "history.json"),
         (triangle, "chains/emulator.paramnames"),
         (derived, "chains/emulator.paramnames"),
@@ -103,8 +105,21 @@ def test_timing_needs_stages(run_folder: Path, change_summary: Any) -> None:
 
 def test_simulated_data_are_marked_in_every_figure(run_folder: Path, change_summary: Any) -> None:
     change_summary(lambda s: s.update(simulated=True))
-    for draw in (spectra, distances, history, timing, derived):
+    for draw in (spectra, distances, two_point, history, timing, derived):
         assert any("SIMULATED" in text.get_text() for text in draw(run_folder).texts)
+
+
+def test_two_point_functions_have_a_panel_per_pair(run_folder: Path) -> None:
+    figure = two_point(run_folder)
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert len(shown) == 7 and len(figure.axes) == 12
+    assert shown[0].get_title() == r"$10^{3}\theta\,w$  lens0 × lens0"
+    points, model = shown[2].lines[0], shown[2].lines[1]
+    assert len(points.get_xdata()) == len(model.get_xdata()) == 12
+    # theta gamma_t in units of the power of ten that the title names
+    assert 0.1 < np.max(np.abs(model.get_ydata())) < 10.0
+    ratio = np.asarray(points.get_ydata()) / np.asarray(model.get_ydata())
+    assert 0.02 < np.std(ratio) < 0.2
 
 
 def test_spectra_show_theory_and_residuals_in_sigma(run_folder: Path) -> None:

@@ -19,7 +19,7 @@ from volvelle.report import ReportError, write_report
 
 from .conftest import write_profile
 
-FIGURES = 6
+FIGURES = 7
 VOID = {"meta", "img", "br"}
 Change = Callable[[Callable[[dict[str, Any]], object]], None]
 
@@ -130,7 +130,7 @@ def test_bad_states_are_red(
     run_folder: Path, change_summary: Change, edit: Callable[[Any], object], words: str
 ) -> None:
     change_summary(edit)
-    for file in ("bandpowers.json", "distances.json", "history.json"):
+    for file in ("bandpowers.json", "distances.json", "two_point.json", "history.json"):
         (run_folder / file).unlink()
     for file in (run_folder / "chains").iterdir():
         file.unlink()
@@ -156,13 +156,14 @@ def test_simulated_banner_stands_first_and_last(run_folder: Path, change_summary
 @pytest.mark.parametrize(
     ("missing", "left"),
     [
-        ("bandpowers.json", 5),
-        ("distances.json", 5),
-        ("history.json", 5),
-        ("best_fit.safetensors", 6),
-        ("config.yaml", 6),
-        ("chains/reweighted.txt", 6),
-        ("chains/emulator.paramnames", 4),
+        ("bandpowers.json", 6),
+        ("distances.json", 6),
+        ("two_point.json", 6),
+        ("history.json", 6),
+        ("best_fit.safetensors", 7),
+        ("config.yaml", 7),
+        ("chains/reweighted.txt", 7),
+        ("chains/emulator.paramnames", 5),
     ],
 )
 def test_missing_optional_file_leaves_the_rest(run_folder: Path, missing: str, left: int) -> None:

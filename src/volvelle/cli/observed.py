@@ -78,6 +78,28 @@ def _low_l(likelihood: LowL, theory: Mapping[str, Any]) -> dict[str, dict[str, A
     return result
 
 
+def two_point_functions(
+    likelihoods: Sequence[Likelihood], theory: Mapping[str, Any], nuisance: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Correlation functions [at arcmin] or spectra [at l] of every pair, with the best-fit model.
+
+    ``theory`` holds the cosmology of the best fit.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for likelihood in likelihoods:
+        if isinstance(likelihood, TwoPoint):
+            result[likelihood.name] = {
+                "statistic": [kind.name for kind in likelihood.kinds],
+                "axis": [kind.axis for kind in likelihood.kinds],
+                "pair": [" x ".join(likelihood.pairs[row]) for row in likelihood.row],
+                "at": list(likelihood.at),
+                "data": np.asarray(likelihood.data).tolist(),
+                "sigma": np.asarray(likelihood.sigma).tolist(),
+                "model": np.asarray(likelihood.model(theory, nuisance)).tolist(),
+            }
+    return result
+
+
 def data_sizes(likelihoods: Sequence[Likelihood]) -> dict[str, int]:
     """Number of data of every likelihood that has a data vector or bins."""
     sizes: dict[str, int] = {}

@@ -22,7 +22,7 @@ from ..inference import Chains, Diagnostics, Posterior, save_arviz, save_getdist
 from ..learning import write_atomically
 from ..training import Certificate, DirectTheory, Problem, smooth_log_weights
 from .configuration import Configuration
-from .observed import bandpowers, data_sizes, distances
+from .observed import bandpowers, data_sizes, distances, two_point_functions
 
 NOT_REPORTED = ("h", "Y_he", "z_star")  # repeats, or fixed by the others to all digits shown
 VERSIONS = (
@@ -148,6 +148,10 @@ def _write_best_fit(result: Result, theory: dict[str, Any]) -> None:
     write_atomically(folder / "bandpowers.json", json.dumps(powers).encode())
     ratios = distances(likelihoods, theory)
     write_atomically(folder / "distances.json", json.dumps(ratios).encode())
+    x = jnp.asarray(result.best_x)
+    outputs = result.problem.exact_posterior.outputs(x, theory)
+    functions = two_point_functions(likelihoods, outputs, nuisance)
+    write_atomically(folder / "two_point.json", json.dumps(functions).encode())
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, p: float) -> float:

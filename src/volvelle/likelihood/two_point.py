@@ -82,6 +82,8 @@ class TwoPoint(GaussianLikelihood):
     """Gaussian likelihood of two-point functions; see the module."""
 
     data: Float[Array, " n"]
+    sigma: Float[Array, " n"]
+    """Errors, correlations apart."""
     whiten: BlockWhitening
     matrix: Float[Array, "n l"]
     """From C_l of an element's pair to the element."""
@@ -92,6 +94,10 @@ class TwoPoint(GaussianLikelihood):
     row: tuple[int, ...] = eqx.field(static=True)
     """[n] which of ``pairs`` an element belongs to."""
     pairs: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    kinds: tuple[Kind, ...] = eqx.field(static=True)
+    """The statistic of every element."""
+    at: tuple[float, ...] = eqx.field(static=True)
+    """Its angle [arcmin] or multipole."""
     fields: tuple[tuple[str, str], ...] = eqx.field(static=True)
     """What is observed of each sample."""
     priors: tuple[tuple[str, NuisanceParameter], ...] = eqx.field(static=True)
@@ -170,6 +176,7 @@ class TwoPoint(GaussianLikelihood):
         settings.setdefault("margin", _margin(parameters))
         return cls(
             data=jnp.asarray(data.mean),
+            sigma=jnp.sqrt(jnp.diagonal(jnp.asarray(data.covariance))),
             whiten=BlockWhitening.of(data.covariance, data.name),
             matrix=jnp.asarray(matrix),
             power=power,
@@ -177,6 +184,8 @@ class TwoPoint(GaussianLikelihood):
             ell=tuple(ell.tolist()),
             row=tuple(pairs.index(pair) for pair in data.pairs),
             pairs=pairs,
+            kinds=data.kinds,
+            at=tuple(data.at.tolist()),
             fields=tuple(data.fields.items()),
             priors=tuple(parameters.items()),
             name=data.name,

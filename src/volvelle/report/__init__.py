@@ -11,7 +11,7 @@ from .forecast import (
 )
 from .html import write_report
 from .overlay import chain_of, overlay
-from .plots import derived, distances, history, spectra, timing, triangle, write_figures
+from .plots import derived, distances, history, spectra, timing, triangle, two_point, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
 from .terminal import render_summary
@@ -46,6 +46,7 @@ __all__ = [
     "spectra",
     "timing",
     "triangle",
+    "two_point",
     "verdict",
     "write_figures",
     "write_forecast_report",

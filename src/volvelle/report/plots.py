@@ -12,12 +12,14 @@ from .errors import MissingFileError
 from .spectra import distances, spectra
 from .style import figure_bytes
 from .triangle import derived, triangle
+from .two_point import two_point
 
 FIGURES: dict[str, Callable[[Path], Figure]] = {
     "triangle": triangle,
     "derived": derived,
     "spectra": spectra,
     "distances": distances,
+    "two_point": two_point,
     "history": history,
     "timing": timing,
 }
@@ -30,6 +32,7 @@ __all__ = [
     "spectra",
     "timing",
     "triangle",
+    "two_point",
     "write_figures",
 ]
 

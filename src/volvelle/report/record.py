@@ -21,6 +21,8 @@ PARAMETER_KEYS = ("mean", "std")
 HISTORY_KEYS = ("exact_calls_total",)
 BANDPOWER_KEYS = ("l", "D_l", "sigma", "model")
 DISTANCE_KEYS = ("z", "quantity", "data", "sigma", "model")
+TWO_POINT_KEYS = ("at", "statistic", "axis", "pair", "data", "sigma", "model")
+WORDS = ("quantity", "statistic", "axis", "pair")
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,14 @@ def read_distances(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     return _read_points(Path(folder) / "distances.json", DISTANCE_KEYS)
 
 
+def read_two_point(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Measured and modelled two-point functions, `two_point.json`.
+
+    For each name: statistic, axis (``theta`` or ``ell``), pair, at, data, sigma, model.
+    """
+    return _read_points(Path(folder) / "two_point.json", TWO_POINT_KEYS)
+
+
 def _read_points(path: Path, keys: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
     content = read_json(path)
     if not isinstance(content, dict):
@@ -227,7 +237,7 @@ def _read_points(path: Path, keys: tuple[str, ...]) -> dict[str, dict[str, np.nd
         if missing:
             raise ReportError(f"{path}: '{name}' has no {', '.join(missing)}; expected {keys}")
         try:
-            rows = {k: np.asarray(block[k], str if k == "quantity" else float) for k in keys}
+            rows = {k: np.asarray(block[k], str if k in WORDS else float) for k in keys}
         except (TypeError, ValueError):
             raise ReportError(f"{path}: '{name}' holds something that is no number") from None
         length = len(np.atleast_1d(rows[keys[0]]))
