@@ -24,13 +24,12 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
 
 import argparse
 import importlib.util
-import itertools
 import json
 import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -264,8 +263,8 @@ def work(case_name: str, name: str) -> None:
     """Run one method, in this process, and keep what it found."""
     folder = FOLDER / case_name
     folder.mkdir(parents=True, exist_ok=True)
-    case, begun, processor = CASES[case_name](), time.monotonic(), time.process_time()
-    made = time.process_time()
+    case = CASES[case_name]()
+    begun, processor = time.monotonic(), time.process_time()
     if name == COBAYA:
         found = by_cobaya(case, PROPOSALS[case_name])
     else:
@@ -279,38 +278,38 @@ def work(case_name: str, name: str) -> None:
             draws=draws,
             say=lambda text: print(f"  {text}", flush=True),
         )
-    seconds = time.process_time() - made
+    seconds = time.process_time() - processor
     facts = {"core_seconds": seconds, "wall_seconds": time.monotonic() - begun}
     if not found.refused and name in ("nuts", REFERENCE):
         evidence = bridge(case.posterior, found, seed=1)
         facts |= {"log_evidence": evidence.log_z, "log_evidence_error": evidence.error}
     save_chains(folder / f"{name}.safetensors", replace(found, facts={**found.facts, **facts}))
-    print(f"{case_name}, {name}: {seconds:.0f} core seconds; set-up {made - processor:.0f}")
+    print(f"{case_name}, {name}: {seconds:.0f} core seconds")
 
 
-def stop_at(calls: Iterator[int], last: int) -> Callable[[Any], None]:
-    """What ends Cobaya's chain after so many calls of the likelihood."""
+class Counted:
+    """ln L as Cobaya calls it, and what ends a chain after so many calls."""
 
-    def callback(sampler: Any) -> None:
-        if next(calls) > last:
+    def __init__(self, posterior: Posterior) -> None:
+        self.names, self.calls, self.last = posterior.names, 0, 0
+        self.log_like = jax.jit(lambda x: posterior.log_likelihood(x))
+
+    def likelihood(self, **values: float) -> float:
+        self.calls += 1
+        value = float(self.log_like(jnp.array([values[name] for name in self.names])))
+        return value if np.isfinite(value) else -np.inf
+
+    def callback(self, sampler: Any) -> None:
+        if self.calls > self.last:
             sampler.converged = True
-
-    return callback
 
 
 def by_cobaya(case: Case, proposals: int) -> Chains:
     """Cobaya's Metropolis with its learned proposal, four chains one after another."""
     from cobaya.run import run
 
-    posterior, names = case.posterior, case.posterior.names
-    log_like = jax.jit(lambda x: posterior.log_likelihood(x))
-    calls = itertools.count()
-
-    def likelihood(**values: float) -> float:
-        next(calls)
-        value = float(log_like(jnp.array([values[name] for name in names])))
-        return value if np.isfinite(value) else -np.inf
-
+    names, counted = case.posterior.names, Counted(case.posterior)
+    external = {"external": counted.likelihood, "input_params": list(names)}
     parameters = {}
     for i, name in enumerate(names):
         width = float(case.scale[i])
@@ -322,17 +321,17 @@ def by_cobaya(case: Case, proposals: int) -> Chains:
     samples, log_prob = [], []
     logging.getLogger().setLevel(logging.ERROR)
     for seed in range(4):
-        start = next(calls)
+        counted.last = counted.calls + proposals
         info: Any = {
             "params": parameters,
-            "likelihood": {"own": {"external": likelihood, "input_params": list(names)}},
+            "likelihood": {"own": external},
             "sampler": {
                 "mcmc": {
                     "max_tries": "1000d",
                     "Rminus1_stop": 0.0,
                     "max_samples": 10**9,
                     "learn_proposal": True,
-                    "callback_function": stop_at(calls, start + proposals),
+                    "callback_function": counted.callback,
                     "callback_every": 100,
                     "seed": seed,
                 }
@@ -354,7 +353,7 @@ def by_cobaya(case: Case, proposals: int) -> Chains:
         np.stack([p[-shortest::thin] for p in log_prob]),
         acceptance=float("nan"),
         divergences=0,
-        evaluations=next(calls),
+        evaluations=counted.calls,
     )
 
 

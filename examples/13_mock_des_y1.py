@@ -6,9 +6,9 @@
 
 All 45 angular spectra of five lens and four source samples at 50 multipoles, 2250 numbers, with the
 priors of their table 1; power by Eisenstein & Hu with halofit, as there. The data have noise of
-their own. The method is tuned as little as it can be: what is given here is what the same block of
-a configuration file says. Everything that is finished is kept in the folder of the output, and the
-command continues there. It needs the n(z) of the data set des-y1-3x2pt (2 MB, fetched once).
+their own. No method is tuned by hand. Everything that is finished is kept in the folder of the
+output, and the command continues there. It needs the n(z) of the data set des-y1-3x2pt (2 MB,
+fetched once).
 """
 
 from __future__ import annotations

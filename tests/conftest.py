@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+sys.path.insert(0, str(Path(__file__).parent))  # helpers; pytest's importlib mode leaves it out
 
 REAL_DATA = "real_data"
 NO_DATA = "VOLVELLE_DATA is not set: it names the folder that holds the public data sets"

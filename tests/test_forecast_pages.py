@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
 
+from example_scripts import load_example
 from volvelle.cli.forecast_configuration import ForecastConfiguration
 from volvelle.inference import Fisher, fisher_from_jacobian
 
@@ -20,14 +19,6 @@ PAGE = ROOT / "docs" / "forecast.md"
 EXAMPLE = ROOT / "examples" / "12_fisher_and_moped.py"
 CCL = 1e-3
 """Largest relative difference of spectra: CCL's Limber integral and spline of P."""
-
-
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fisher_and_moped", EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_python_of_the_page() -> None:
@@ -66,7 +57,7 @@ def test_keys_of_the_page() -> None:
 
 def test_the_example(tmp_path: Path) -> None:
     """Its spectra are CCL's, its differences are derivatives, and it draws."""
-    of = loaded()
+    of = load_example("12_fisher_and_moped.py")
     ours = np.asarray(jax.jit(of.mean)(jnp.asarray(of.FIDUCIAL)))
     theirs = of.ccl_mean(of.FIDUCIAL)
     assert ours.shape == theirs.shape == (10, 50)

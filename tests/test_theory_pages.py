@@ -1,10 +1,8 @@
 """What a page for users of jax-cosmo and an example show, as they stand."""
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import matplotlib.image
 import numpy as np
@@ -17,15 +15,6 @@ EXAMPLE = ROOT / "examples" / "08_against_ccl.py"
 CCL = {"distance": 2e-5, "power": 1e-4, "shear": 1e-3}
 """Largest relative differences: distances as both codes promise, CCL's spline of P, its Limber
 integral (measured: 6e-6, 1e-5, 4e-5)."""
-
-
-def loaded() -> ModuleType:
-    """The example as a module."""
-    spec = importlib.util.spec_from_file_location("against_ccl", EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_page_for_users_of_jax_cosmo() -> None:
@@ -62,7 +51,7 @@ def test_the_page_names_what_exists() -> None:
 def test_the_figures_against_ccl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module = loaded()
+    module = load_example("08_against_ccl.py")
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--output", str(tmp_path)])
     module.main()
     lines = capsys.readouterr().out.splitlines()
@@ -74,7 +63,7 @@ def test_the_figures_against_ccl(
 
 
 def test_without_ccl_the_example_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = loaded()
+    module = load_example("08_against_ccl.py")
     monkeypatch.setitem(sys.modules, "pyccl", None)
     with pytest.raises(SystemExit, match="which is not installed: pip install pyccl"):
         module.other_universe(module.Cosmology(**module.UNIVERSE))

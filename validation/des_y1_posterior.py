@@ -5,7 +5,7 @@ ln A_s and m_nu, DES's in Omega_m, Omega_b, h, A_s and Omega_nu h^2: samples are
 Jacobian, A_s / h^4. What remains different: the ends of the priors, which are those of the linear
 power's training (omega_cdm 0.07 to 0.2, omega_b 0.017 to 0.028, m_nu to 0.6 eV), the curved sky,
 and halofit of a spectrum with one massive neutrino. Writes docs/validation/des_y1_posterior.md with
-its figure. Half an hour on two cores.
+its figure.
 """
 
 from __future__ import annotations

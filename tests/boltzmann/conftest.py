@@ -1,9 +1,7 @@
 """Solutions that several tests share: a CLASS call takes 6 s, a CAMB call 2 s."""
 
-import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +9,6 @@ import pytest
 from volvelle.boltzmann import SPECTRA, Request, Theory, get_solver
 from volvelle.boltzmann.request import FUNCTIONS, ON_REQUEST
 from volvelle.cosmology import planck18
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest's importlib mode leaves it out
 
 FULL = Request(spectra=SPECTRA, lmax=2508, background=True, power=False)
 

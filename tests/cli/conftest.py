@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +68,3 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without any data set."""
     monkeypatch.setenv("VOLVELLE_DATA", str(tmp_path / "no-data"))
     monkeypatch.setenv("VOLVELLE_CACHE", str(tmp_path / "no-cache"))
-
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # helpers of ``tests``

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from example_scripts import load_example
 from volvelle.cli import Configuration, setup
 from volvelle.cli.setup import network_settings
 from volvelle.emulator.scaling import SCALINGS
@@ -31,19 +32,10 @@ EPOCHS, WIDTH = 150, 24
 THREE_DIGITS = 6e-3  # relative: half of the last one printed
 
 
-def loaded() -> ModuleType:
-    """The example as a module."""
-    spec = importlib.util.spec_from_file_location("network_study", EXAMPLE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example with two choices in each study."""
-    module = loaded()
+    module = load_example("04_network_study.py")
     claims = [c for c in module.CLAIMS if c[1] in STUDIES[c[0]] and c[2] in STUDIES[c[0]]]
     monkeypatch.setattr(module, "STUDIES", STUDIES)
     monkeypatch.setattr(module, "CLAIMS", claims)
@@ -65,7 +57,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 def test_every_choice_is_a_key_of_the_configuration_file(write: Write) -> None:
     known = {"loss": LOSSES, "activation": ACTIVATIONS, "scaling": SCALINGS}
-    for name, choices in loaded().STUDIES.items():
+    for name, choices in load_example("04_network_study.py").STUDIES.items():
         assert set(choices) <= set(known[name])
         for choice in known[name]:
             block = {"kind": "network", "network": {name: choice}}

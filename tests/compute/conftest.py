@@ -1,13 +1,11 @@
 """Tasks in a module that workers import, and a Dask cluster of two workers."""
 
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # pytest's importlib mode leaves it out
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -10,19 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from example_scripts import load_example
 from volvelle.inference import Chains, name_of
 
-PATH = Path(__file__).parents[2] / "examples" / "13_mock_des_y1.py"
 NUMBERS = 2250
 
 
 @pytest.fixture(scope="module")
 def mock() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mock_des_y1", PATH)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example("13_mock_des_y1.py")
 
 
 @pytest.mark.real_data

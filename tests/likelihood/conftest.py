@@ -1,8 +1,5 @@
 """Theories for likelihood tests: a smooth invented one, and Planck's published best fit."""
 
-import sys
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +7,6 @@ import pytest
 from volvelle import data
 from volvelle.boltzmann import BACKGROUND_Z
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # pytest's importlib mode leaves it out
 L_MAX = 2508
 BEST_FIT_FILE = "COM_PowerSpect_CMB-base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory_R3.01.txt"
 

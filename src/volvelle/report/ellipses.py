@@ -14,7 +14,7 @@ from .errors import ReportError
 from .labels import label_math
 from .numbers import mean_and_error
 from .style import EXACT, INK, PALETTE, in_house_style
-from .triangle import empty_triangle, finish_panel
+from .triangle import empty_triangle, finish_panel, lower_panels
 
 WIDE = 3.2
 """Half width of an axis in standard deviations."""
@@ -66,23 +66,19 @@ def ellipse_triangle(
     spans = {name: _span(drawn, name) for name in chosen}
     known = dict(labels or {})
     written = [label_math(known.get(n, n), n) for n in chosen]
-    for row, y in enumerate(chosen):
-        for column, x in enumerate(chosen):
-            axes = grid[row][column]
-            if column > row:
-                axes.set_axis_off()
-                continue
-            for n, each in enumerate(drawn):
-                color = EXACT if len(drawn) == 1 else PALETTE[n % len(PALETTE)]
-                (_density if row == column else _pair)(axes, each, x, y, color)
-            axes.set_xlim(*spans[x])
-            if row != column:
-                axes.set_ylim(*spans[y])
-            finish_panel(axes, row, column, written)
-        if len(drawn) == 1:
+    for axes, row, column in lower_panels(grid, chosen):
+        x, y = chosen[column], chosen[row]
+        for n, each in enumerate(drawn):
+            color = EXACT if len(drawn) == 1 else PALETTE[n % len(PALETTE)]
+            (_density if row == column else _pair)(axes, each, x, y, color)
+        axes.set_xlim(*spans[x])
+        if row != column:
+            axes.set_ylim(*spans[y])
+        elif len(drawn) == 1:
             value, spread = drawn[0].of(y)
             title = mean_and_error(float(value[0]), float(np.sqrt(spread[0, 0])))
-            grid[row][row].set_title(title, fontsize=8, pad=4)
+            axes.set_title(title, fontsize=8, pad=4)
+        finish_panel(axes, row, column, written)
     _legend(figure, drawn)
     return figure
 

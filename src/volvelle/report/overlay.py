@@ -14,7 +14,7 @@ from .errors import ReportError
 from .labels import label_math
 from .record import Chain
 from .style import INK, PALETTE, in_house_style
-from .triangle import empty_triangle, finish_panel
+from .triangle import empty_triangle, finish_panel, lower_panels
 
 DASHES = ("-", (0, (4, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 
@@ -74,22 +74,18 @@ def overlay(
     spans = {name: _span(drawn, name) for name in chosen}
     first = next(iter(chains.values()))
     written = [label_math(first.labels[name], name) for name in chosen]
-    for row, y in enumerate(chosen):
-        for column, x in enumerate(chosen):
-            axes = grid[row][column]
-            if column > row:
-                axes.set_axis_off()
-                continue
-            for n, each in enumerate(drawn):
-                if row == column:
-                    _density(axes, each, x, n)
-                else:
-                    _contours(axes, each, (x, y), levels, n)
-            axes.set_xlim(*spans[x])
-            if row != column:
-                axes.set_ylim(*spans[y])
-            _mark(axes, truth or {}, x, None if row == column else y)
-            finish_panel(axes, row, column, written)
+    for axes, row, column in lower_panels(grid, chosen):
+        x, y = chosen[column], chosen[row]
+        for n, each in enumerate(drawn):
+            if row == column:
+                _density(axes, each, x, n)
+            else:
+                _contours(axes, each, (x, y), levels, n)
+        axes.set_xlim(*spans[x])
+        if row != column:
+            axes.set_ylim(*spans[y])
+        _mark(axes, truth or {}, x, None if row == column else y)
+        finish_panel(axes, row, column, written)
     _legend(figure, list(chains), levels)
     return figure
 

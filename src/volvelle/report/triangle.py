@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ def empty_triangle(size: int, simulated: bool = False) -> tuple[Figure, Any]:
         wspace=0.05, hspace=0.05,
     )  # fmt: skip
     return figure, grid
+
+
+def lower_panels(grid: Any, names: Sequence[str]) -> Iterator[tuple[Axes, int, int]]:
+    """Panels on and below the diagonal with their row and column; the others are emptied."""
+    for row in range(len(names)):
+        for column in range(len(names)):
+            if column > row:
+                grid[row][column].set_axis_off()
+            else:
+                yield grid[row][column], row, column
 
 
 @in_house_style

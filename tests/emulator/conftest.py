@@ -1,6 +1,0 @@
-"""The toy universe of ``tests/toy.py``, for every test of this folder."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
