@@ -365,16 +365,16 @@ def quadrature(case: Case) -> tuple[float, np.ndarray, np.ndarray, float]:
     """
     likelihood, prior = case.posterior.likelihoods[0], SHALLOW_PRIORS
     assert isinstance(likelihood, TwoPoint)
-    axes = [np.linspace(p["loc"] - 5 * p["scale"], p["loc"] + 5 * p["scale"], 31)
+    axes = [np.linspace(p["loc"] - 5 * p["scale"], p["loc"] + 5 * p["scale"], 21)
             for p in (prior["sigma8"], prior["Omega_cdm"], prior["m_shear"])]  # fmt: skip
-    alignment = np.linspace(-5.0, 5.0, 401)
+    alignment = np.linspace(-5.0, 5.0, 301)
     points = np.stack(np.meshgrid(axes[0], axes[1], alignment, indexing="ij"), -1).reshape(-1, 3)
 
     def one(point: Array) -> Array:
         nuisance = {"A_IA": point[2], "eta_IA": 0.0, "m_shear": 0.0, "dz_shear": 0.0}
         return likelihood.model(shallow_universe(point[:2]), nuisance)
 
-    spectra = jax.jit(lambda p: jax.lax.map(one, p, batch_size=31))(jnp.asarray(points))
+    spectra = jax.jit(lambda p: jax.lax.map(one, p, batch_size=21))(jnp.asarray(points))
     scaled = jnp.asarray(1.0 + axes[2]) ** 2
 
     def chi2(row: Array) -> Array:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from example_scripts import load_example
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "coming-from-jax-cosmo.md"
 EXAMPLE = ROOT / "examples" / "08_against_ccl.py"
