@@ -190,9 +190,18 @@ class _Run:
             yield
 
     def _write(self, found: rounds.Outcome) -> dict[str, Any]:
-        seed = self.configuration.seed
         # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
-        best_x = best_fit(found.posterior, found.chains.flat, priors="all", seed=seed).x[0]
+        with self.account.stage("best fit"), self.reporter.bar("best fit"):
+            optimum = best_fit(
+                found.posterior,
+                found.chains.flat,
+                priors="all",
+                seed=self.configuration.seed,
+                progress=self.reporter.searching,
+            )
+        best_x = optimum.x[0]
+        for flag in optimum.flags(0):
+            self.reporter.say(f"best fit: {flag}")
         (best,) = self.exact.solve(best_x[None])
         entries: list[LedgerEntry] = [*found.lost, *found.certificate.entries, best]
         result = Result(

@@ -70,6 +70,10 @@ class Reporter:
         """Called by ``run_chains``."""
         self._move(done, total, f"draws per chain{self._mixing}", "sampling")
 
+    def searching(self, done: int, total: int) -> None:
+        """Called by ``best_fit``."""
+        self._move(done, total, "starts", "best fit")
+
     def mixing(self, done: int, found: Diagnostics) -> None:
         """Called by ``run_chains`` about ten times: how far the chains agree."""
         numbers = f"worst R-hat {found.r_hat_max:.3f}, smallest ESS {found.ess_min:.0f}"

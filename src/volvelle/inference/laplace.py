@@ -53,7 +53,7 @@ def curvature(
     takes minutes to compile.
     """
     power = jnp.asarray(beta)
-    if any(likelihood.reads_cosmology for likelihood in posterior.likelihoods):
+    if posterior.projects:
         return by_differences(posterior, u, factor, power)
     return factor.T @ np.asarray(_hessian(posterior, jnp.asarray(u), power)) @ factor
 

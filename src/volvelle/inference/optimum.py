@@ -35,7 +35,9 @@ MOST_STEPS = 200
 MOST_DAMPING = 1e8
 ARMIJO = 1e-4
 ROUNDING = 1e-11  # of f, which is a sum over thousands of multipoles
-BATCH = 32  # starts per compiled call; the last batch is filled up, so that nothing compiles twice
+BATCH = 32
+"""Starts per compiled call, all of which take as many steps as the slowest; the last batch is
+filled up, so that nothing compiles twice. Where likelihoods project spectra it is one start."""
 
 
 class Objective(eqx.Module):
@@ -252,13 +254,14 @@ def maximise(
     """
     n, s, d = starts.shape
     rows = starts.reshape(-1, d)
-    padded = np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % BATCH, axis=0)])
+    batch = 1 if objective.posterior.projects else BATCH
+    padded = np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % batch, axis=0)])
     held, parts = jnp.asarray(fixed), []
-    for first in range(0, len(padded), BATCH):
-        part = _descend_all(objective, jnp.asarray(padded[first : first + BATCH]), held)
+    for first in range(0, len(padded), batch):
+        part = _descend_all(objective, jnp.asarray(padded[first : first + batch]), held)
         parts.append([np.asarray(a) for a in part])
         if progress is not None:
-            progress(min(first + BATCH, len(rows)), len(rows))
+            progress(min(first + batch, len(rows)), len(rows))
     x, value, gradient, distance = (
         np.concatenate(arrays)[: len(rows)] for arrays in zip(*parts, strict=True)
     )

@@ -124,6 +124,12 @@ class Posterior(eqx.Module):
         return {like.name: like.chi2(outputs, nuisance) for like in self.likelihoods}
 
     @property
+    def projects(self) -> bool:
+        """Whether likelihoods project power spectra themselves: a value takes milliseconds and
+        derivatives a minute to compile, while a learned theory is evaluated best in batches."""
+        return any(likelihood.reads_cosmology for likelihood in self.likelihoods)
+
+    @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends of all priors [d]."""
         ends = np.array([prior.bounds for prior in self.priors])

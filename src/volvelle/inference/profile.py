@@ -19,7 +19,7 @@ from volvelle.inference.optimum import AGREE, Objective, Optima, PriorTerms, max
 from volvelle.inference.posterior import Posterior
 
 NEAR, MOVED, RANDOM = 4, 4, 4  # starts of each kind at every point
-BEST_STARTS = 32
+BEST_STARTS, FEW_STARTS = 32, 8  # for the global maximum; few where likelihoods project spectra
 RANDOM_WIDTH = 4.0  # [sigma] half width of the box of random starts
 SWEEPS = 8  # over the neighbours, at most; it ends when no point improves
 LEVELS = {1: (1.0, 4.0), 2: (2.30, 6.18)}
@@ -75,20 +75,24 @@ def best_fit(
     *,
     priors: PriorTerms = "nuisance",
     seed: int = 1,
-    starts: int = BEST_STARTS,
+    starts: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Optima:
     """The global maximum of the likelihood, from many starts; one row.
 
     Args:
         samples: of about the posterior [n, d], for starts and scale;
         priors: which of them count as data; with 'all' it is the posterior's maximum (the MAP, in
-            the parameters as they are sampled).
+            the parameters as they are sampled);
+        starts: 32 unless given, or 8 where likelihoods project spectra;
+        progress: called with (starts done, starts).
 
     Raises:
         InferenceError: unusable samples, or no start with a finite likelihood.
     """
     search = _Search(Objective.of(posterior, samples, priors), np.asarray(samples), (), seed)
-    return search.best(starts)
+    most = FEW_STARTS if posterior.projects else BEST_STARTS
+    return search.best(starts or most, progress=progress)
 
 
 def profile(
@@ -167,14 +171,19 @@ class _Search:
         self.centre, self.scale = samples.mean(axis=0), samples.std(axis=0)
         self.correlation = np.linalg.inv(np.asarray(objective.precision))
 
-    def best(self, starts: int, known: np.ndarray | None = None) -> Optima:
+    def best(
+        self,
+        starts: int,
+        known: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Optima:
         """The global maximum, from samples and random points (a quarter), and a known point."""
         few = starts // 4
         points = [self._pick(starts - few), self._random(few)]
         if known is not None:
             points = [known[None], points[0][1:], points[1]]
         rows = np.concatenate(points)
-        optima, _ = maximise(self.objective, rows[None], np.zeros_like(self.fixed))
+        optima, _ = maximise(self.objective, rows[None], np.zeros_like(self.fixed), progress)
         if not np.isfinite(optima.minus_log_like[0]):
             raise InferenceError(
                 "the likelihood is zero or undefined at every starting point; check the samples "
