@@ -96,3 +96,7 @@ def main() -> None:
         "![Contours of 68% and 95%; crosses: published means](des_y1_posterior.png)",
     ]
     finish("des_y1_posterior", parts, checks)
+
+
+if __name__ == "__main__":
+    main()
