@@ -22,6 +22,7 @@ from .emulator_app import emulator_app
 from .forecast_app import forecast
 from .learn_app import learn
 from .profile_app import profile
+from .unblind_app import unblind
 
 BAD_INPUT = 2
 
@@ -144,6 +145,7 @@ def _print_estimate(configuration: Configuration) -> None:
 
 
 app.command()(profile)
+app.command()(unblind)
 app.command()(certify)
 app.command()(learn)
 app.command()(emulate)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from . import checks
+from .blinding import RECORD, SUFFIX, BlindBlock, blinded
 from .blocks import (
     Block,
     CertificateBlock,
@@ -67,6 +68,7 @@ class File(Block):
     workers: Count | None = None
     compute: ComputeBlock | None = None
     simulate_if_missing: bool = False
+    blind: BlindBlock | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,22 @@ class Configuration:
     ledger: Path
     compute: ComputeBlock
     """Where exact solutions and chains are computed."""
+    blind: BlindBlock | None
+    """Hidden shifts; ``sampled`` holds the shifted parameters."""
+
+    @property
+    def hides(self) -> bool:
+        """Whether outputs must not tell the blinded parameters (yet)."""
+        return self.blind is not None and not (self.output / RECORD).exists()
+
+    @property
+    def hidden_names(self) -> frozenset[str]:
+        """Sampled parameters that are shifted, as long as outputs must not tell by how much."""
+        if self.blind is None or not self.hides:
+            return frozenset()
+        shifted = {*self.blind.shifts, *(f"log10_{name}" for name in self.blind.shifts)}
+        names = frozenset(f"{name}{SUFFIX}" for name in shifted)
+        return names.intersection(parameter.name for parameter in self.sampled)
 
     @classmethod
     def load(
@@ -153,6 +171,7 @@ class Configuration:
             checks.output(document, Path(output or file.output))
         else:
             checks.outputs(document, parts, hierarchy, None, file.emulator.outputs)
+        parts = blinded(document, file.blind, parts)
         checks.sampler(document, file.sampler, tuple(p.name for p in parts.sampled))
         return cls(
             source=document.path,
@@ -181,6 +200,7 @@ class Configuration:
             certificate=file.certificate,
             ledger=file.ledger or default_ledger(),
             compute=computed_where(document, file.compute, file.workers),
+            blind=file.blind,
         )
 
     @property

@@ -14,3 +14,7 @@ class ConfigurationError(VolvelleError):
 
 class ProfileError(VolvelleError):
     """A profile likelihood was asked for that cannot be made of this run."""
+
+
+class BlindingError(VolvelleError):
+    """A run that cannot be unblinded: not blinded, not finished, or unblinded already."""

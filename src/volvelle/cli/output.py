@@ -62,9 +62,11 @@ class Result:
     seconds: dict[str, float]
 
 
-def derived_names(problem: Problem) -> tuple[str, ...]:
+def derived_names(problem: Problem, hides: bool = False) -> tuple[str, ...]:
     """What a run reports besides the parameters it samples: those that follow from them by an
-    expression, and scalars of the theory."""
+    expression, and scalars of the theory; nothing while parameters are blinded."""
+    if hides:
+        return ()
     defined = problem.defined_names
     given = {*problem.names, *problem.fixed, *defined}
     offered = SCALARS if problem.request.background else DirectTheory.of(problem).varying(problem)
@@ -75,14 +77,14 @@ def derived_names(problem: Problem) -> tuple[str, ...]:
 def write_result(result: Result) -> dict[str, Any]:
     """Write everything but the report; returns the summary."""
     folder = result.configuration.output
-    names = derived_names(result.problem)
+    names = derived_names(result.problem, result.configuration.hides)
     chains = result.chains
     defined = result.problem.defined(chains.flat)
     outputs = tuple(name for name in names if name not in defined)
     scalars = result.emulator.batch(chains.flat[:, : result.problem.n_emulated], outputs) | defined
-    shape = chains.samples.shape[:2]
-    derived = np.stack([scalars[name].reshape(shape) for name in names], axis=-1)
-    samples = np.concatenate([chains.samples, derived], axis=-1)
+    shape = (*chains.samples.shape[:2], 1)
+    derived = [scalars[name].reshape(shape) for name in names]
+    samples = np.concatenate([chains.samples, *derived], axis=-1)
     log_weights = smooth_log_weights(result.certificate, chains)
     _write_chains(result, (*chains.names, *names), samples, log_weights)
     summary = _summary(result, (*chains.names, *names), samples, log_weights)
@@ -118,7 +120,8 @@ def _write_chains(
     labels = [_label(name, result.configuration) for name in names]
     low, high = result.posterior.bounds
     ends = zip(result.problem.names, low, high, strict=True)
-    bounds = {name: (float(a), float(b)) for name, a, b in ends}
+    hidden = result.configuration.hidden_names
+    bounds = {name: (float(a), float(b)) for name, a, b in ends if name not in hidden}
     derived = frozenset(names[len(result.problem.names) :])
     minus = -result.chains.log_prob
     for root, weights in (
@@ -140,7 +143,8 @@ def _write_chains(
 
 def _write_best_fit(result: Result, theory: dict[str, Any]) -> None:
     folder = result.configuration.output
-    arrays = {name: np.array(value, dtype=float) for name, value in theory.items()}
+    shown = result.problem.request.spectra if result.configuration.hides else theory
+    arrays = {name: np.array(theory[name], dtype=float) for name in shown}
     write_atomically(folder / "best_fit.safetensors", save(arrays))
     likelihoods = result.problem.likelihoods
     nuisance = result.problem.exact_posterior.nuisance(jnp.asarray(result.best_x))
@@ -272,6 +276,7 @@ def _summary(
         "data": {likelihood.name: _data(likelihood) for likelihood in likelihoods},
         "seed": configuration.seed,
         "configuration": configuration.hash,
+        "blinded": sorted(configuration.hidden_names),
         "cites": _cites(result),
     }
 

@@ -164,7 +164,7 @@ class _Run:
             method=make_method(configuration.sampler),
             chains=configuration.sampler.chains,
             draws=configuration.sampler.draws,
-            derived=derived_names(problem),
+            derived=derived_names(problem, configuration.hides),
             limit=configuration.emulator.accuracy,
             points=certificate.points,
             max_points=certificate.max_points,

@@ -26,7 +26,16 @@ from .errors import (
     ParameterError,
     ScaleFactorError,
 )
-from .expression import Definitions, Expression, in_order, needed_for, needs, parse, resolve
+from .expression import (
+    Definitions,
+    Expression,
+    hidden,
+    in_order,
+    needed_for,
+    needs,
+    parse,
+    resolve,
+)
 from .growth import growth_factor, growth_rate
 from .neutrinos import (
     HIERARCHIES,
@@ -82,6 +91,7 @@ __all__ = [
     "from_class",
     "growth_factor",
     "growth_rate",
+    "hidden",
     "hubble",
     "in_order",
     "lookback_time",

@@ -1,11 +1,13 @@
 """Arithmetic of parameters as text: parsed, checked against a short list of forms, evaluated.
 
 Nothing is executed: a tree of numbers, names, + - * / ** and parentheses is walked, with Python
-floats, NumPy arrays or JAX arrays (differentiable, traced) behind the names.
+floats, NumPy arrays or JAX arrays (differentiable, traced) behind the names. ``hidden(N)`` is a
+number that the eye cannot read off, for blinded parameters.
 """
 
 import ast
 import graphlib
+import hashlib
 import math
 import operator
 import warnings
@@ -122,7 +124,7 @@ def _check(node: ast.AST, text: str, names: dict[str, None], depth: int) -> None
         _check(node.right, text, names, depth + 1)
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
         _check(node.operand, text, names, depth + 1)
-    else:
+    elif _hidden_key(node) is None:
         raise ExpressionError(f"{text!r} holds {_words(node)}; allowed are {ALLOWED}")
 
 
@@ -133,6 +135,22 @@ def _check_number(node: ast.Constant, text: str) -> None:
         finite = False
     if not finite:
         raise ExpressionError(f"{text!r} holds a number beyond 1e308; use a smaller one")
+
+
+def hidden(key: int) -> float:
+    """The number in [-1, 1) behind ``hidden(key)``: the first bits of the key's sha256, uniform."""
+    digest = hashlib.sha256(str(key).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2.0**47 - 1.0
+
+
+def _hidden_key(node: ast.AST) -> int | None:
+    """N of ``hidden(N)``; None of anything else."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return None
+    if node.func.id != "hidden" or node.keywords or len(node.args) != 1:
+        return None
+    (key,) = node.args
+    return key.value if isinstance(key, ast.Constant) and type(key.value) is int else None
 
 
 def _words(node: ast.AST) -> str:
@@ -150,6 +168,8 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
         return _BINARY[type(node.op)](_value(node.left, values), _value(node.right, values))
     if isinstance(node, ast.UnaryOp):
         return _UNARY[type(node.op)](_value(node.operand, values))
+    if (key := _hidden_key(node)) is not None:
+        return hidden(key)
     assert isinstance(node, ast.Constant), "parse lets nothing else through"
     return float(node.value)  # pyright: ignore[reportArgumentType]
 

@@ -22,6 +22,7 @@ from .style import figure_bytes
 from .words import (
     SIMULATED,
     SIMULATED_SENTENCE,
+    blinded_sentence,
     certificate_sentences,
     largest_shift,
     verdict,
@@ -58,6 +59,7 @@ def write_report(folder: Path) -> Path:
         simulated=bool(summary.get("simulated")),
         simulated_title=SIMULATED,
         simulated_sentence=SIMULATED_SENTENCE,
+        blinded=blinded_sentence(summary),
         facts=_facts(summary),
         sentences=certificate_sentences(summary),
         recorded_words=_recorded_words(summary),

@@ -12,7 +12,13 @@ from rich.text import Text
 from .labels import label_text
 from .numbers import interval, mean_and_error, significant
 from .record import is_finite
-from .words import SIMULATED, SIMULATED_SENTENCE, certificate_sentences, verdict
+from .words import (
+    SIMULATED,
+    SIMULATED_SENTENCE,
+    blinded_sentence,
+    certificate_sentences,
+    verdict,
+)
 
 LOUD = "bold white on red"
 
@@ -23,6 +29,8 @@ def render_summary(summary: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = []
     if summary.get("simulated"):
         parts.append(Panel(Text(f"{SIMULATED}. {SIMULATED_SENTENCE}", LOUD), style=LOUD))
+    if blinded := blinded_sentence(summary):
+        parts.append(Panel(Text(blinded, "bold"), border_style="blue"))
     color = "green" if judged.good else "red"
     status = Text(judged.title.upper(), f"bold {color}")
     for reason in judged.reasons:

@@ -20,6 +20,18 @@ SIMULATED_SENTENCE = (
 )
 
 
+def blinded_sentence(summary: dict[str, Any]) -> str:
+    """What a blinded run does not tell; empty for any other."""
+    names = summary.get("blinded") or []
+    if not names:
+        return ""
+    are = "is" if len(names) == 1 else "are"
+    return (
+        f"Blinded: {', '.join(names)} {are} shifted by a hidden amount, and everything derived is "
+        "left out. volvelle unblind FOLDER shows them, once and for all."
+    )
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether the run may be believed, and in red why not."""
