@@ -3,21 +3,25 @@
 from ..errors import VolvelleError
 
 
-class NBodyError(VolvelleError):
-    """A simulation, or a part of one, cannot be had."""
+class SimulationError(VolvelleError):
+    """A simulation, or a part of one, that cannot be had as asked."""
 
 
-class FrameError(NBodyError):
-    """A frame of reference in a place where it cannot serve, or asked for a time it lacks."""
+class FrameError(SimulationError):
+    """A frame of reference where it cannot serve, or asked for a time that it does not know."""
 
 
-class InitialConditionsError(NBodyError):
+class InitialConditionsError(SimulationError):
     """Initial conditions that cannot be made, or that hold values that are no densities."""
 
 
-class MemoryNeededError(NBodyError):
+class MemoryNeededError(SimulationError):
     """A simulation that needs more memory than there is."""
 
 
-class SimulationError(NBodyError):
-    """Times, flags or states that do not make a simulation."""
+class MeshError(SimulationError):
+    """A mesh that is none, or a field that does not live on it."""
+
+
+class ScheduleError(SimulationError):
+    """Times, steps or flags that make no simulation."""
