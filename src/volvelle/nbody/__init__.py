@@ -4,12 +4,16 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
 
 from .errors import (
+    ForceError,
     FrameError,
     InitialConditionsError,
     MemoryNeededError,
+    MeshError,
+    ParticleError,
     ScheduleError,
     SimulationError,
 )
+from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import ParticleGrowth, particle_growth
 from .initial_conditions import (
     BoxPower,
@@ -18,23 +22,48 @@ from .initial_conditions import (
     gaussian,
     to_white_noise,
 )
+from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
 from .lpt import Lagrangian, lagrangian
+from .mesh import Mesh
+from .painting import paint, read
+from .pm import ParticleMesh
+from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
 __all__ = [
+    "COLA",
+    "INTEGRATORS",
+    "SPACINGS",
     "BoxPower",
+    "BullFrog",
+    "FastPM",
+    "ForceError",
+    "Frame",
     "FrameError",
     "InitialConditions",
     "InitialConditionsError",
+    "Integrator",
+    "KickDriftKick",
+    "LPTFrame",
     "Lagrangian",
     "MemoryNeededError",
+    "Mesh",
+    "MeshError",
+    "ParticleError",
     "ParticleGrowth",
+    "ParticleMesh",
+    "RecordedFrame",
+    "Rest",
     "ScheduleError",
     "SimulationError",
+    "Stages",
     "from_white_noise",
     "gaussian",
     "lagrangian",
+    "paint",
     "particle_growth",
+    "read",
+    "step_times",
     "to_white_noise",
     "white_noise",
 ]

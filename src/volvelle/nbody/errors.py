@@ -7,6 +7,10 @@ class SimulationError(VolvelleError):
     """A simulation, or a part of one, that cannot be had as asked."""
 
 
+class ForceError(SimulationError):
+    """A force that cannot be computed as asked."""
+
+
 class FrameError(SimulationError):
     """A frame of reference where it cannot serve, or asked for a time that it does not know."""
 
@@ -21,6 +25,10 @@ class MemoryNeededError(SimulationError):
 
 class MeshError(SimulationError):
     """A mesh that is none, or a field that does not live on it."""
+
+
+class ParticleError(SimulationError):
+    """Positions or weights of particles without a meaning."""
 
 
 class ScheduleError(SimulationError):

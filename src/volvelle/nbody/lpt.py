@@ -22,7 +22,8 @@ from .errors import InitialConditionsError
 from .growth import ORDERS
 from .initial_conditions import InitialConditions
 from .mesh import Mesh
-from .modes import Field, Modes, first_derivatives, inverse_laplacian, product, real_dtype, refined
+from .modes import Field, Modes, first_derivatives, product, real_dtype, refined
+from .pm import inverse_laplacian, spectral_slopes
 
 Displacement = Float[Array, "N 3"]
 _PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -59,12 +60,12 @@ def lagrangian(
         raise InitialConditionsError(f"the order of LPT is {order!r}; expected 1, 2 or 3")
     mesh, modes = initial.mesh, initial.modes
     potential = modes * inverse_laplacian(mesh, real_dtype(modes))
-    fields = [_gradient(-potential, mesh)]
+    fields = [_slopes(potential, mesh)]
     if order > 1:
         finer = refined(mesh, 1.5) if dealiased else None
         second = product(_mu2(potential, potential, mesh), mesh.cells, finer)
         second = second * inverse_laplacian(mesh, real_dtype(modes))
-        fields.append(_gradient(second, mesh))
+        fields.append(_slopes(-second, mesh))
         if order > 2:
             fields += _third(potential, second, mesh, dealiased)
     assert len(fields) <= len(ORDERS)
@@ -84,15 +85,15 @@ def _third(first: Modes, second: Modes, mesh: Mesh, dealiased: bool) -> list[Dis
         for i in range(3)
     ]
     return [
-        _gradient(-determinant * inverse, mesh),
-        _gradient(-2.0 * mixed * inverse, mesh),
+        _slopes(determinant * inverse, mesh),
+        _slopes(2.0 * mixed * inverse, mesh),
         _flat([jnp.fft.irfftn(each, s=mesh.shape) for each in turned]),
     ]
 
 
-def _gradient(potential: Modes, mesh: Mesh) -> Displacement:
-    k = first_derivatives(mesh, real_dtype(potential))
-    return _flat([jnp.fft.irfftn(1j * each * potential, s=mesh.shape) for each in k])
+def _slopes(potential: Modes, mesh: Mesh) -> Displacement:
+    """-grad of a potential."""
+    return spectral_slopes(mesh, potential).reshape(3, -1).T
 
 
 def _flat(components: list[Field]) -> Displacement:

@@ -23,12 +23,6 @@ def first_derivatives(mesh: Mesh, dtype: jnp.dtype) -> Axes:
     return x, y, z
 
 
-def inverse_laplacian(mesh: Mesh, dtype: jnp.dtype) -> Float[Array, "n n half"]:
-    """-1 / k^2 [(Mpc/h)^2], and 0 where k is."""
-    square = mesh.k_squared().astype(dtype)
-    return jnp.where(square > 0.0, -1.0 / jnp.where(square > 0.0, square, 1.0), 0.0)
-
-
 def real_dtype(modes: Modes) -> jnp.dtype:
     """The precision of a Fourier field's real and imaginary parts."""
     return jnp.finfo(modes.dtype).dtype
