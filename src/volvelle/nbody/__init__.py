@@ -24,9 +24,11 @@ from .initial_conditions import (
 )
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
 from .lpt import Lagrangian, lagrangian
+from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
 from .painting import paint, read
 from .pm import ParticleMesh
+from .simulation import Particles, Simulation, State, prepare, simulate
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -52,17 +54,25 @@ __all__ = [
     "ParticleError",
     "ParticleGrowth",
     "ParticleMesh",
+    "Particles",
     "RecordedFrame",
     "Rest",
     "ScheduleError",
+    "Simulation",
     "SimulationError",
     "Stages",
+    "State",
+    "check_memory",
     "from_white_noise",
     "gaussian",
     "lagrangian",
+    "memory_free",
+    "memory_needed",
     "paint",
     "particle_growth",
+    "prepare",
     "read",
+    "simulate",
     "step_times",
     "to_white_noise",
     "white_noise",

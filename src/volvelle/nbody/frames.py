@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.cosmology.neutrinos import is_traced
-
 from .errors import FrameError
 from .growth import ParticleGrowth
+from .integrators import Stages
 from .lpt import Lagrangian
 
 Displacement = Float[Array, "N 3"]
@@ -80,14 +79,15 @@ class LPTFrame(Frame):
 
 
 class RecordedFrame(Frame):
-    """A trajectory known by its momenta after every kick of a reference stepping.
+    """A frame and what is recorded, or learned, beyond it: momenta after every kick of a stepping.
 
     The acceleration that stands for a kick is the change of the momentum over that step's own
-    interval over its K, and displacements follow by the reference's drifts: run again, with forces
-    at any of its times, the reference comes back to rounding. A frame that is learned as momenta at
-    the steps is made by ``through``.
+    interval over its K, and displacements follow by that stepping's drifts: with a run's own
+    residual momenta the run comes back to rounding, whichever of its forces are evaluated. COCA's
+    frame is this one on LPT with momenta that are predicted (Bartlett et al. 2024).
     """
 
+    base: Frame
     times: Float[Array, " n"]
     displacements: Float[Array, "n N 3"]
     momenta: Float[Array, "n+1 N 3"]
@@ -99,58 +99,56 @@ class RecordedFrame(Frame):
     @classmethod
     def through(
         cls,
-        times: Float[Array, " n"],
-        drifts: Float[Array, " n"],
-        kicks: Float[Array, " n"],
-        earlier: Float[Array, " n"],
+        base: Frame,
+        stages: Stages,
         start: Displacement,
         momenta: Float[Array, "n+1 N 3"],
     ) -> "RecordedFrame":
         """The frame of these momenta, drifting from a displacement.
 
         Args:
-            times: of the forces, increasing.
-            drifts: X of the drift that ends at each time; 0 first.
-            kicks: K of each step's interval, and ``earlier``, its part up to the time of the force
-                (``Stages`` has all four as ``a``, ``drift``, ``kick`` and ``kick - back``).
+            base: the frame that all of this is relative to.
+            stages: the stepping, of ``COLA`` or ``KickDriftKick`` with a force at every stage.
             start: displacement at the first time [Mpc/h].
             momenta: of the start, then after each kick [Mpc/h].
 
-        Raises FrameError for shapes that do not belong together and times that do not increase.
+        Raises FrameError for another stepping, and for shapes that do not belong together.
         """
-        n = np.shape(times)[0]
-        wanted = (n + 1, *np.shape(start))
-        if np.shape(momenta) != wanted or any(
-            np.shape(each) != (n,) for each in (drifts, kicks, earlier)
-        ):
+        if not (stages.staggered and stages.all_kept):
             raise FrameError(
-                f"momenta of shape {np.shape(momenta)} at {n} times; expected {wanted}: those of the "
-                "start and after each kick, and one drift and kick for each time"
+                "a frame of momenta between kicks belongs to steps of COLA or KickDriftKick with a "
+                "force at every stage; these are others"
             )
-        if not is_traced(times) and not np.all(np.diff(times) > 0.0):
-            raise FrameError("the recorded times do not increase; give those of a run in its order")
+        wanted = (stages.number + 1, *np.shape(start))
+        if np.shape(momenta) != wanted:
+            raise FrameError(
+                f"momenta of shape {np.shape(momenta)}; expected {wanted}: of the start and after "
+                f"each of {stages.number} kicks"
+            )
         momenta = jnp.asarray(momenta)
-        moves = jnp.asarray(drifts).astype(momenta.dtype)[:, None, None] * momenta[:-1]
+        moves = stages.drift.astype(momenta.dtype)[:, None, None] * momenta[:-1]
         displacements = jnp.asarray(start) + jnp.cumsum(moves, 0)
-        return cls(jnp.asarray(times), displacements, momenta, kicks, earlier)
+        earlier = stages.kick - stages.back
+        return cls(base, stages.a, displacements, momenta, stages.kick, earlier)
 
     def displacement(self, a: Scalar) -> Displacement:
         """At a recorded time; NaN at others."""
         i, known = self._at(a)
-        return jnp.where(known, self.displacements[i], jnp.nan)
+        return self.base.displacement(a) + jnp.where(known, self.displacements[i], jnp.nan)
 
     def momentum(self, a: Scalar) -> Displacement:
         """At a recorded time, when part of its kick is done; NaN at others."""
         i, known = self._at(a)
         part = (self.earlier[i] / self.kicks[i]).astype(self.momenta.dtype)
         value = self.momenta[i] + part * (self.momenta[i + 1] - self.momenta[i])
-        return jnp.where(known, value, jnp.nan)
+        return self.base.momentum(a) + jnp.where(known, value, jnp.nan)
 
     def acceleration(self, a: Scalar) -> Displacement:
         """Of a recorded time's kick; NaN at others."""
         i, known = self._at(a)
         change = self.momenta[i + 1] - self.momenta[i]
-        return jnp.where(known, change / self.kicks[i].astype(change.dtype), jnp.nan)
+        rate = change / self.kicks[i].astype(change.dtype)
+        return self.base.acceleration(a) + jnp.where(known, rate, jnp.nan)
 
     def _at(self, a: Scalar) -> tuple[Array, Array]:
         distance = jnp.abs(self.times - a)

@@ -213,9 +213,7 @@ def _root(values: Array) -> Array:
     return jnp.where(values > 0.0, jnp.sqrt(jnp.where(values > 0.0, values, 1.0)), 0.0)
 
 
-def _primordial(
-    cosmology: Cosmology, mesh: Mesh, dtype: jnp.dtype
-) -> Float[Array, "n n half"]:
+def _primordial(cosmology: Cosmology, mesh: Mesh, dtype: jnp.dtype) -> Float[Array, "n n half"]:
     """P of the primordial potential [(Mpc/h)^3] of every mode; 0 at k = 0."""
     if cosmology.A_s is None:
         raise InitialConditionsError(

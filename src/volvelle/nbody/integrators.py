@@ -84,9 +84,7 @@ class Integrator(eqx.Module):
         """
 
 
-def _step_sums(
-    growth: ParticleGrowth, early: Scales, late: Scales, power: float
-) -> Scales:
+def _step_sums(growth: ParticleGrowth, early: Scales, late: Scales, power: float) -> Scales:
     """The integral of a^power da / Q from ``early`` to ``late``."""
     nodes, weights = gauss_legendre(_NODES)
     width = jnp.log(late / early)
@@ -215,7 +213,7 @@ def _in_growth(
 ) -> Stages:
     """Drift, kick, drift in the time D1, of the momentum P = dx/dD1:
 
-        P_1 = alpha P_0 + (1 - alpha) g(x_m) / D_m.
+    P_1 = alpha P_0 + (1 - alpha) g(x_m) / D_m.
     """
     number = times.shape[0] - 1
     if not np.all(_checked(flags, number)):

@@ -44,9 +44,7 @@ class Lagrangian(eqx.Module):
         )
 
 
-def lagrangian(
-    initial: InitialConditions, order: int = 2, *, dealiased: bool = True
-) -> Lagrangian:
+def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = True) -> Lagrangian:
     """The displacement fields of initial conditions.
 
     Args:

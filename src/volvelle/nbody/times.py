@@ -22,8 +22,6 @@ Scales = Float[Array, " *a"]
 
 def clock(growth: ParticleGrowth, spacing: str, a: Scales) -> Scales:
     """The variable whose steps are equal."""
-    if spacing not in SPACINGS:
-        raise ScheduleError(f"spacing is {spacing!r}; expected one of {', '.join(SPACINGS)}")
     if spacing == "linear":
         return a
     return jnp.log(a) if spacing == "log" else growth(a)[0][..., 0]
@@ -57,44 +55,50 @@ def step_times(
         through: times in between that are to be among them (for snapshots); the steps are shared
             among the intervals as their lengths are, each with one at least.
 
-    Raises ScheduleError for a start that is not before the end, before a = 0.001, an end after
+    Raises ScheduleError for a start that is not before the end, or before a = 0.001, an end after
     today, fewer steps than intervals, times in ``through`` outside, and other spacings.
     """
+    marks, shares = shared_steps(start, end, steps, spacing, through)
+    known = jnp.asarray(marks)
+    readings = clock(growth, spacing, known)
+    parts = [
+        readings[i] + (readings[i + 1] - readings[i]) * np.arange(n) / n
+        for i, n in enumerate(shares)
+    ]
+    found = scale_factor(growth, spacing, jnp.concatenate([*parts, readings[-1:]]))
+    return found.at[np.cumsum([0, *shares])].set(known)
+
+
+def shared_steps(
+    start: float, end: float, steps: int, spacing: str, through: Sequence[float] = ()
+) -> tuple[list[float], list[int]]:
+    """``start``, ``through`` and ``end`` in order, and the number of steps between each two.
+
+    The same for every universe: D1 is taken to be a. Arguments and errors as ``step_times``.
+    """
+    if spacing not in SPACINGS:
+        raise ScheduleError(f"spacing is {spacing!r}; expected one of {', '.join(SPACINGS)}")
     if any(is_traced(a) for a in (start, end, *through)):
         raise ScheduleError("times are traced; give numbers, the same for every universe")
-    if not EARLIEST <= float(start) < float(end) <= 1.0:
+    start, end = float(start), float(end)
+    if not EARLIEST <= start < end <= 1.0:
         raise ScheduleError(
-            f"a simulation from a = {float(start):g} to {float(end):g}; expected "
-            f"{EARLIEST:g} <= start < end <= 1"
+            f"a simulation from a = {start:g} to {end:g}; expected {EARLIEST:g} <= start < end <= 1"
         )
-    inner = sorted({float(a) for a in through} - {float(start), float(end)})
+    inner = sorted({float(a) for a in through} - {start, end})
     if inner and not start < inner[0] <= inner[-1] < end:
         raise ScheduleError(
             f"snapshots at a = {', '.join(f'{a:g}' for a in inner)} of a simulation from "
-            f"{float(start):g} to {float(end):g}; expected times between the two"
+            f"{start:g} to {end:g}; expected times between the two"
         )
     if isinstance(steps, bool) or int(steps) != steps or steps < len(inner) + 1:
         raise ScheduleError(
             f"{steps} steps; expected a whole number of at least {len(inner) + 1}, one for each "
             "interval between start, snapshots and end"
         )
-    marks = jnp.asarray([float(start), *inner, float(end)])
-    readings = clock(growth, spacing, marks)
-    parts = [
-        readings[i] + (readings[i + 1] - readings[i]) * np.arange(n) / n
-        for i, n in enumerate(_shares(spacing, np.array([start, *inner, end]), int(steps)))
-    ]
-    found = scale_factor(growth, spacing, jnp.concatenate([*parts, readings[-1:]]))
-    return found.at[0].set(marks[0]).at[-1].set(marks[-1])
-
-
-def _shares(spacing: str, marks: np.ndarray, steps: int) -> list[int]:
-    """Steps of each interval: whole numbers near their lengths, known without the cosmology.
-
-    D1 is close enough to a for that.
-    """
+    marks = [start, *inner, end]
     lengths = np.diff(np.log(marks) if spacing == "log" else marks)
     shares = np.ones(len(lengths), dtype=int)
-    for _ in range(steps - len(lengths)):
+    for _ in range(int(steps) - len(lengths)):
         shares[np.argmax(lengths / shares)] += 1
-    return shares.tolist()
+    return marks, shares.tolist()

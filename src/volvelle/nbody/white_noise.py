@@ -72,9 +72,7 @@ def _key(seed: Seed) -> Array:
     return jnp.array([high, low], dtype=jnp.uint32)
 
 
-def _modes(
-    key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype
-) -> Complex[Array, "n n half"]:
+def _modes(key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype) -> Complex[Array, "n n half"]:
     """Modes of unit variance, Hermitian."""
     n = mesh.cells
     index = np.fft.fftfreq(n, 1.0 / n).astype(np.int32)
