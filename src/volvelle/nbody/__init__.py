@@ -3,18 +3,23 @@
 Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
 
-from .errors import ForceError, MeshError, ParticleError, SimulationError
+from .compiled import painting_backend
+from .contrast import density_contrast
+from .errors import ForceError, KernelError, MeshError, ParticleError, SimulationError
 from .mesh import Mesh
 from .painting import paint, read
 from .pm import ParticleMesh
 
 __all__ = [
     "ForceError",
+    "KernelError",
     "Mesh",
     "MeshError",
     "ParticleError",
     "ParticleMesh",
     "SimulationError",
+    "density_contrast",
     "paint",
+    "painting_backend",
     "read",
 ]

@@ -17,3 +17,7 @@ class ParticleError(SimulationError):
 
 class ForceError(SimulationError):
     """A force that cannot be computed as asked."""
+
+
+class KernelError(SimulationError):
+    """The compiled kernel was demanded and cannot be had."""
