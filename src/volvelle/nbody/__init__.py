@@ -3,10 +3,13 @@
 Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
 
+from .compiled import painting_backend
+from .contrast import density_contrast
 from .errors import (
     ForceError,
     FrameError,
     InitialConditionsError,
+    KernelError,
     MemoryNeededError,
     MeshError,
     ParticleError,
@@ -45,6 +48,7 @@ __all__ = [
     "InitialConditions",
     "InitialConditionsError",
     "Integrator",
+    "KernelError",
     "KickDriftKick",
     "LPTFrame",
     "Lagrangian",
@@ -63,12 +67,14 @@ __all__ = [
     "Stages",
     "State",
     "check_memory",
+    "density_contrast",
     "from_white_noise",
     "gaussian",
     "lagrangian",
     "memory_free",
     "memory_needed",
     "paint",
+    "painting_backend",
     "particle_growth",
     "prepare",
     "read",

@@ -19,6 +19,10 @@ class InitialConditionsError(SimulationError):
     """Initial conditions that cannot be made, or that hold values that are no densities."""
 
 
+class KernelError(SimulationError):
+    """The compiled kernel was demanded and cannot be had."""
+
+
 class MemoryNeededError(SimulationError):
     """A simulation that needs more memory than there is."""
 

@@ -1,8 +1,8 @@
 """Stages one after the other, with a gradient whose memory does not grow with their number.
 
-Every stage can be undone: its kick changes momenta by what depends on positions alone, and its drift
-positions by what depends on momenta alone. The gradient therefore keeps the last state only, and
-walks back through the states as it walks back through the derivatives (Li et al. 2022, 2024).
+Every stage can be undone: its kick changes momenta by what depends on positions alone, and its
+drift positions by what depends on momenta alone. The gradient therefore keeps the last state only,
+and walks back through the states as it walks back through the derivatives (Li et al. 2022, 2024).
 """
 
 from collections.abc import Callable

@@ -1,8 +1,9 @@
 """Frames of reference: where particles are expected to be, so that only the rest is integrated.
 
 A particle is at x = q + F(a) + x_res with momentum p = p_F(a) + p_res, where p_F = T F and
-g_F = T p_F. A kick changes p_res by K (c g - g_F), g the force at a, with both at the same time and the same K
-(Tassev, Zaldarriaga & Eisenstein 2013): a perfect frame leaves exactly nothing to do, whatever K.
+g_F = T p_F. A kick changes p_res by K (c g - g_F), g the force at a, with both at the same time and
+the same K (Tassev, Zaldarriaga & Eisenstein 2013): a perfect frame leaves exactly nothing to do,
+whatever K.
 """
 
 from abc import abstractmethod

@@ -48,14 +48,14 @@ class InitialConditions(eqx.Module):
         """Take a field [n, n, n] of ``mesh``; NumPy's float64 is kept where JAX has it."""
         if np.shape(density) != mesh.shape:
             raise InitialConditionsError(
-                f"a density of shape {np.shape(density)}; expected {mesh.shape}, one value for each "
-                "point of the mesh"
+                f"a density of shape {np.shape(density)}; expected {mesh.shape}, one value for "
+                "each point of the mesh"
             )
         if not is_traced(density) and not np.all(np.isfinite(density)):
             bad = int(np.sum(~np.isfinite(density)))
             raise InitialConditionsError(
-                f"the density has {bad} values that are not finite, of {np.size(density)}; expected "
-                "the linear density contrast of today: look at what made it"
+                f"the density has {bad} values that are not finite, of {np.size(density)}; "
+                "expected the linear density contrast of today: look at what made it"
             )
         self.mesh, self.density = mesh, jnp.asarray(density)
 
@@ -79,7 +79,7 @@ class BoxPower(eqx.Module):
         species: str = "matter",
         a: float = 1.0,
     ) -> "BoxPower":
-        """Evaluate a model between the mesh's fundamental wavenumber and sqrt(3) times its Nyquist's.
+        """Evaluate a model between the mesh's fundamental wavenumber and sqrt(3) times Nyquist's.
 
         Args:
             power: a model of ``volvelle.power`` (the learned one, if None), or a function of k
@@ -170,11 +170,10 @@ def from_white_noise(
         f_nl: local primordial non-Gaussianity, of the potential; it needs A_s. The square is made
             on 3/2 of the mesh, so that it has no aliases.
 
-    Differentiable in the cosmology, the noise and f_nl. Raises InitialConditionsError for noise that
-    is no field of the mesh, for a P that does not cover the box, and for f_nl without A_s.
+    Differentiable in the cosmology, the noise and f_nl. Raises InitialConditionsError for noise
+    that is no field of the mesh, for a P that does not cover the box, and for f_nl without A_s.
     """
-    noise = InitialConditions(mesh, noise)  # the same is asked of it
-    modes = noise.modes
+    modes = InitialConditions(mesh, noise).modes  # the same is asked of a density
     dtype = real_dtype(modes)
     spectrum = BoxPower.of(cosmology, mesh, power, species).on(mesh, dtype)
     volume = mesh.cell**3

@@ -10,6 +10,7 @@ with s = c = (3/2) Omega_m a and alpha = 1 where the momentum is p = T x.
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -67,9 +68,9 @@ class Stages(eqx.Module):
 class Integrator(eqx.Module):
     """A scheme; its fields are its choices."""
 
-    frame: eqx.AbstractClassVar[str]
+    frame: ClassVar[str]
     """What it is used with where none is given: ``lpt`` or ``none``."""
-    any_frame: eqx.AbstractClassVar[bool]
+    any_frame: ClassVar[bool]
     """Whether others are possible, and stages without a force."""
 
     @abstractmethod
@@ -96,8 +97,8 @@ def _checked(flags: Flags, number: int) -> np.ndarray:
     kept = np.ones(number, dtype=bool) if flags is None else np.asarray(flags)
     if kept.shape != (number,) or kept.dtype != bool:
         raise ScheduleError(
-            f"force flags of shape {kept.shape} and type {kept.dtype}; expected {number} of True or "
-            "False, one for each evaluation of the force"
+            f"force flags of shape {kept.shape} and type {kept.dtype}; expected {number} of True "
+            "or False, one for each evaluation of the force"
         )
     return kept
 
@@ -167,8 +168,8 @@ class KickDriftKick(Integrator):
     Symplectic without a frame. N steps take N + 1 forces.
     """
 
-    frame = "none"
-    any_frame = True
+    frame: ClassVar[str] = "none"
+    any_frame: ClassVar[bool] = True
 
     def stages(
         self, growth: ParticleGrowth, times: Scales, spacing: str, flags: Flags = None
@@ -180,8 +181,8 @@ class KickDriftKick(Integrator):
 class COLA(Integrator):
     """Leapfrog of the residual in the frame of Lagrangian perturbation theory, or in another one.
 
-    ``factors``: ``tassev``, of residual momenta that go with a^n between forces (Tassev et al. 2013,
-    eqs. A.14 and A.15),
+    ``factors``: ``tassev``, of residual momenta that go with a^n between forces (Tassev,
+    Zaldarriaga & Eisenstein 2013, appendix A),
 
         K = (a_f^n - a_i^n) / (n a_c^(n-1) Q(a_c)),    X = a_c^(-n) int a^n da / Q,
 
@@ -191,8 +192,8 @@ class COLA(Integrator):
     factors: str = eqx.field(static=True, default="tassev")
     power: float = eqx.field(static=True, default=-2.5)
     """n."""
-    frame = "lpt"
-    any_frame = True
+    frame: ClassVar[str] = "lpt"
+    any_frame: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         if self.factors not in ("tassev", "quinn"):
@@ -240,11 +241,11 @@ def _in_growth(
 
 
 class FastPM(Integrator):
-    """Drift, kick, drift in D1 with alpha = T D1(a_0) / T D1(a_1) (Feng, Chu, Seljak & McDonald 2016,
-    in the form of Rampf, List & Hahn 2024): exact for Zel'dovich's displacements. N forces."""
+    """Drift, kick, drift in D1 with alpha = T D1(a_0) / T D1(a_1) (Feng, Chu, Seljak & McDonald
+    2016, in the form of Rampf, List & Hahn 2024): exact for Zel'dovich's waves. N forces."""
 
-    frame = "none"
-    any_frame = False
+    frame: ClassVar[str] = "none"
+    any_frame: ClassVar[bool] = False
 
     def stages(
         self, growth: ParticleGrowth, times: Scales, spacing: str, flags: Flags = None
@@ -256,13 +257,13 @@ class FastPM(Integrator):
 
 class BullFrog(Integrator):
     """Drift, kick, drift in D1 with the alpha that is exact to second order of Lagrangian
-    perturbation theory (Rampf, List & Hahn 2024, arXiv:2409.19049). N forces.
+    perturbation theory (Rampf, List & Hahn 2024, arXiv:2409.19049).
 
     From D1 = 0 in an Einstein-de Sitter universe the first alpha is -5/7.
     """
 
-    frame = "none"
-    any_frame = False
+    frame: ClassVar[str] = "none"
+    any_frame: ClassVar[bool] = False
 
     def stages(
         self, growth: ParticleGrowth, times: Scales, spacing: str, flags: Flags = None

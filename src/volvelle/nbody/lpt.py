@@ -38,10 +38,10 @@ class Lagrangian(eqx.Module):
 
     def combined(self, weights: Float[Array, " 5"]) -> Displacement:
         """The sum of the fields, each times its weight."""
-        return sum(
-            (field * weights[i].astype(field.dtype) for i, field in enumerate(self.fields)),
-            jnp.zeros_like(self.fields[0]),
-        )
+        total = jnp.zeros_like(self.fields[0])
+        for i, field in enumerate(self.fields):
+            total = total + weights[i].astype(field.dtype) * field
+        return total
 
 
 def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = True) -> Lagrangian:
@@ -119,7 +119,8 @@ def _mu2(one: Modes, two: Modes, mesh: Mesh) -> Terms:
             return total
         second = _second_derivatives(two, mesh, field)
         a, b = [first(i, i) for i in range(3)], [second(i, i) for i in range(3)]
-        total = (sum(a) * sum(b) - sum(x * y for x, y in zip(a, b, strict=True))) / 2.0
+        traces = (a[0] + a[1] + a[2]) * (b[0] + b[1] + b[2])
+        total = (traces - a[0] * b[0] - a[1] * b[1] - a[2] * b[2]) / 2.0
         for i, j in _PAIRS:
             total = total - first(i, j) * second(i, j)
         return total

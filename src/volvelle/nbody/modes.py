@@ -10,7 +10,7 @@ from .mesh import Mesh
 
 Modes = Complex[Array, "n n half"]
 Field = Float[Array, "n n n"]
-Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Axes = tuple[Array, Array, Array]
 
 
 def first_derivatives(mesh: Mesh, dtype: jnp.dtype) -> Axes:
@@ -19,7 +19,8 @@ def first_derivatives(mesh: Mesh, dtype: jnp.dtype) -> Axes:
     There a real field has no odd derivative.
     """
     limit = mesh.nyquist * (1.0 - 1e-9)
-    x, y, z = (np.where(np.abs(k) < limit, k, 0.0).astype(dtype) for k in mesh.wavenumbers())
+    waves = (np.where(np.abs(k) < limit, k, 0.0) for k in mesh.wavenumbers())
+    x, y, z = (jnp.asarray(k, dtype) for k in waves)
     return x, y, z
 
 

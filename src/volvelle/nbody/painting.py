@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .assignment import order_of
+from .compiled import kernel_threads
 from .errors import MeshError
+from .linear import gather, spread
 from .mesh import Mesh
-from .painting_jax import Sums, gather, spread
+from .painting_jax import Sums
 from .particles import as_positions, as_weights
 
 
@@ -37,7 +39,7 @@ def paint(
     x = as_positions(positions)
     w = as_weights(1.0 if weights is None else weights, len(x))
     dtype = x.dtype if weights is None else jnp.result_type(x, w)
-    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment))
+    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
     return _paint(sums, x.astype(dtype), w.astype(dtype))
 
 
@@ -67,7 +69,7 @@ def read(mesh: Mesh, field: Any, positions: Any, assignment: str = "cic") -> Flo
         )
     dtype = jnp.result_type(x, values)
     fields = values.reshape(-1, *mesh.shape).astype(dtype)
-    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment))
+    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
     found = _read(sums, x.astype(dtype), fields)
     return found if values.ndim == 4 else found[:, 0]
 

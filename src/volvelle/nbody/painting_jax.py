@@ -31,11 +31,13 @@ UNROLLED = 2
 
 
 class Sums(NamedTuple):
-    """On which mesh, with which assignment."""
+    """On which mesh, with which assignment, and by what: a static argument of programs."""
 
     cells: int
     box_size: float
     order: int
+    threads: int = 0
+    """Of the compiled kernel; 0 for plain JAX."""
 
 
 class Support(NamedTuple):

@@ -19,7 +19,7 @@ from .evolution import ADJOINTS, Force, System, acceleration, evolve, grid
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import Coupling, ParticleGrowth, particle_growth
 from .initial_conditions import InitialConditions
-from .integrators import COLA, INTEGRATORS, Flags, Integrator, Stages
+from .integrators import INTEGRATORS, Flags, Integrator, Stages
 from .lpt import lagrangian
 from .memory import check_memory, memory_needed
 from .mesh import Mesh
@@ -77,10 +77,12 @@ class Simulation(eqx.Module):
     mesh: Mesh
     """Whose points are the particles' grid."""
     system: System
-    initial: Frame
+    initial: LPTFrame
     """Displacements and momenta at the start."""
     start: Scalar
     adjoint: str = eqx.field(static=True)
+    in_own_frame: bool = eqx.field(static=True)
+    """Whether the frame is that of the start, in which nothing is left then."""
     named_times: tuple[tuple[float, int], ...] = eqx.field(static=True)
     """Start, snapshots and end, with the number of steps up to each."""
 
@@ -94,7 +96,7 @@ class Simulation(eqx.Module):
         """The particles at the start."""
         frame, a = self.system.frame, self.start
         x, p = self.initial.displacement(a), self.initial.momentum(a)
-        if frame is self.initial:
+        if self.in_own_frame:
             x, p = jnp.zeros_like(x), jnp.zeros_like(p)
         else:
             x, p = x - frame.displacement(a), p - frame.momentum(a)
@@ -279,6 +281,7 @@ def prepare(
         begin,
         times[0],
         adjoint,
+        chosen is begin,
         tuple(zip(marks, numbers, strict=True)),
     )
 
@@ -333,8 +336,8 @@ def _check_growth(stages: Stages) -> None:
     if is_traced(stages.kick) or np.all(np.isfinite(stages.kick)):
         return
     raise SimulationError(
-        "the growth of this universe is no number between a = 1e-5 and today: its H^2 is not above 0 "
-        "at some time; take other curvature or dark energy"
+        "the growth of this universe is no number between a = 1e-5 and today: its H^2 is not above "
+        "0 at some time; take other curvature or dark energy"
     )
 
 

@@ -32,8 +32,8 @@ def white_noise(
 ) -> Float[Array, "n n n"]:
     """A Gaussian field of mean 0 and unit variance per cell, without correlations.
 
-    In units of n^(3/2), the modes of ``jnp.fft.rfftn`` below the Nyquist wavenumber do not depend on
-    the number of cells n per side, nor on the box.
+    In units of n^(3/2), the modes of ``jnp.fft.rfftn`` below the Nyquist wavenumber do not depend
+    on the number of cells n per side, nor on the box.
 
     Args:
         seed: a whole number from 0 to 2^64 - 1; below 2^32 where it is an array (for ``vmap``).
