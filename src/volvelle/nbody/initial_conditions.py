@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.interpolation import Curve, Nodes
 from volvelle.cosmology.neutrinos import is_traced
-from volvelle.power import Model, learned_power
+from volvelle.power import Model, learned_power, nonlinear_spectrum
 from volvelle.power.eisenstein_hu import PIVOT
 from volvelle.power.errors import RedshiftError, WavenumberError
 
@@ -95,7 +95,7 @@ class BoxPower(eqx.Module):
         k, at = jnp.exp(jnp.asarray(x)) * h, jnp.full(_NODES, a)
         model = learned_power() if power is None else power
         if isinstance(model, Model):
-            spectrum = model.spectrum(cosmology)
+            spectrum = nonlinear_spectrum(cosmology, model)
             try:
                 spectrum.checked(k, at)
             except (WavenumberError, RedshiftError) as error:
@@ -174,22 +174,12 @@ def from_white_noise(
     that is no field of the mesh, for a P that does not cover the box, and for f_nl without A_s.
     """
     modes = InitialConditions(mesh, noise).modes  # the same is asked of a density
-    dtype = real_dtype(modes)
-    spectrum = BoxPower.of(cosmology, mesh, power, species).on(mesh, dtype)
-    volume = mesh.cell**3
+    spectrum = BoxPower.of(cosmology, mesh, power, species)
     if not is_traced(f_nl) and float(f_nl) == 0.0:
-        modes = modes * _root(spectrum / volume)
-    else:
-        primordial = _primordial(cosmology, mesh, dtype)
-        phi = modes * _root(primordial / volume)
-
-        def square(field: Callable[[Modes], Field]) -> Field:
-            return field(phi) ** 2
-
-        squares = product(square, mesh.cells, refined(mesh, 1.5)).at[0, 0, 0].set(0.0)
-        phi = phi + jnp.asarray(f_nl, dtype) * squares
-        modes = phi * _root(spectrum / jnp.where(primordial > 0.0, primordial, 1.0))
-    return InitialConditions(mesh, jnp.fft.irfftn(modes, s=mesh.shape))
+        return InitialConditions(mesh, _coloured(modes, spectrum, mesh))
+    scale, tilt = _primordial(cosmology)
+    found = _with_square(modes, spectrum, mesh, scale, tilt, jnp.asarray(f_nl))
+    return InitialConditions(mesh, found)
 
 
 def to_white_noise(
@@ -200,11 +190,42 @@ def to_white_noise(
     species: str = "matter",
 ) -> Field:
     """The white noise of Gaussian initial conditions, of mean 0: ``from_white_noise`` undone."""
-    modes, mesh = initial.modes, initial.mesh
-    spectrum = BoxPower.of(cosmology, mesh, power, species).on(mesh, real_dtype(modes))
-    scale = _root(spectrum / mesh.cell**3)
+    spectrum = BoxPower.of(cosmology, initial.mesh, power, species)
+    return _bleached(initial.modes, spectrum, initial.mesh)
+
+
+@eqx.filter_jit
+def _coloured(modes: Modes, spectrum: BoxPower, mesh: Mesh) -> Field:
+    scale = _root(spectrum.on(mesh, real_dtype(modes)) / mesh.cell**3)
+    return jnp.fft.irfftn(modes * scale, s=mesh.shape)
+
+
+@eqx.filter_jit
+def _bleached(modes: Modes, spectrum: BoxPower, mesh: Mesh) -> Field:
+    scale = _root(spectrum.on(mesh, real_dtype(modes)) / mesh.cell**3)
     modes = jnp.where(scale > 0.0, modes / jnp.where(scale > 0.0, scale, 1.0), 0.0)
     return jnp.fft.irfftn(modes, s=mesh.shape)
+
+
+@eqx.filter_jit
+def _with_square(
+    modes: Modes, spectrum: BoxPower, mesh: Mesh, scale: Array, tilt: Array, f_nl: Array
+) -> Field:
+    """The density whose primordial power is scale k^(tilt - 3), bent by f_nl."""
+    dtype = real_dtype(modes)
+    square = mesh.k_squared().astype(dtype)
+    k = jnp.sqrt(jnp.where(square > 0.0, square, mesh.fundamental**2))
+    power = scale.astype(dtype) * k ** (tilt.astype(dtype) - 3.0)
+    primordial = jnp.where(square > 0.0, power, 0.0)
+    phi = modes * _root(primordial / mesh.cell**3)
+
+    def squared(field: Callable[[Modes], Field]) -> Field:
+        return field(phi) ** 2
+
+    squares = product(squared, mesh.cells, refined(mesh, 1.5)).at[0, 0, 0].set(0.0)
+    bent = phi + f_nl.astype(dtype) * squares
+    bent = bent * _root(spectrum.on(mesh, dtype) / jnp.where(primordial > 0.0, primordial, 1.0))
+    return jnp.fft.irfftn(bent, s=mesh.shape)
 
 
 def _root(values: Array) -> Array:
@@ -212,16 +233,13 @@ def _root(values: Array) -> Array:
     return jnp.where(values > 0.0, jnp.sqrt(jnp.where(values > 0.0, values, 1.0)), 0.0)
 
 
-def _primordial(cosmology: Cosmology, mesh: Mesh, dtype: jnp.dtype) -> Float[Array, "n n half"]:
-    """P of the primordial potential [(Mpc/h)^3] of every mode; 0 at k = 0."""
+def _primordial(cosmology: Cosmology) -> tuple[Array, Array]:
+    """Power of the primordial potential at k = 1 h/Mpc [(Mpc/h)^3], and n_s - 1."""
     if cosmology.A_s is None:
         raise InitialConditionsError(
             "f_nl with a cosmology given by sigma8; the potential's amplitude follows from A_s: "
             "give A_s in its place"
         )
-    square = mesh.k_squared().astype(dtype)
-    k = jnp.sqrt(jnp.where(square > 0.0, square, mesh.fundamental**2))
-    tilt = jnp.asarray(cosmology.n_s, dtype) - 1.0
-    amplitude = jnp.asarray(9.0 / 25.0 * 2.0 * np.pi**2 * cosmology.A_s, dtype)
-    pivot = jnp.asarray(PIVOT / cosmology.hubble_parameter, dtype)
-    return jnp.where(square > 0.0, amplitude / k**3 * (k / pivot) ** tilt, 0.0)
+    tilt = jnp.asarray(cosmology.n_s) - 1.0
+    pivot = PIVOT / jnp.asarray(cosmology.hubble_parameter)
+    return 9.0 / 25.0 * 2.0 * np.pi**2 * cosmology.A_s * pivot**-tilt, tilt

@@ -5,6 +5,8 @@ counter-based generator Threefry-2x32 (Salmon et al. 2011) and the transform of 
 finer mesh of the same box has the modes of the coarser one and more.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,9 +50,8 @@ def white_noise(
         raise InitialConditionsError(
             f"white noise on {mesh.cells} cells per side; expected at most {_MOST_CELLS}"
         )
-    modes = _modes(_key(seed), mesh, fixed_amplitude, jnp.dtype(dtype))
-    sign = -1.0 if paired else 1.0
-    return jnp.fft.irfftn(modes, s=mesh.shape) * jnp.asarray(sign * mesh.cells**1.5, dtype)
+    noise = _noise(_key(seed), mesh, fixed_amplitude, jnp.dtype(dtype))
+    return -noise if paired else noise
 
 
 def _key(seed: Seed) -> Array:
@@ -70,6 +71,12 @@ def _key(seed: Seed) -> Array:
         )
     high, low = divmod(int(seed), 2**32)
     return jnp.array([high, low], dtype=jnp.uint32)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _noise(key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype) -> Float[Array, "n n n"]:
+    modes = _modes(key, mesh, fixed, dtype)
+    return jnp.fft.irfftn(modes, s=mesh.shape) * jnp.asarray(mesh.cells**1.5, dtype)
 
 
 def _modes(key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype) -> Complex[Array, "n n half"]:
