@@ -87,7 +87,7 @@ class Integrator(eqx.Module):
 
 def _step_sums(growth: ParticleGrowth, early: Scales, late: Scales, power: float) -> Scales:
     """The integral of a^power da / Q from ``early`` to ``late``."""
-    nodes, weights = gauss_legendre(_NODES)
+    nodes, weights = (jnp.asarray(each, early.dtype) for each in gauss_legendre(_NODES))
     width = jnp.log(late / early)
     a = early[:, None] * jnp.exp(width[:, None] * nodes)
     return jnp.sum(weights * a ** (power + 1.0) / growth.Q(a), -1) * width

@@ -270,7 +270,8 @@ def prepare(
     when = (start, end, steps, spacing, tuple(through))
     marks, shares = shared_steps(*when)
     kept = None if flags is None else tuple(bool(flag) for flag in flags)
-    growth, times, stages = _schedule(as_arguments(cosmology), coupling, when, integrator, kept)
+    growth = _growth(as_arguments(cosmology), coupling)
+    times, stages = _schedule(growth, when, integrator, kept)
     _check_growth(stages)
     begin = LPTFrame(_lagrangian(initial, order), growth)
     chosen = _frame(frame, begin, integrator)
@@ -352,17 +353,16 @@ def _cells(force: Force, mesh: Mesh) -> int:
     return found.cells
 
 
+_growth = eqx.filter_jit(particle_growth)
 _lagrangian = eqx.filter_jit(lagrangian)
 
 
 @eqx.filter_jit
 def _schedule(
-    cosmology: Cosmology,
-    coupling: Coupling | None,
+    growth: ParticleGrowth,
     when: tuple[float, float, int, str, tuple[float, ...]],
     integrator: Integrator,
     flags: tuple[bool, ...] | None,
-) -> tuple[ParticleGrowth, Array, Stages]:
-    growth = particle_growth(cosmology, coupling)
+) -> tuple[Array, Stages]:
     times = step_times(growth, *when)
-    return growth, times, integrator.stages(growth, times, when[3], flags)
+    return times, integrator.stages(growth, times, when[3], flags)
