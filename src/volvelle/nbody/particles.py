@@ -142,18 +142,17 @@ def _array(values: Values) -> Values:
     return values if isinstance(values, jax.Array) else np.asarray(values)
 
 
-def _known(values: Values) -> bool:
-    return not isinstance(values, jax.core.Tracer)
-
-
 def _check(name: str, values: Values, test: Callable[[Any], Any], words: str) -> None:
     """Refuse numbers that are known and fail the test."""
-    if _known(values) and values is not None and not bool(np.all(test(np.asarray(values)))):
-        raise ParticlesError(f"{name} {words}; got {_shown(values)}")
+    try:
+        known = np.asarray(values)
+    except jax.errors.TracerArrayConversionError:
+        return
+    if not np.all(test(known)):
+        raise ParticlesError(f"{name} {words}; got {_shown(known)}")
 
 
-def _shown(values: Values) -> str:
-    array = np.asarray(values)
+def _shown(array: np.ndarray) -> str:
     if array.ndim == 0:
         return f"{array!s}"
     return f"{int(np.sum(~np.isfinite(array)))} that are not, of {array.size}"
