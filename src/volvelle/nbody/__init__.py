@@ -1,14 +1,38 @@
-"""Mock universes: particles, meshes, forces, integrators, snapshots."""
+"""Simulations of the matter in a periodic box: meshes, painting and reading, forces.
 
-from .errors import NbodyError, ParticlesError, SnapshotError
-from .particles import Particles
+Lengths are in Mpc/h and wavenumbers in h/Mpc here.
+"""
+
+from .compiled import painting_backend
+from .contrast import density_contrast
+from .errors import (
+    ForceError,
+    KernelError,
+    MeshError,
+    ParticleError,
+    SimulationError,
+    SnapshotError,
+)
+from .mesh import Mesh
+from .painting import paint, read
+from .phase_space import Particles
+from .pm import ParticleMesh
 from .snapshots import read_header, read_snapshot, write_snapshot
 
 __all__ = [
-    "NbodyError",
+    "ForceError",
+    "KernelError",
+    "Mesh",
+    "MeshError",
+    "ParticleError",
+    "ParticleMesh",
     "Particles",
-    "ParticlesError",
+    "SimulationError",
     "SnapshotError",
+    "density_contrast",
+    "paint",
+    "painting_backend",
+    "read",
     "read_header",
     "read_snapshot",
     "write_snapshot",

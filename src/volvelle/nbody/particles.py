@@ -1,166 +1,52 @@
-"""The particles of a simulation at one time."""
+"""Particles as arguments: lists, NumPy or JAX arrays become arrays of one precision, or errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Array, Float
 
-from .errors import ParticlesError
+from volvelle.cosmology.neutrinos import is_traced
 
-HUBBLE = 100.0
-"""H0 [km/s / (Mpc/h)]."""
-CRITICAL = 27.753662724
-"""Critical density today, 3 H0^2 / (8 pi G) [1e10 Msun/h / (Mpc/h)^3]."""
-
-Values = Any
-"""NumPy or JAX arrays."""
+from .errors import ParticleError
 
 
-class Particles(eqx.Module):
-    """Particles at scale factor a in a periodic box.
-
-    Args:
-        positions: comoving, of shape (n, 3) [Mpc/h].
-        velocities: peculiar, a dx/dt, of shape (n, 3) [km/s].
-        a: scale factor.
-        box_size: side of the box [Mpc/h].
-        Omega_m: matter today over the critical density, neutrinos included.
-        Omega_de: dark energy today over the critical density; what is missing to 1 is curvature.
-        h: H0 / (100 km/s/Mpc).
-        masses: one for all, or of shape (n,) [1e10 Msun/h]; without any, equal ones that make up
-            Omega_m in this box.
-        ids: whole numbers of shape (n,), or None.
-
-    Raises ParticlesError where shapes do not fit together, numbers make no sense, or values are
-    known and not finite.
-    """
-
-    positions: Values
-    velocities: Values
-    a: Values
-    box_size: Values
-    Omega_m: Values
-    Omega_de: Values
-    h: Values
-    masses: Values
-    ids: Values = None
-
-    def __init__(
-        self,
-        positions: Values,
-        velocities: Values,
-        *,
-        a: Values,
-        box_size: Values,
-        Omega_m: Values,
-        Omega_de: Values,
-        h: Values,
-        masses: Values = None,
-        ids: Values = None,
-    ) -> None:
-        self.positions, self.velocities = _array(positions), _array(velocities)
-        self.a, self.box_size, self.h = a, box_size, h
-        self.Omega_m, self.Omega_de = Omega_m, Omega_de
-        shape = np.shape(self.positions)
-        if len(shape) != 2 or shape[1] != 3 or shape[0] == 0:
-            raise ParticlesError(f"positions have shape {shape}; expected (n, 3) with n >= 1")
-        if np.shape(self.velocities) != shape:
-            raise ParticlesError(
-                f"velocities have shape {np.shape(self.velocities)}, positions {shape}; "
-                "both need to be (n, 3)"
-            )
-        for name in ("a", "box_size", "h", "Omega_m"):
-            _check_positive(name, getattr(self, name))
-        if masses is None:
-            masses = CRITICAL * Omega_m * box_size**3 / shape[0]
-        self.masses = masses if np.ndim(masses) == 0 else _array(masses)
-        if np.shape(self.masses) not in ((), shape[:1]):
-            raise ParticlesError(
-                f"masses have shape {np.shape(self.masses)}; expected a number or ({shape[0]},)"
-            )
-        self.ids = None if ids is None else _array(ids)
-        if ids is not None and np.shape(self.ids) != shape[:1]:
-            raise ParticlesError(f"ids have shape {np.shape(self.ids)}; expected ({shape[0]},)")
-        for name in ("positions", "velocities", "masses", "Omega_de"):
-            _check_finite(name, getattr(self, name))
-
-    @classmethod
-    def from_momenta(cls, positions: Values, momenta: Values, **others: Values) -> Particles:
-        """Particles from p = a^2 dx/dt / H0 [Mpc/h], which integrators step: v = H0 p / a.
-
-        ``others``: as of the class.
-        """
-        return cls(positions, _array(momenta) * (HUBBLE / others["a"]), **others)
-
-    @property
-    def count(self) -> int:
-        """Number of particles."""
-        return np.shape(self.positions)[0]
-
-    @property
-    def momenta(self) -> Values:
-        """p = a^2 dx/dt / H0 = a v / H0, of shape (n, 3) [Mpc/h]."""
-        return self.velocities * (self.a / HUBBLE)
-
-    @property
-    def redshift(self) -> Values:
-        """z = 1/a - 1."""
-        return 1.0 / self.a - 1.0
-
-    @property
-    def hubble(self) -> Values:
-        """H(a) [km/s / (Mpc/h)] of matter, curvature and a cosmological constant; no radiation."""
-        curvature = 1.0 - self.Omega_m - self.Omega_de
-        square = self.Omega_m / self.a**3 + curvature / self.a**2 + self.Omega_de
-        return HUBBLE * square**0.5
-
-    def redshift_space(self, axis: int = 2, hubble: Values = None) -> Values:
-        """Positions seen from far along an axis, s = x + v_axis / (a H), of shape (n, 3) [Mpc/h].
-
-        Args:
-            axis: of the line of sight: 0, 1 or 2.
-            hubble: H(a) [km/s / (Mpc/h)], if it is not ``self.hubble`` (dark energy that varies).
-
-        They are wrapped into the box. Raises ParticlesError for another axis.
-        """
-        if axis not in (0, 1, 2):
-            raise ParticlesError(f"axis {axis!r} is none of a box; expected 0, 1 or 2")
-        rate = self.a * (self.hubble if hubble is None else hubble)
-        seen = self.positions[:, axis] + self.velocities[:, axis] / rate
-        columns = [self.positions[:, each] for each in range(3)]
-        columns[axis] = seen
-        backend: Any = jnp if isinstance(seen, jax.Array) else np
-        return backend.stack(columns, axis=1) % self.box_size
-
-
-def _array(values: Values) -> Values:
-    return values if isinstance(values, jax.Array) else np.asarray(values)
-
-
-def _check(name: str, values: Values, test: Callable[[Any], Any], words: str) -> None:
-    """Refuse numbers that are known and fail the test."""
+def as_floats(values: Any, name: str) -> Array:
+    """An array of floats, as they come: integers become JAX's default, complex ones an error."""
     try:
-        known = np.asarray(values)
-    except jax.errors.TracerArrayConversionError:
-        return
-    if not np.all(test(known)):
-        raise ParticlesError(f"{name} {words}; got {_shown(known)}")
+        array = jnp.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ParticleError(f"{name} are no array of numbers: {error}") from error
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ParticleError(f"{name} are complex; expected real numbers")
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
-def _shown(array: np.ndarray) -> str:
-    if array.ndim == 0:
-        return f"{array!s}"
-    return f"{int(np.sum(~np.isfinite(array)))} that are not, of {array.size}"
+def check_finite(array: Array, name: str) -> None:
+    """Raise ParticleError for NaN or infinity among values that are known."""
+    if not is_traced(array) and not bool(jnp.isfinite(array).all()):
+        wrong = int(jnp.sum(~jnp.isfinite(array)))
+        raise ParticleError(
+            f"{wrong} of {array.size} {name} are NaN or infinite; expected finite numbers"
+        )
 
 
-def _check_positive(name: str, value: Values) -> None:
-    _check(name, value, lambda each: np.isfinite(each) & (each > 0.0), "has to be positive")
+def as_positions(positions: Any) -> Float[Array, "n 3"]:
+    """Positions [N, 3]; raises ParticleError for another shape, NaN or infinity."""
+    array = as_floats(positions, "positions")
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ParticleError(f"positions of shape {array.shape}; expected [particles, 3] in Mpc/h")
+    check_finite(array, "coordinates")
+    return array
 
 
-def _check_finite(name: str, values: Values) -> None:
-    _check(name, values, np.isfinite, "need to be finite numbers")
+def as_weights(weights: Any, number: int) -> Float[Array, " n"]:
+    """Weights [N]; a single number stands for all."""
+    array = as_floats(weights, "weights")
+    if array.shape not in ((), (number,)):
+        raise ParticleError(
+            f"weights of shape {array.shape} for {number} particles; expected ({number},)"
+        )
+    check_finite(array, "weights")
+    return jnp.broadcast_to(array, (number,))

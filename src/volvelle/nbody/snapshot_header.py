@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import SnapshotError
-from .particles import CRITICAL
+from .phase_space import CRITICAL
 
 LENGTHS: Mapping[str, float] = {"kpc/h": 1e-3, "Mpc/h": 1.0}
 """[Mpc/h], by name."""

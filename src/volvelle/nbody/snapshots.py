@@ -18,7 +18,7 @@ import numpy as np
 from .errors import SnapshotError
 from .gadget_binary import BinaryFile
 from .gadget_hdf5 import KIND, TYPES, Hdf5File, write_file
-from .particles import Particles
+from .phase_space import Particles
 from .snapshot_header import LENGTHS, Header
 
 NUMBERED = re.compile(r"(?P<base>.+)\.\d+(?P<end>\.hdf5|\.h5)?")

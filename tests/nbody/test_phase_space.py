@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.nbody import Particles, ParticlesError
+from volvelle.nbody import ParticleError, Particles
 
 NUMBERS = {"a": 0.5, "box_size": 100.0, "Omega_m": 0.3, "Omega_de": 0.7, "h": 0.7}
 
@@ -74,10 +74,10 @@ def test_redshift_space_is_differentiable() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict, words: str) -> None:
-    with pytest.raises(ParticlesError, match=words):
+    with pytest.raises(ParticleError, match=words):
         some(**changes)
 
 
 def test_an_axis_that_is_none_is_refused() -> None:
-    with pytest.raises(ParticlesError, match="axis 3"):
+    with pytest.raises(ParticleError, match="axis 3"):
         some().redshift_space(3)
