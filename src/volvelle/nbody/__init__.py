@@ -15,9 +15,9 @@ from .errors import (
 )
 from .mesh import Mesh
 from .painting import paint, read
-from .phase_space import Particles
 from .pm import ParticleMesh
-from .snapshots import read_header, read_snapshot, write_snapshot
+from .snapshot import Snapshot
+from .snapshot_files import read_header, read_snapshot, write_snapshot
 
 __all__ = [
     "ForceError",
@@ -26,8 +26,8 @@ __all__ = [
     "MeshError",
     "ParticleError",
     "ParticleMesh",
-    "Particles",
     "SimulationError",
+    "Snapshot",
     "SnapshotError",
     "density_contrast",
     "paint",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import SnapshotError
-from .phase_space import CRITICAL
+from .snapshot import CRITICAL
 
 LENGTHS: Mapping[str, float] = {"kpc/h": 1e-3, "Mpc/h": 1.0}
 """[Mpc/h], by name."""

@@ -18,7 +18,7 @@ import numpy as np
 from .errors import SnapshotError
 from .gadget_binary import BinaryFile
 from .gadget_hdf5 import KIND, TYPES, Hdf5File, write_file
-from .phase_space import Particles
+from .snapshot import Snapshot
 from .snapshot_header import LENGTHS, Header
 
 NUMBERED = re.compile(r"(?P<base>.+)\.\d+(?P<end>\.hdf5|\.h5)?")
@@ -41,7 +41,7 @@ def read_header(path: str | Path) -> Header:
 
 def read_snapshot(
     path: str | Path, *, kind: int = KIND, length: str | None = None, ids: bool = True
-) -> Particles:
+) -> Snapshot:
     """Particles of one type from a snapshot of one or many files.
 
     GADGET-2's binary formats 1 and 2 of either byte order, and HDF5 with GADGET's names (GADGET-3,
@@ -82,7 +82,7 @@ def read_snapshot(
         )
     masses = found["MASS"] if "MASS" in found else header.masses[kind]
     box_size = header.box_size * unit
-    return Particles(
+    return Snapshot(
         _wrapped(first, found["POS"] * np.asarray(unit, found["POS"].dtype), box_size),
         found["VEL"] * np.asarray(header.velocity * header.a**0.5, found["VEL"].dtype),
         a=header.a,
@@ -95,7 +95,7 @@ def read_snapshot(
     )
 
 
-def write_snapshot(path: str | Path, particles: Particles, *, length: str = "kpc/h") -> Path:
+def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/h") -> Path:
     """Write particles as one file in HDF5 with GADGET's names, as type 1; returns its path.
 
     The header states its units. A file of that name is replaced when the new one is whole on the

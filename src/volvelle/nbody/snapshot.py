@@ -21,7 +21,7 @@ Values = Any
 """NumPy or JAX arrays."""
 
 
-class Particles(eqx.Module):
+class Snapshot(eqx.Module):
     """Particles at scale factor a in a periodic box.
 
     Args:
@@ -90,7 +90,7 @@ class Particles(eqx.Module):
             _check_finite(name, getattr(self, name))
 
     @classmethod
-    def from_momenta(cls, positions: Values, momenta: Values, **others: Values) -> Particles:
+    def from_momenta(cls, positions: Values, momenta: Values, **others: Values) -> Snapshot:
         """Particles from p = a^2 dx/dt / H0 [Mpc/h], which integrators step: v = H0 p / a.
 
         ``others``: as of the class.

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import gadget_files as foreign
-from volvelle.nbody import Particles, SnapshotError, read_header, read_snapshot, write_snapshot
+from volvelle.nbody import Snapshot, SnapshotError, read_header, read_snapshot, write_snapshot
 
 SINGLE = 3e-7
 """Relative, of numbers that went through float32 and a unit."""
 
 
-def check(read: Particles, kind: int, expected: dict | None = None) -> None:
+def check(read: Snapshot, kind: int, expected: dict | None = None) -> None:
     """What was read is what was made, in Mpc/h and peculiar km/s."""
     expected = expected or foreign.made()[kind]
     np.testing.assert_allclose(read.positions, expected["pos"], rtol=SINGLE, atol=1e-5)
@@ -130,9 +130,9 @@ def test_particles_with_masses_of_their_own(tmp_path: Path) -> None:
     assert read_snapshot(tmp_path / "snap", length="kpc/h").masses == pytest.approx(table[1])
 
 
-def ours(count: int = 30, **changes: object) -> Particles:
+def ours(count: int = 30, **changes: object) -> Snapshot:
     rng = np.random.default_rng(3)
-    return Particles(
+    return Snapshot(
         rng.uniform(0.0, foreign.BOX, (count, 3)).astype(np.float32),
         rng.normal(0.0, 200.0, (count, 3)).astype(np.float32),
         a=foreign.A,
@@ -351,11 +351,11 @@ def test_blocks_of_another_size_than_the_header_says(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 import numpy as np
-from volvelle.nbody import Particles, SnapshotError, write_snapshot
+from volvelle.nbody import Snapshot, SnapshotError, write_snapshot
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # as on a full disk
 zeros = np.zeros((20_000, 3))
-given = Particles(zeros, zeros, a=1.0, box_size=1.0, Omega_m=0.3, Omega_de=0.7, h=0.7)
+given = Snapshot(zeros, zeros, a=1.0, box_size=1.0, Omega_m=0.3, Omega_de=0.7, h=0.7)
 try:
     write_snapshot(sys.argv[1], given)
 except SnapshotError as error:
@@ -379,7 +379,7 @@ def test_too_little_room_is_said_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("usage", (), {"free": 1000})
-    monkeypatch.setattr("volvelle.nbody.snapshots.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("volvelle.nbody.snapshot_files.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(SnapshotError, match=r"needs 1\.0 MB and 0\.0 MB are free"):
         write_snapshot(tmp_path / "snap.hdf5", ours())
     assert not list(tmp_path.iterdir())

@@ -1,16 +1,16 @@
-"""Particles: what fits together, momenta, redshift space."""
+"""Particles in a snapshot: what fits together, momenta, redshift space."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.nbody import ParticleError, Particles
+from volvelle.nbody import ParticleError, Snapshot
 
 NUMBERS = {"a": 0.5, "box_size": 100.0, "Omega_m": 0.3, "Omega_de": 0.7, "h": 0.7}
 
 
-def some(**changes: object) -> Particles:
+def some(**changes: object) -> Snapshot:
     rng = np.random.default_rng(1)
     given = {
         "positions": rng.uniform(0.0, 100.0, (8, 3)),
@@ -18,7 +18,7 @@ def some(**changes: object) -> Particles:
         **NUMBERS,
         **changes,
     }
-    return Particles(given.pop("positions"), given.pop("velocities"), **given)
+    return Snapshot(given.pop("positions"), given.pop("velocities"), **given)
 
 
 def test_equal_masses_make_up_the_matter_of_the_box() -> None:
@@ -32,7 +32,7 @@ def test_momenta_there_and_back() -> None:
     first = some()
     np.testing.assert_allclose(first.momenta, 0.5**2 * (first.velocities / 0.5) / 100.0)
     others = {"a": 0.5, "box_size": 100.0, "Omega_m": 0.3, "Omega_de": 0.7, "h": 0.7}
-    back = Particles.from_momenta(first.positions, first.momenta, **others)
+    back = Snapshot.from_momenta(first.positions, first.momenta, **others)
     np.testing.assert_allclose(back.velocities, first.velocities)
 
 
@@ -52,7 +52,7 @@ def test_redshift_space_is_differentiable() -> None:
     first = some()
 
     def seen(velocities: jax.Array) -> jax.Array:
-        return jnp.sum(Particles(first.positions, velocities, **NUMBERS).redshift_space())
+        return jnp.sum(Snapshot(first.positions, velocities, **NUMBERS).redshift_space())
 
     slope = jax.grad(seen)(jnp.asarray(first.velocities))
     np.testing.assert_allclose(slope[:, 2], 1.0 / (0.5 * first.hubble))
