@@ -5,8 +5,8 @@ With D_i the field that has the modes of one shell in k only, and I_i the same o
     B(k1, k2, k3) = (V^2 / N^9) sum_x D1 D2 D3 / sum_x I1 I2 I3,   sum_x over the mesh,
 
 the mean over all closed triangles with a side in each shell. Three modes below N/3 fundamentals
-close without the help of the mesh's periodicity, and then no finer mesh than three times the largest
-mode is needed. I_i is even along every axis: a cosine transform of an octant.
+close without the help of the mesh's periodicity, and a mesh of three times the largest mode is fine
+enough. I_i is even along every axis: a cosine transform of an octant.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from volvelle.compute import available_cores
-
 from .bins import mean_of, thresholds
-from .density import Density
+from .density import Density, cosine_transform, inverse
 from .errors import TriangleError
 from .modes import binned, counts, folded, multiplicity, product, squares, sums
 
@@ -37,8 +35,8 @@ WORK = 4
 class Bispectrum:
     """B of triangles [m], in [(Mpc/h)^6].
 
-    ``sides`` [m, 3] [h/Mpc] are the middles of the shells, ``k`` [m, 3] the mean |k| of their modes,
-    ``values`` [m] what is measured, ``shot_noise`` [m] what discrete objects add,
+    ``sides`` [m, 3] [h/Mpc] are the middles of the shells, ``k`` [m, 3] the mean |k| of their
+    modes, ``values`` [m] what is measured, ``shot_noise`` [m] what discrete objects add,
 
         (P1 + P2 + P3) V sum(w^2)/(sum w)^2 + V^2 sum(w^3)/(sum w)^3,
 
@@ -183,13 +181,10 @@ class _Shells:
 
     def __init__(self, density: Density, limits: np.ndarray, memory: float) -> None:
         reach = int(np.ceil(np.sqrt(limits.max())))
-        fast = scipy.fft.next_fast_len(3 * reach + 1, real=True)
-        while fast % 2:
-            fast = scipy.fft.next_fast_len(fast + 1, real=True)
+        fast = 2 * int(scipy.fft.next_fast_len((3 * reach) // 2 + 1, real=True) or 0)
         self.cells = min(fast, density.cells)
         self._limits, self._reach = limits, reach
-        real = density.modes.real.dtype
-        each = self.cells**3 * real.itemsize + (self.cells // 2 + 1) ** 3 * 8
+        each = self.cells**3 * np.dtype(density.precision).itemsize + (self.cells // 2 + 1) ** 3 * 8
         self.kept = int((memory - WORK * each) // each)
         if self.kept < 3:
             raise TriangleError(
@@ -218,19 +213,15 @@ class _Shells:
         at = self._modes.shape[2] - 1
         half = self.cells // 2
         chosen = np.zeros((self.cells, self.cells, half + 1), self._modes.dtype)
-        signed = np.minimum(self._rows, 0) + np.maximum(self._rows, 0)
-        plane = signed[:, None] ** 2 + np.arange(at + 1) ** 2
+        plane = self._rows[:, None] ** 2 + np.arange(at + 1) ** 2
         for i, row in enumerate(self._rows):
             total = plane + int(row) ** 2
             chosen[row][self._rows, : at + 1] = self._modes[i] * ((total >= low) & (total < high))
-        field = scipy.fft.irfftn(
-            chosen, s=(self.cells,) * 3, overwrite_x=True, workers=available_cores()
-        )
+        field = inverse(chosen, self.cells)
         square = squares(self.cells)
         octant = square[:, None, None] + square[:, None] + square
         ones = ((octant >= low) & (octant < high)).astype(np.float64)
-        count = scipy.fft.dctn(ones, type=1, overwrite_x=True, workers=available_cores())
-        return field, count / float(self.cells) ** 3
+        return field, cosine_transform(ones) / float(self.cells) ** 3
 
     def _shell(self, shell: int) -> tuple[np.ndarray, np.ndarray]:
         if shell not in self._cache:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from .bins import ROUNDING, mean_of, warn_empty
 from .density import Density, inverse, known_array, same_mesh
@@ -32,7 +32,7 @@ class Correlation:
 def correlation_function(
     density: Density, other: Density | None = None, *, edges: Any = None
 ) -> Correlation:
-    """xi(r) = <delta(x) delta(x + r)> = (1 / N^3) irfftn(|delta_k|^2), over the mesh points of bins.
+    """xi(r) = <delta(x) delta(x + r)> = irfftn(|delta_k|^2) / N^3, over the mesh points of bins.
 
     Args:
         other: for the cross-correlation.
@@ -125,14 +125,14 @@ def _middles(bins: np.ndarray) -> np.ndarray:
     return 0.75 * np.diff(bins**4) / np.diff(bins**3)
 
 
-def _tree(positions: Any, box_size: float) -> cKDTree:
+def _tree(positions: Any, box_size: float) -> KDTree:
     where = known_array(positions).astype(np.float64)
     if where.ndim != 2 or where.shape[1] != 3 or not len(where):
         raise DensityError(f"positions have shape {where.shape}; expected (n, 3), n >= 1")
     if not np.all(np.isfinite(where)):
         raise DensityError(f"{int(np.sum(~np.isfinite(where)))} coordinates are NaN or infinite")
     wrapped = where % box_size
-    return cKDTree(np.where(wrapped < box_size, wrapped, 0.0), boxsize=box_size)
+    return KDTree(np.where(wrapped < box_size, wrapped, 0.0), boxsize=box_size)
 
 
 def _weights(weights: Any, count: int) -> np.ndarray:

@@ -82,11 +82,7 @@ class Density:
                     f"the density has the mean {total / values.size:.6g}; expected a positive "
                     "one (contrast=True is for a field that is a contrast already)"
                 )
-            modes *= (
-                np.float32(values.size / total)
-                if modes.dtype == np.complex64
-                else (values.size / total)
-            )
+            modes *= np.asarray(values.size / total, modes.dtype)
         if assignment is not None:
             _divide_out(modes, assignment)
         return cls(mesh, modes, float(shot_noise), float(shot_noise) ** 2)
@@ -138,6 +134,11 @@ class Density:
         return cls(mesh, modes, *noise, assignment, interlaced)
 
     @property
+    def precision(self) -> type[np.floating]:
+        """Of a field that is made of the modes."""
+        return np.float32 if self.modes.dtype == np.complex64 else np.float64
+
+    @property
     def cells(self) -> int:
         """Of the mesh, per side."""
         return self.mesh.cells
@@ -159,12 +160,20 @@ def same_mesh(first: Density, second: Density) -> None:
 
 def transform(values: np.ndarray) -> np.ndarray:
     """``rfftn`` on all cores, in the precision of the values."""
-    return scipy.fft.rfftn(values, workers=available_cores())
+    return np.asarray(scipy.fft.rfftn(values, workers=available_cores()))
 
 
 def inverse(modes: np.ndarray, cells: int) -> np.ndarray:
     """``irfftn`` on all cores; the modes are used up."""
-    return scipy.fft.irfftn(modes, s=(cells,) * 3, overwrite_x=True, workers=available_cores())
+    shape = (cells,) * 3
+    return np.asarray(scipy.fft.irfftn(modes, s=shape, overwrite_x=True, workers=available_cores()))
+
+
+def cosine_transform(octant: np.ndarray) -> np.ndarray:
+    """``rfftn`` of what is even along every axis, from its values at 0..n/2 to those of the modes;
+    the octant is used up."""
+    workers = available_cores()
+    return np.asarray(scipy.fft.dctn(octant, type=1, overwrite_x=True, workers=workers))
 
 
 def _mesh(cells: int, box_size: float) -> Mesh:

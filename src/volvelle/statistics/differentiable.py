@@ -88,7 +88,7 @@ def differentiable_pdf(
 ) -> tuple[np.ndarray, Float[Array, " bins"]]:
     """dP/d(delta) after a top-hat, with bins whose edges are soft.
 
-        p_b = < S((e_b+1 - delta) / w) - S((e_b - delta) / w) > / (e_b+1 - e_b),  S(x) = 1/(1 + e^-x)
+        p_b = <S((e_b+1 - delta) / w) - S((e_b - delta) / w)> / (e_b+1 - e_b),  S = 1/(1 + e^-x)
 
     which is ``density_pdf`` convolved with a logistic distribution of scale w, and that for w to 0.
 

@@ -1,8 +1,9 @@
 """Sums over the modes of a mesh by |k|, from which every isotropic statistic follows.
 
-A mode of a cube has k = k_f (i, j, l) with whole numbers, so that |k|^2 / k_f^2 is one as well: sums
-are kept for every such number, and bins are made of them afterwards. Modes that differ by signs are
-added before they are sorted, plane by plane, which leaves an eighth of them and no large arrays.
+A mode of a cube has k = k_f (i, j, l) with whole numbers, so that |k|^2 / k_f^2 is one as well:
+sums are kept for every such number, and bins are made of them afterwards. Modes that differ by
+signs are added before they are sorted, plane by plane, which leaves an eighth of them and no large
+arrays.
 """
 
 from __future__ import annotations

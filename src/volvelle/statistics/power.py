@@ -140,7 +140,8 @@ def cross_correlation(
     """
     both = power_spectrum(density, other, edges=edges)
     first, second = (_auto(each, edges, subtract_noise) for each in (density, other))
-    return Ratio(both.k, _over_root(both.values, first * second), both.modes, both.edges)
+    root = np.sqrt(_positive(first)) * np.sqrt(_positive(second))
+    return Ratio(both.k, both.values / root, both.modes, both.edges)
 
 
 def transfer(
@@ -153,7 +154,7 @@ def transfer(
     same_mesh(density, other)
     one = power_spectrum(density, edges=edges)
     first, second = (_auto(each, edges, subtract_noise) for each in (density, other))
-    return Ratio(one.k, _over_root(first, first * second), one.modes, one.edges)
+    return Ratio(one.k, np.sqrt(_positive(first) / _positive(second)), one.modes, one.edges)
 
 
 def _auto(density: Density, edges: Any, subtract_noise: bool) -> np.ndarray:
@@ -161,8 +162,8 @@ def _auto(density: Density, edges: Any, subtract_noise: bool) -> np.ndarray:
     return found.subtracted if subtract_noise else found.values
 
 
-def _over_root(top: np.ndarray, square: np.ndarray) -> np.ndarray:
-    return np.where(square > 0.0, top / np.sqrt(np.where(square > 0.0, square, 1.0)), np.nan)
+def _positive(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0.0, values, np.nan)
 
 
 def _tables(

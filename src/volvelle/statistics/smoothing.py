@@ -12,13 +12,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import scipy.fft
 
-from volvelle.compute import available_cores
 from volvelle.nbody import Mesh
 from volvelle.power.filters import top_hat
 
-from .density import Density, inverse
+from .density import Density, cosine_transform, inverse
 from .errors import RadiusError
 from .modes import squares
 
@@ -57,13 +55,11 @@ def smoothed(density: Density, radius: float, kernel: Kernel = "sphere") -> np.n
     weights = kernel_modes(density.mesh, radius, kernel)
     half = density.cells // 2
     modes = np.empty_like(density.modes)
-    real = modes.real.dtype
     for i in range(density.cells):
-        octant = weights[min(i, density.cells - i)].astype(real, copy=False)
-        np.multiply(density.modes[i, : half + 1], octant, out=modes[i, : half + 1])
-        np.multiply(
-            density.modes[i, half + 1 :], octant[half - 1 : 0 : -1], out=modes[i, half + 1 :]
-        )
+        octant = weights[min(i, density.cells - i)].astype(density.precision, copy=False)
+        plane = density.modes[i]
+        np.multiply(plane[: half + 1], octant, out=modes[i, : half + 1])
+        np.multiply(plane[half + 1 :], octant[half - 1 : 0 : -1], out=modes[i, half + 1 :])
     return inverse(modes, density.cells)
 
 
@@ -76,7 +72,7 @@ def kernel_modes(mesh: Mesh, radius: float, kernel: Kernel) -> np.ndarray:
         return top_hat(x).astype(np.float32 if mesh.cells > 64 else np.float64)[total]
     ball = inside(total, radius / mesh.cell).astype(np.float32 if mesh.cells > 64 else np.float64)
     # even along every axis: the cosine transform of an octant is the transform of the whole
-    found = scipy.fft.dctn(ball, type=1, overwrite_x=True, workers=available_cores())
+    found = cosine_transform(ball)
     return found / found[0, 0, 0]
 
 
