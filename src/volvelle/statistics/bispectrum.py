@@ -181,15 +181,15 @@ class _Shells:
 
     def __init__(self, density: Density, limits: np.ndarray, memory: float) -> None:
         reach = int(np.ceil(np.sqrt(limits.max())))
-        fast = 2 * int(scipy.fft.next_fast_len((3 * reach) // 2 + 1, real=True) or 0)
-        self.cells = min(fast, density.cells)
+        fast: int = scipy.fft.next_fast_len((3 * reach) // 2 + 1, real=True)  # type: ignore  # stub
+        self.cells = min(2 * fast, density.cells)
         self._limits, self._reach = limits, reach
         each = self.cells**3 * np.dtype(density.precision).itemsize + (self.cells // 2 + 1) ** 3 * 8
         self.kept = int((memory - WORK * each) // each)
         if self.kept < 3:
             raise TriangleError(
-                f"memory={memory / 1e6:.0f} MB holds fewer than three shells on a mesh of "
-                f"{self.cells} cells, for which {(3 + WORK) * each / 1e6:.0f} MB are needed"
+                f"memory={memory / 1e6:.3g} MB holds fewer than three shells on a mesh of "
+                f"{self.cells} cells, for which {(3 + WORK) * each / 1e6:.3g} MB are needed"
             )
         self._modes = self._cropped(density)
         self._cache: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()

@@ -9,7 +9,6 @@ import numpy as np
 
 from volvelle.power.filters import top_hat
 
-from .bins import warn_empty
 from .density import Density
 from .errors import BinError
 from .modes import folded, product, sums
@@ -54,15 +53,13 @@ def density_pdf(
         kernel: ``sphere`` or ``cells``, see ``smoothed``.
 
     Raises RadiusError for a radius that the mesh does not hold, BinError for edges without a
-    meaning. Warns of empty bins among edges that are given.
+    meaning.
     """
     values = smoothed(density, radius, kernel)
     given = _edges(values) if edges is None else np.asarray(edges, np.float64)
     if given.ndim != 1 or len(given) < 2 or not np.all(np.diff(given) > 0.0):
         raise BinError("edges of delta have to be two or more, finite and ascending")
     number, _ = np.histogram(values, given)
-    if edges is not None and not number.all():
-        warn_empty(number, given, "cell")
     mean = float(values.mean(dtype=np.float64))
     off = values - np.asarray(mean, values.dtype)
     second = float(np.mean(off * off, dtype=np.float64))
