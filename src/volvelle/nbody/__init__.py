@@ -1,4 +1,4 @@
-"""Simulations of the matter in a periodic box: initial conditions, forces, integrators.
+"""Simulations of the matter in a periodic box: meshes, painting and reading, forces.
 
 Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
@@ -15,6 +15,7 @@ from .errors import (
     ParticleError,
     ScheduleError,
     SimulationError,
+    SnapshotError,
 )
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import ParticleGrowth, particle_growth
@@ -32,6 +33,8 @@ from .mesh import Mesh
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
+from .snapshot import Snapshot
+from .snapshot_files import read_header, read_snapshot, write_snapshot
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -64,6 +67,8 @@ __all__ = [
     "ScheduleError",
     "Simulation",
     "SimulationError",
+    "Snapshot",
+    "SnapshotError",
     "Stages",
     "State",
     "check_memory",
@@ -78,8 +83,11 @@ __all__ = [
     "particle_growth",
     "prepare",
     "read",
+    "read_header",
+    "read_snapshot",
     "simulate",
     "step_times",
     "to_white_noise",
     "white_noise",
+    "write_snapshot",
 ]

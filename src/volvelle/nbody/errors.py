@@ -37,3 +37,7 @@ class ParticleError(SimulationError):
 
 class ScheduleError(SimulationError):
     """Times, steps or flags that make no simulation."""
+
+
+class SnapshotError(SimulationError):
+    """A snapshot that cannot be read or written as asked."""
