@@ -1,5 +1,8 @@
 """Laplace, variational guides and neural transport: right, or refused by k-hat."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +101,37 @@ def test_a_fitted_normal_is_the_gaussian():
     posterior = gaussian()
     for x, value in zip(found.flat[:5], found.log_prob.ravel()[:5], strict=True):
         assert float(posterior.log_prob(jnp.asarray(x))) == pytest.approx(value, abs=1e-8)
+
+
+FIT = """
+import sys
+sys.path.insert(0, {here!r})
+import jax
+jax.config.update("jax_enable_x64", True)
+import numpy as np
+from test_approximations import straight
+from volvelle.inference import Variational, fit_guide
+from volvelle.inference.importance import weigh
+target = straight()
+fitted = fit_guide(target, Variational("normal", max_steps=500), seed=1)
+drawn = weigh(target, fitted.guide, 1000, seed=2)
+np.savez(sys.argv[1], devices=jax.local_device_count(), z=drawn.z, bounds=fitted.bounds)
+"""
+
+
+def test_a_fit_over_devices(tmp_path):
+    """Sixteen draws per step on one device and on four: the same numbers, up to rounding."""
+    found = {}
+    for number in (1, 4):
+        flags = f"--xla_force_host_platform_device_count={number}"
+        environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+        path = tmp_path / f"{number}.npz"
+        code = FIT.format(here=str(Path(__file__).parent))
+        subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True)
+        found[number] = np.load(path)
+    assert (int(found[1]["devices"]), int(found[4]["devices"])) == (1, 4)
+    np.testing.assert_allclose(found[1]["bounds"], found[4]["bounds"], rtol=1e-10)
+    np.testing.assert_allclose(found[1]["z"], found[4]["z"], rtol=1e-9, atol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from jaxtyping import Array
 from scipy.special import logsumexp
 
 from volvelle.inference.coordinates import Whitened, parameters_of
+from volvelle.inference.devices import mapped
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.evidence import Evidence
@@ -67,12 +68,12 @@ class Weighted:
 
 @eqx.filter_jit
 def _weigh(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array, Array]:
-    def one(e: Array) -> tuple[Array, Array, Array]:
-        z, log_det = guide.forward(e)
-        value = target(z)
+    def one(given: tuple[Whitened, Guide], e: Array) -> tuple[Array, Array, Array]:
+        z, log_det = given[1].forward(e)
+        value = given[0](z)
         return z, value, value + log_det - _log_mixture(e)
 
-    return jax.lax.map(one, eps, batch_size=BATCH)
+    return mapped(one, (target, guide), eps, BATCH)
 
 
 def _log_mixture(eps: Array) -> Array:

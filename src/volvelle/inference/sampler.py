@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from volvelle.inference.adaptation import FIXED, schedule
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.coordinates import Target, Whitened, parameters_of
+from volvelle.inference.devices import AXIS, mesh_for
 from volvelle.inference.diagnostics import Diagnostics, diagnose
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
@@ -41,7 +42,6 @@ OVERDISPERSION = 1.5  # of the chains' starting points, in Laplace standard devi
 CANDIDATES = 20  # starting points tried per chain
 CHUNK = 50  # steps between two reports of progress; the last chunk may run past the last draw
 FIRST_LOOK = 100  # draws before which R-hat says nothing
-AXIS = "chains"
 
 
 class Info(eqx.Module):
@@ -249,7 +249,7 @@ def _run(
     found = None if checkpoint is None else checkpoint.load(carry)
     if found is not None:
         _, carry, traced = found
-    mesh = _mesh(jax.tree.leaves(carry)[0].shape[0])
+    mesh = mesh_for(jax.tree.leaves(carry)[0].shape[0])
     for number in range(len(traced), len(phases) // CHUNK):
         first = number * CHUNK
         part = jnp.asarray(phases[first : first + CHUNK])
@@ -259,13 +259,6 @@ def _run(
             checkpoint.save(number + 1, carry, traced[-1])
         report(min(max(first + CHUNK - warm, 0), draws), traced)
     return traced
-
-
-def _mesh(chains: int) -> Mesh | None:
-    """As many devices as divide the chains; None for one."""
-    devices = jax.local_devices()
-    number = max(n for n in range(1, len(devices) + 1) if chains % n == 0)
-    return None if number == 1 else Mesh(np.array(devices[:number]), (AXIS,))
 
 
 def _time_to_look(done: int, draws: int) -> bool:

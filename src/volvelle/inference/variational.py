@@ -13,10 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.coordinates import Whitened
+from volvelle.inference.devices import AXIS, mapped, mesh_for
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, Kind, draw_eps, log_normal
 
@@ -24,6 +27,7 @@ PARAMETERS = "guide$params"
 CLIP = 10.0  # norm of a gradient of the bound, beyond which it is shortened
 CHUNK = 250  # steps between two looks at the bound
 LOOKS = 512  # draws that the bound is evaluated with, the same ones at every look
+BATCH = 64  # of them evaluated at once
 REDUCTION = 0.3  # of the learning rate, when a chunk brought nothing
 REDUCTIONS = 3  # after which a chunk that brings nothing ends the fit
 TOLERANCE = 0.01  # gain of the bound per chunk that counts as nothing
@@ -74,7 +78,8 @@ def fit_guide(
     After every 250 steps the bound of the parameters, averaged over these steps, is evaluated at
     the same 512 draws. A chunk that gained no more than 0.01, or than the error of the paired
     difference, lowers the learning rate to 0.3 of what it was; the fourth such chunk ends the fit.
-    The bound that is returned comes from fresh draws.
+    The bound that is returned comes from fresh draws. The draws of a step are spread over the
+    devices of this process as far as their number can be divided by that of the devices.
 
     Args:
         folder: keeps every chunk: a fit that was killed goes on from the last one.
@@ -86,7 +91,8 @@ def fit_guide(
     begin, steps_key, looks_key, last_key = jax.random.split(jax.random.key(seed), 4)
     guide = Guide.start(settings.guide, d, begin)
     rate = settings.learning_rate or RATES[settings.guide]
-    state = _start(target, guide, steps_key, settings.particles)
+    mesh = mesh_for(settings.particles)
+    state = _start(target, guide, steps_key, settings.particles, mesh)
     eps = draw_eps(looks_key, LOOKS, d)
     terms = _bound(target, guide, eps)
     checkpoint, looks = None, [np.asarray(terms)]
@@ -100,7 +106,7 @@ def fit_guide(
     chunks = -(-settings.max_steps // CHUNK)
     while len(looks) <= chunks and _without_gain(looks) <= REDUCTIONS:
         lowered = jnp.asarray(rate * REDUCTION ** _without_gain(looks))
-        state, guide = _advance(target, guide, state, lowered, settings.particles)
+        state, guide = _advance(target, guide, state, lowered, settings.particles, mesh)
         looks.append(np.asarray(_bound(target, guide, eps)))
         say(f"{settings.guide} guide, step {CHUNK * (len(looks) - 1)}: {_words(looks)}")
         if checkpoint is not None:
@@ -151,38 +157,52 @@ def _words(looks: list[np.ndarray]) -> str:
 def _bound(target: Whitened, guide: Guide, eps: Array) -> Array:
     """ln P(z) - ln q(z) at draws [n]; their mean is the evidence lower bound, without ln |L|."""
 
-    def one(e: Array) -> Array:
-        z, log_det = guide.forward(e)
-        return target(z) + log_det - log_normal(e)
+    def one(given: tuple[Whitened, Guide], e: Array) -> Array:
+        z, log_det = given[1].forward(e)
+        return given[0](z) + log_det - log_normal(e)
 
-    return jax.lax.map(one, eps, batch_size=64)
+    return mapped(one, (target, guide), eps, BATCH)
 
 
 @eqx.filter_jit
 def _advance(
-    target: Whitened, guide: Guide, state: Any, rate: Array, particles: int
+    target: Whitened,
+    guide: Guide,
+    state: Any,
+    rate: Array,
+    particles: int,
+    mesh: Mesh | None,
 ) -> tuple[Any, Guide]:
     """A chunk of steps at a learning rate; the guide has their average."""
-    svi = _svi(target, guide, particles)
-    svi.init(jax.random.key(0))  # numpyro learns the sites; what it computes is thrown away
-    number, (parameters, adam) = state.optim_state
-    adam = adam._replace(hyperparams={**adam.hyperparams, "learning_rate": rate})
-    state = state._replace(optim_state=(number, (parameters, adam)))
 
-    def one(carry: Any, _: None) -> tuple[Any, None]:
-        state, total = carry
-        state, _ = svi.stable_update(state)
-        return (state, jax.tree.map(jnp.add, total, _parameters(state))), None
+    arrays, rest = eqx.partition((target, guide), eqx.is_array)
 
-    nothing = jax.tree.map(jnp.zeros_like, _parameters(state))
-    (state, total), _ = jax.lax.scan(one, (state, nothing), None, length=CHUNK)
-    mean = jax.tree.map(lambda a: a / CHUNK, total)
+    def chunk(arrays: Any, state: Any, rate: Array) -> tuple[Any, Any]:
+        whole: tuple[Whitened, Guide] = eqx.combine(arrays, rest)
+        svi = _svi(*whole, particles, mesh)
+        svi.init(jax.random.key(0))  # numpyro learns the sites; what it computes is thrown away
+        number, (parameters, adam) = state.optim_state
+        adam = adam._replace(hyperparams={**adam.hyperparams, "learning_rate": rate})
+        state = state._replace(optim_state=(number, (parameters, adam)))
+
+        def one(carry: Any, _: None) -> tuple[Any, None]:
+            state, total = carry
+            state, _ = svi.stable_update(state)
+            return (state, jax.tree.map(jnp.add, total, _parameters(state))), None
+
+        nothing = jax.tree.map(jnp.zeros_like, _parameters(state))
+        (state, total), _ = jax.lax.scan(one, (state, nothing), None, length=CHUNK)
+        return state, jax.tree.map(lambda a: a / CHUNK, total)
+
+    if mesh is not None:
+        chunk = jax.shard_map(chunk, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    state, mean = chunk(arrays, state, rate)
     return state, eqx.tree_at(lambda g: g.parameters, guide, mean)
 
 
 @eqx.filter_jit
-def _start(target: Whitened, guide: Guide, key: Array, particles: int) -> Any:
-    return _svi(target, guide, particles).init(key)
+def _start(target: Whitened, guide: Guide, key: Array, particles: int, mesh: Mesh | None) -> Any:
+    return _svi(target, guide, particles, mesh).init(key)
 
 
 def _parameters(state: Any) -> Any:
@@ -190,8 +210,11 @@ def _parameters(state: Any) -> Any:
     return state.optim_state[1][0][PARAMETERS]
 
 
-def _svi(target: Whitened, guide: Guide, particles: int) -> Any:
-    """numpyro's inference for the whitened posterior and a guide that starts as given."""
+def _svi(target: Whitened, guide: Guide, particles: int, mesh: Mesh | None) -> Any:
+    """numpyro's inference for the whitened posterior and a guide that starts as given.
+
+    With a mesh it is that of one device: its own share of the particles, and the mean gradient.
+    """
     import numpyro
     import numpyro.distributions as dist
     from numpyro.distributions import constraints
@@ -211,11 +234,34 @@ def _svi(target: Whitened, guide: Guide, particles: int) -> Any:
         numpyro.sample("z", dist.TransformedDistribution(base, [_transform(made)]))
 
     def clipped(learning_rate: float) -> optax.GradientTransformation:
-        return optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(learning_rate))
+        steps = [optax.clip_by_global_norm(CLIP), optax.adam(learning_rate)]
+        return optax.chain(*steps) if mesh is None else optax.chain(_of_all(), *steps)
 
     adam = optax.inject_hyperparams(clipped)(learning_rate=RATES[guide.kind])
-    loss = Trace_ELBO(num_particles=particles)
+    over: Any = True if mesh is None else _share(mesh)
+    loss = Trace_ELBO(particles, over)
     return SVI(model, approximation, optax_to_numpyro(adam), loss)
+
+
+def _of_all() -> optax.GradientTransformation:
+    """The mean of the devices' gradients."""
+    return optax.stateless(
+        lambda updates, _: jax.tree.map(lambda g: jax.lax.pmean(g, AXIS), updates)
+    )
+
+
+def _share(mesh: Mesh) -> Callable[..., Any]:
+    """Where numpyro maps over the particles: those of this device, their values moved to the mean
+    of all (a bound that is not finite on one device stops the step on every one)."""
+
+    def own(function: Callable[[Array], tuple[Array, Any]], keys: Array) -> tuple[Array, Any]:
+        n = len(keys) // mesh.size
+        mine = jax.lax.dynamic_slice_in_dim(keys, n * jax.lax.axis_index(AXIS), n)
+        values, rest = jax.vmap(function)(mine)
+        mean = jnp.mean(values)
+        return values + jax.lax.stop_gradient(jax.lax.pmean(mean, AXIS) - mean), rest
+
+    return own
 
 
 def _transform(guide: Guide) -> Any:
