@@ -22,6 +22,7 @@ from .emulator_app import emulator_app
 from .forecast_app import forecast
 from .learn_app import learn
 from .profile_app import profile
+from .simulate_app import simulate
 from .unblind_app import unblind
 
 BAD_INPUT = 2
@@ -68,6 +69,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
 
 - `volvelle forecast examples/11_forecast.yaml`: errors of a survey of galaxies, and its best design
+
+- `volvelle simulate examples/16_simulate.yaml`: a mock universe, with its power spectra
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -150,6 +153,7 @@ app.command()(certify)
 app.command()(learn)
 app.command()(emulate)
 app.command()(forecast)
+app.command()(simulate)
 
 
 @app.command()

@@ -14,10 +14,10 @@ from volvelle.cosmology.neutrinos import is_traced
 from .assignment import order_of, window
 from .compiled import kernel_threads
 from .errors import ParticleError
-from .linear import spread
 from .mesh import Mesh
 from .painting_jax import Sums
 from .particles import as_positions, as_weights
+from .sums import spread
 
 
 def density_contrast(

@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 from .assignment import order_of
 from .compiled import kernel_threads
 from .errors import MeshError
-from .linear import gather, spread
 from .mesh import Mesh
 from .painting_jax import Sums
 from .particles import as_positions, as_weights
+from .sums import gather, spread
 
 
 def paint(

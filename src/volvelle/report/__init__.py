@@ -14,6 +14,7 @@ from .overlay import chain_of, overlay
 from .plots import derived, distances, history, spectra, timing, triangle, two_point, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
+from .simulation import holds_simulation, simulation_words, write_simulation_report
 from .terminal import render_summary
 from .words import Verdict, certificate_sentences, verdict
 
@@ -36,6 +37,7 @@ __all__ = [
     "forecast_triangle",
     "history",
     "holds_forecast",
+    "holds_simulation",
     "overlay",
     "profile_figure",
     "profile_words",
@@ -43,6 +45,7 @@ __all__ = [
     "read_summary",
     "references",
     "render_summary",
+    "simulation_words",
     "spectra",
     "timing",
     "triangle",
@@ -51,4 +54,5 @@ __all__ = [
     "write_figures",
     "write_forecast_report",
     "write_report",
+    "write_simulation_report",
 ]

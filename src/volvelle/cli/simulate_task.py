@@ -1,0 +1,259 @@
+"""One simulation of an ensemble: made, measured, stored step by step, whoever runs it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from ..learning import write_atomically
+from ..nbody import (
+    P3M,
+    InitialConditions,
+    Mesh,
+    ParticleMesh,
+    Particles,
+    Simulation,
+    Snapshot,
+    State,
+    gaussian,
+    prepare,
+    write_snapshot,
+)
+from ..power import power_model
+from ..statistics import Density, power_spectrum
+from .simulate_configuration import Realisation, SimulateConfiguration
+from .verbs import enable_float64
+
+DONE, STATE = "simulation.json", "state.safetensors"
+LOWEST = 4  # multiples of the fundamental wavenumber below which growth is linear
+SLAB = 10.0  # [Mpc/h] that a picture is thick, at least a cell
+SOFTENING = 1.0 / 30.0  # of the particles' distance
+
+Progress = Callable[[int, int], None]
+
+
+def redshift_name(a: float) -> str:
+    """Of the files of a snapshot: ``z0.500``."""
+    return f"z{1.0 / a - 1.0:.3f}"
+
+
+@dataclass
+class _Clock:
+    """Seconds by what they went into."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+
+def realise(task: tuple[str, int, bool]) -> str:
+    """A realisation of the ensemble in a folder, by its seed; returns the name of its own folder.
+
+    The folder holds the configuration; what is there already is not computed again.
+    """
+    enable_float64()
+    folder, seed, paired = task
+    configuration = SimulateConfiguration.load(Path(folder) / "config.yaml", output=folder)
+    one = Realisation(seed, paired)
+    run(configuration, one)
+    return one.name
+
+
+def run(
+    configuration: SimulateConfiguration, one: Realisation, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Simulate, measure and store; returns the content of ``simulation.json``.
+
+    After every stage its state is on the disk, and a repeated call goes on from there to the same
+    bits. ``progress`` is called with (stages done, stages).
+    """
+    folder = configuration.output / one.name
+    if (folder / DONE).exists():
+        return json.loads((folder / DONE).read_text())
+    clock = _Clock()
+    with clock.of("initial conditions"):
+        initial, simulation = _prepared(configuration, one)
+        state = simulation.init()
+        jax.block_until_ready(state)
+    state, seconds = _restored(folder / STATE, configuration.hash, state)
+    clock.seconds = seconds or clock.seconds
+    wanted = {simulation.stage_at(a): a for a in configuration.times}
+    number = simulation.stages.number
+    while True:
+        done = int(state.stage)
+        if done in wanted and not (folder / f"{redshift_name(wanted[done])}.safetensors").exists():
+            with clock.of("measuring and writing"):
+                _measure(configuration, folder, initial, simulation, state)
+        if progress is not None:
+            progress(done, number)
+        if simulation.done(state):
+            break
+        with clock.of("steps"):
+            state = simulation.step(state)
+            jax.block_until_ready(state)
+        with clock.of("keeping the state"):
+            _keep(folder / STATE, configuration.hash, state, clock.seconds)
+    content = {
+        "seed": one.seed,
+        "paired": one.paired,
+        "configuration": configuration.hash,
+        "stages": number,
+        "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
+        "memory": _peak_memory(),
+        "snapshots": {redshift_name(a): _facts(folder, a) for a in configuration.times},
+    }
+    write_atomically(folder / DONE, json.dumps(content, indent=1).encode())
+    (folder / STATE).unlink(missing_ok=True)
+    return content
+
+
+def _prepared(
+    configuration: SimulateConfiguration, one: Realisation
+) -> tuple[InitialConditions, Simulation]:
+    file = configuration.file
+    linear = power_model(file.power.linear, "none")
+    initial = gaussian(
+        configuration.cosmology,
+        configuration.mesh,
+        one.seed,
+        power=linear,
+        fixed_amplitude=file.initial.fixed_amplitude,
+        paired=one.paired,
+        f_nl=file.initial.f_nl,
+        dtype=jnp.dtype(file.precision),
+    )
+    simulation = prepare(
+        configuration.cosmology,
+        initial,
+        start=configuration.start,
+        end=configuration.times[-1],
+        steps=file.steps.number,
+        spacing=file.steps.spacing,
+        through=configuration.times[:-1],
+        integrator=file.integrator,
+        force=_force(configuration),
+        order=file.initial.order,
+        adjoint="direct",
+    )
+    return initial, simulation
+
+
+def _force(configuration: SimulateConfiguration) -> ParticleMesh | P3M:
+    block, mesh = configuration.file.force, Mesh(configuration.cells, configuration.mesh.box_size)
+    if block.pm is not None:
+        return ParticleMesh(mesh, block.pm.assignment, block.pm.gradient)
+    assert block.p3m is not None, "one of the two, as was checked"
+    softening = block.p3m.softening or SOFTENING * configuration.mesh.cell
+    return P3M(mesh, softening, block.p3m.cutoff)
+
+
+def _keep(path: Path, owner: str, state: State, seconds: dict[str, float]) -> None:
+    arrays = {
+        "displacement": np.asarray(state.displacement),
+        "momentum": np.asarray(state.momentum),
+        "stage": np.asarray(state.stage),
+    }
+    metadata = {"configuration": owner, "seconds": json.dumps(seconds)}
+    write_atomically(path, save(arrays, metadata))
+
+
+def _restored(path: Path, owner: str, start: State) -> tuple[State, dict[str, float]]:
+    """The last state that was kept, with the seconds until then; the start without one."""
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+    except (FileNotFoundError, SafetensorError):
+        return start, {}
+    if metadata.get("configuration") != owner:
+        return start, {}
+    arrays = load_file(path)
+    kept = State(*(jnp.asarray(arrays[n]) for n in ("displacement", "momentum", "stage")))
+    return kept, json.loads(metadata["seconds"])
+
+
+def _measure(
+    configuration: SimulateConfiguration,
+    folder: Path,
+    initial: InitialConditions,
+    simulation: Simulation,
+    state: State,
+) -> None:
+    """P(k), a picture, the growth of the lowest modes and the momentum; and the snapshot's file."""
+    particles = simulation.particles(state)
+    positions = np.asarray(particles.positions)
+    size, cosmology = configuration.mesh.box_size, configuration.cosmology
+    density = Density.of_catalogue(positions, size, cells=configuration.cells)
+    power = power_spectrum(density)
+    growth = float(simulation.initial.growth(particles.a)[0][0])
+    momenta = np.asarray(particles.momentum, dtype=np.float64)
+    field = density.field()
+    layers = max(1, round(SLAB / density.mesh.cell))
+    arrays = {
+        "k": power.k,
+        "power": power.values,
+        "modes": power.modes.astype(np.float64),
+        "slice": field[:, :, :layers].mean(axis=2).astype(np.float32),
+        "a": np.float64(particles.a),
+        "growth": np.float64(_grown(initial, density) / growth),
+        "momentum": np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2)),
+        "sigma": np.float64(field.std()),
+    }
+    name = redshift_name(float(particles.a))
+    if configuration.file.write_snapshots:
+        path = folder / f"{name}.hdf5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_snapshot(path, _snapshot(particles, positions, cosmology, size))
+    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    write_atomically(folder / f"{name}.safetensors", save(arrays))
+
+
+def _snapshot(particles: Particles, positions: np.ndarray, cosmology: Any, size: float) -> Snapshot:
+    return Snapshot(
+        positions,
+        np.asarray(particles.velocities),
+        a=float(particles.a),
+        box_size=size,
+        Omega_m=float(cosmology.Omega_m),
+        Omega_de=float(cosmology.Omega_de),
+        h=float(cosmology.hubble_parameter),
+    )
+
+
+def _grown(initial: InitialConditions, density: Density) -> float:
+    """The density over the linear one of today, of the modes of the box's longest waves."""
+    later = density.modes / density.cells**3
+    first = np.asarray(initial.modes) / initial.mesh.cells**3
+    low = [*range(LOWEST + 1), *range(-LOWEST, 0)]
+    at = np.ix_(low, low, range(LOWEST + 1))
+    square = np.add.outer(np.add.outer(np.square(low), np.square(low)), np.arange(LOWEST + 1) ** 2)
+    weight = (square > 0) & (square <= LOWEST**2)
+    later, first = later[at] * weight, first[at] * weight
+    return float(np.sum((later * first.conj()).real) / np.sum(np.abs(first) ** 2))
+
+
+def _facts(folder: Path, a: float) -> dict[str, float]:
+    arrays = load_file(folder / f"{redshift_name(a)}.safetensors")
+    return {name: float(arrays[name]) for name in ("a", "growth", "momentum", "sigma")}
+
+
+def _peak_memory() -> int:
+    """The largest of this process until now [bytes]."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
