@@ -235,7 +235,8 @@ def prepare(
         steps: their number; ``spacing`` and ``through`` as in ``step_times``.
         integrator: an ``Integrator``, or its name in ``INTEGRATORS``.
         force: positions [N, 3] [Mpc/h] and a to -grad phi, laplacian phi = delta [Mpc/h];
-            ``ParticleMesh`` on the grid's own mesh, if None.
+            ``ParticleMesh`` of the grid's own mesh with triangular clouds, if None: with linear ones
+            a lattice that has hardly moved is pulled by several percent too much.
         frame: ``none``, ``lpt`` (the fields of the start), or a ``Frame``; the integrator's own,
             if None.
         order: of Lagrangian perturbation theory: 1, 2 or 3.
@@ -259,7 +260,7 @@ def prepare(
     if adjoint not in ADJOINTS:
         raise SimulationError(f"adjoint is {adjoint!r}; expected one of {', '.join(ADJOINTS)}")
     mesh = initial.mesh
-    force = ParticleMesh(mesh) if force is None else force
+    force = ParticleMesh(mesh, "tsc") if force is None else force
     frame = integrator.frame if frame is None else frame
     cells = _cells(force, mesh)
     needed = memory_needed(
