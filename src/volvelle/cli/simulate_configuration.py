@@ -58,7 +58,7 @@ class StepsBlock(Block):
 class PMBlock(Block):
     """The force of the mesh alone."""
 
-    assignment: Literal["cic", "tsc", "pcs"] = "cic"
+    assignment: Literal["cic", "tsc", "pcs"] = "tsc"
     gradient: Literal["spectral", "finite-difference"] = "spectral"
 
 
@@ -97,7 +97,9 @@ class SimulateFile(Block):
     integrator: Literal["cola", "cola-quinn", "kdk", "fastpm", "bullfrog"] = "cola"
     force: ForceBlock = ForceBlock(pm=PMBlock())
     power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
-    snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = [0.0]
+    snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [0.0]
+    )
     write_snapshots: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     realisations: Count = 1

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
+from ..cosmology import growth_factor
 from ..learning import write_atomically
 from ..nbody import (
     P3M,
@@ -38,7 +39,7 @@ from .simulate_configuration import Realisation, SimulateConfiguration
 from .verbs import enable_float64
 
 DONE, STATE = "simulation.json", "state.safetensors"
-LOWEST = 4  # multiples of the fundamental wavenumber below which growth is linear
+LINEAR = 0.05  # [h/Mpc] of waves whose growth is judged; those twice the box at least
 SLAB = 10.0  # [Mpc/h] that a picture is thick, at least a cell
 SOFTENING = 1.0 / 30.0  # of the particles' distance
 
@@ -98,9 +99,10 @@ def run(
     number = simulation.stages.number
     while True:
         done = int(state.stage)
-        if done in wanted and not (folder / f"{redshift_name(wanted[done])}.safetensors").exists():
+        name = redshift_name(wanted[done]) if done in wanted else None
+        if name is not None and not (folder / f"{name}.safetensors").exists():
             with clock.of("measuring and writing"):
-                _measure(configuration, folder, initial, simulation, state)
+                _measure(configuration, folder, name, initial, simulation.particles(state))
         if progress is not None:
             progress(done, number)
         if simulation.done(state):
@@ -191,17 +193,16 @@ def _restored(path: Path, owner: str, start: State) -> tuple[State, dict[str, fl
 def _measure(
     configuration: SimulateConfiguration,
     folder: Path,
+    name: str,
     initial: InitialConditions,
-    simulation: Simulation,
-    state: State,
+    particles: Particles,
 ) -> None:
     """P(k), a picture, the growth of the lowest modes and the momentum; and the snapshot's file."""
-    particles = simulation.particles(state)
     positions = np.asarray(particles.positions)
     size, cosmology = configuration.mesh.box_size, configuration.cosmology
     density = Density.of_catalogue(positions, size, cells=configuration.cells)
     power = power_spectrum(density)
-    growth = float(simulation.initial.growth(particles.a)[0][0])
+    growth = float(growth_factor(cosmology, particles.a))
     momenta = np.asarray(particles.momentum, dtype=np.float64)
     field = density.field()
     layers = max(1, round(SLAB / density.mesh.cell))
@@ -215,7 +216,6 @@ def _measure(
         "momentum": np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2)),
         "sigma": np.float64(field.std()),
     }
-    name = redshift_name(float(particles.a))
     if configuration.file.write_snapshots:
         path = folder / f"{name}.hdf5"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,21 +236,26 @@ def _snapshot(particles: Particles, positions: np.ndarray, cosmology: Any, size:
     )
 
 
+def longest(mesh: Mesh) -> int:
+    """Multiples of the fundamental wavenumber up to which waves count as the longest."""
+    return max(2, int(LINEAR / mesh.fundamental))
+
+
 def _grown(initial: InitialConditions, density: Density) -> float:
-    """The density over the linear one of today, of the modes of the box's longest waves."""
-    later = density.modes / density.cells**3
-    first = np.asarray(initial.modes) / initial.mesh.cells**3
-    low = [*range(LOWEST + 1), *range(-LOWEST, 0)]
-    at = np.ix_(low, low, range(LOWEST + 1))
-    square = np.add.outer(np.add.outer(np.square(low), np.square(low)), np.arange(LOWEST + 1) ** 2)
-    weight = (square > 0) & (square <= LOWEST**2)
-    later, first = later[at] * weight, first[at] * weight
-    return float(np.sum((later * first.conj()).real) / np.sum(np.abs(first) ** 2))
+    """The amplitude over the linear one of today, of the box's longest waves."""
+    most = min(longest(initial.mesh), initial.mesh.cells // 2 - 1)
+    low = [*range(most + 1), *range(-most, 0)]
+    at = np.ix_(low, low, range(most + 1))
+    square = np.add.outer(np.add.outer(np.square(low), np.square(low)), np.arange(most + 1) ** 2)
+    weight = (square > 0) & (square <= most**2)
+    later = np.abs(density.modes[at]) ** 2 * weight / density.cells**6
+    first = np.abs(np.asarray(initial.modes)[at]) ** 2 * weight / initial.mesh.cells**6
+    return float(np.sqrt(np.sum(later) / np.sum(first)))
 
 
 def _facts(folder: Path, a: float) -> dict[str, float]:
     arrays = load_file(folder / f"{redshift_name(a)}.safetensors")
-    return {name: float(arrays[name]) for name in ("a", "growth", "momentum", "sigma")}
+    return {name: arrays[name].item() for name in ("a", "growth", "momentum", "sigma")}
 
 
 def _peak_memory() -> int:

@@ -235,8 +235,8 @@ def prepare(
         steps: their number; ``spacing`` and ``through`` as in ``step_times``.
         integrator: an ``Integrator``, or its name in ``INTEGRATORS``.
         force: positions [N, 3] [Mpc/h] and a to -grad phi, laplacian phi = delta [Mpc/h];
-            ``ParticleMesh`` of the grid's own mesh with triangular clouds, if None: with linear ones
-            a lattice that has hardly moved is pulled by several percent too much.
+            ``ParticleMesh`` of the grid's own mesh with triangular clouds, if None: with linear
+            ones a lattice that has hardly moved is pulled by several percent too much.
         frame: ``none``, ``lpt`` (the fields of the start), or a ``Frame``; the integrator's own,
             if None.
         order: of Lagrangian perturbation theory: 1, 2 or 3.
