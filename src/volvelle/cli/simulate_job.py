@@ -157,13 +157,15 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             for name, content in each.items()
         },
         "checks": checks,
-        "passed": all(c["off"] <= c["limit"] for c in checks.values() if c["limit"] is not None),
+        "passed": all(
+            limit is None or off <= limit for off, limit in checks.values()
+        ),
     }
 
 
 def _checks(
     configuration: SimulateConfiguration, snapshots: list[dict[str, Any]]
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, tuple[float, float | None]]:
     """What is off, and the limit; no limit where the box cannot tell."""
     mesh, last = configuration.mesh, longest(configuration.mesh)
     off = []
@@ -175,12 +177,10 @@ def _checks(
         expected = np.sqrt(np.sum(modes * model) / np.sum(modes * linear))
         off.append(abs(float(np.mean(snapshot["growth"]) / expected) - 1.0))
     judged = last * mesh.fundamental <= JUDGED
+    momentum = max(float(each["momentum"]) for each in snapshots)
     return {
-        "growth": {"off": max(off), "limit": GROWTH if judged else None},
-        "momentum": {
-            "off": max(each["momentum"] for each in snapshots),
-            "limit": MOMENTUM[configuration.file.precision],
-        },
+        "growth": (max(off), GROWTH if judged else None),
+        "momentum": (momentum, MOMENTUM[configuration.file.precision]),
     }
 
 

@@ -55,7 +55,7 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
         ("growth", f"The longest waves have the amplitude of {content['nonlinear']} to"),
         ("momentum", "The mean momentum over the rms is"),
     ):
-        off, limit = checks[name]["off"], checks[name]["limit"]
+        off, limit = checks[name]
         loud = "CHECK FAILED. " if limit is not None and off > limit else ""
         judged = "not judged, the box is too small" if limit is None else f"limit {limit:g}"
         words.append(f"{loud}{what} {off:.2g} ({judged}).")
