@@ -21,6 +21,7 @@ from .emulate_app import emulate
 from .emulator_app import emulator_app
 from .forecast_app import forecast
 from .learn_app import learn
+from .measure_app import measure
 from .profile_app import profile
 
 BAD_INPUT = 2
@@ -67,6 +68,8 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
 
 - `volvelle forecast examples/11_forecast.yaml`: errors of a survey of galaxies, and its best design
+
+- `volvelle measure snap.hdf5 -s power,pdf`: statistics of the particles of simulations
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -148,20 +151,30 @@ app.command()(certify)
 app.command()(learn)
 app.command()(emulate)
 app.command()(forecast)
+app.command()(measure)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The output folder of a run or a forecast.")],
+    folder: Annotated[Path, typer.Argument(help="Of a run, a forecast or measurements.")],
 ) -> None:
-    """Make the report of a run, or of a forecast, again, from what lies in its folder.
+    """Make a report again, from what lies in its folder.
 
     - `volvelle report runs/planck-lcdm`
     """
-    from ..report import holds_forecast, write_forecast_report, write_report
+    from ..report import (
+        holds_forecast,
+        holds_measurements,
+        write_forecast_report,
+        write_measurements_report,
+        write_report,
+    )
 
     verbs.enable_float64()
-    typer.echo((write_forecast_report if holds_forecast(folder) else write_report)(folder))
+    if holds_measurements(folder):
+        typer.echo(write_measurements_report(folder))
+    else:
+        typer.echo((write_forecast_report if holds_forecast(folder) else write_report)(folder))
 
 
 @app.command()

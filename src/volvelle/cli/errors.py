@@ -14,3 +14,7 @@ class ConfigurationError(VolvelleError):
 
 class ProfileError(VolvelleError):
     """A profile likelihood was asked for that cannot be made of this run."""
+
+
+class MeasureError(VolvelleError):
+    """Statistics of snapshots were asked for that cannot be measured."""

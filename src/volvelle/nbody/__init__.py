@@ -17,7 +17,7 @@ from .mesh import Mesh
 from .painting import paint, read
 from .pm import ParticleMesh
 from .snapshot import Snapshot
-from .snapshot_files import read_header, read_snapshot, write_snapshot
+from .snapshot_files import read_header, read_snapshot, snapshot_parts, write_snapshot
 
 __all__ = [
     "ForceError",
@@ -35,5 +35,6 @@ __all__ = [
     "read",
     "read_header",
     "read_snapshot",
+    "snapshot_parts",
     "write_snapshot",
 ]
