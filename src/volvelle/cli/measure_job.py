@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -76,7 +77,7 @@ def _measured(
 ) -> tuple[list[Measured], dict[str, float], bool]:
     """Blocks and universe of a file, and whether they were measured now."""
     store = output / "files" / f"{path.name}-{settings.key(path, snapshot_parts(path))}.json"
-    if store.exists():
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # not there, or damaged
         content = json.loads(store.read_text())
         return unpacked(content["blocks"]), content["universe"], False
     snapshot = read_snapshot(path, kind=settings.kind, length=settings.length, ids=False)

@@ -167,10 +167,10 @@ def packed(blocks: list[Measured]) -> list[dict[str, Any]]:
 
 def unpacked(content: list[dict[str, Any]]) -> list[Measured]:
     """The blocks again."""
-    return [
-        Measured(
-            *(str(each[name]) for name in ("name", "axis", "axis_unit", "unit")),
-            *(np.array(each[name], float) for name in ARRAYS),
-        )
-        for each in content
-    ]
+    words = ("name", "axis", "axis_unit", "unit")
+    found = []
+    for each in content:
+        name, axis, axis_unit, unit = (each[word] for word in words)
+        at, values, noise = (np.array(each[array], float) for array in ARRAYS)
+        found.append(Measured(name, axis, axis_unit, unit, at, values, noise))
+    return found
