@@ -298,3 +298,16 @@ def test_differentiable_power_refuses(field: np.ndarray) -> None:
         differentiable_power(MESH, modes, edges=[0.001, 0.002, 0.3])
     with pytest.raises(BinError, match="holds modes to"):
         differentiable_power(MESH, modes, edges=[0.1, 2.0])
+
+
+def test_without_float64_catalogues_are_measured_in_float32(catalogue: np.ndarray) -> None:
+    """To what positions in float32 leave; fields in float64 stay so."""
+    double = Density.of_catalogue(catalogue, BOX, cells=16)
+    with jax.enable_x64(False):
+        single = Density.of_catalogue(catalogue, BOX, cells=16)
+        field = Density.of_field(double.field(), BOX)
+    assert single.modes.dtype == np.complex64
+    assert field.modes.dtype == np.complex128
+    np.testing.assert_allclose(
+        power_spectrum(single).values, power_spectrum(double).values, rtol=1e-4
+    )

@@ -34,15 +34,15 @@ TITLES = {
     "xi": "Correlation function",
 }
 SYMBOLS = {
-    "power": "$P$",
-    "multipole_0": "$k P_0$",
-    "multipole_2": "$k P_2$",
-    "multipole_4": "$k P_4$",
-    "bispectrum": "$B$",
+    "power": "$P$ [(Mpc/h)$^3$]",
+    "multipole_0": "$k P_0$ [(Mpc/h)$^2$]",
+    "multipole_2": "$k P_2$ [(Mpc/h)$^2$]",
+    "multipole_4": "$k P_4$ [(Mpc/h)$^2$]",
+    "bispectrum": "$B$ [(Mpc/h)$^6$]",
     "reduced_bispectrum": "$Q$",
     "pdf": r"$dP/d\delta$",
-    "voids": "$dn/dR$",
-    "xi": r"$r^2 \xi$",
+    "voids": "$dn/dR$ [(h/Mpc)$^4$]",
+    "xi": r"$r^2 \xi$ [(Mpc/h)$^2$]",
 }
 LOGARITHMIC = ("power",)
 TIMES = {"multipole_0": 1, "multipole_2": 1, "multipole_4": 1, "xi": 2}
@@ -97,8 +97,9 @@ def _draw(axes: Axes, block: dict[str, Any], count: int) -> None:
     else:
         axes.plot(at, mean * factor, color=EXACT, linewidth=1.0)
     noise = np.array(block["shot_noise"], float)
-    if name in LOGARITHMIC:
+    if block["axis"] == "k":
         axes.set_xscale("log")
+    if name in LOGARITHMIC:
         axes.set_yscale("log")
         if noise.any():
             axes.plot(at, noise, color=QUIET, linestyle="--", linewidth=0.8)
