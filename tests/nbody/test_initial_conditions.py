@@ -132,7 +132,7 @@ def test_values_that_are_no_density_are_refused() -> None:
     field[3, 2, 1] = np.nan
     with pytest.raises(InitialConditionsError, match="1 values that are not finite"):
         InitialConditions(MESH, field)
-    with pytest.raises(InitialConditionsError, match="expected \\(16, 16, 16\\)"):
+    with pytest.raises(InitialConditionsError, match=r"expected \(16, 16, 16\)"):
         InitialConditions(MESH, field[:8])
     with pytest.raises(InitialConditionsError, match="not finite"):
         from_white_noise(PLANCK, MESH, field, power=POWER)
