@@ -162,6 +162,7 @@ def test_the_report_can_be_made_again(files: list[Path], tmp_path: Path) -> None
         (["-s", "pdf", "--delta", 1, 0, 5], "expected ascending ends"),
         (["-s", "bispectrum", "--angles", 0], "--angles 0"),
         (["-s", "bispectrum", "--k1", 3], "close by its periodicity"),
+        (["--cells", 8192], "takes about 1.43e+04 GiB to measure and"),
         (["--cells", 15], "15 cells per side"),
         (["--assignment", "cloud"], "assignment is 'cloud'"),
         (["--kind", 2], "no particles of type 2"),

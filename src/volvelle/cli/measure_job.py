@@ -16,7 +16,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..learning import write_atomically
-from ..nbody import Snapshot, read_snapshot, snapshot_parts
+from ..nbody import Snapshot, memory_free, read_header, read_snapshot, snapshot_parts
 from ..report import measurements_table, write_measurements_report
 from ..statistics import Ensemble, Measured, ensemble
 from .errors import MeasureError
@@ -80,11 +80,24 @@ def _measured(
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # not there, or damaged
         content = json.loads(store.read_text())
         return unpacked(content["blocks"]), content["universe"], False
+    particles = sum(read_header(path).totals[settings.kind :][:1])
+    _check_memory(path, settings.memory(particles))
     snapshot = read_snapshot(path, kind=settings.kind, length=settings.length, ids=False)
+    itemsize = np.dtype(snapshot.positions.dtype).itemsize
+    _check_memory(path, settings.memory(snapshot.count, itemsize))
     blocks, universe = measure_snapshot(settings, snapshot), _universe(snapshot)
     content = {"file": str(path), "universe": universe, "blocks": packed(blocks)}
     write_atomically(store, json.dumps(content).encode())
     return blocks, universe, True
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    free = memory_free()
+    if free is not None and needed > free:
+        raise MeasureError(
+            f"{path} takes about {needed / 2**30:.3g} GiB to measure and {free / 2**30:.3g} GiB "
+            "are free; take fewer --cells, or fewer statistics at a time"
+        )
 
 
 def _universe(snapshot: Snapshot) -> dict[str, float]:

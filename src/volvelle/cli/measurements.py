@@ -23,8 +23,11 @@ from ..statistics import (
     power_multipoles,
     power_spectrum,
 )
+from ..statistics.bispectrum import MEMORY
 from .errors import MeasureError
 
+PARTICLE, CELL = 110, 28
+"""Most bytes for each while files are read and statistics measured, in float32 (measured)."""
 STATISTICS = ("power", "multipoles", "bispectrum", "pdf", "voids", "xi")
 ARRAYS = ("at", "values", "noise")
 POWER, LENGTH, VOLUME2 = "(Mpc/h)^3", "Mpc/h", "(Mpc/h)^6"
@@ -67,6 +70,13 @@ class Settings:
             raise MeasureError("voids need --radii, two or more [Mpc/h], separated by commas")
         if self.angles < 1:
             raise MeasureError(f"--angles {self.angles}: expected at least 1")
+
+    def memory(self, particles: int, itemsize: int = 4) -> int:
+        """Bytes that measuring takes, about, for particles in numbers of ``itemsize`` bytes."""
+        mesh = self.cells**3 * CELL
+        if "bispectrum" in self.statistics:
+            mesh += min(MEMORY, (self.angles + 2) * self.cells**3 * 6)
+        return (particles * PARTICLE + mesh) * itemsize // 4
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
