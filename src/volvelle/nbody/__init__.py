@@ -29,6 +29,7 @@ from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDr
 from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
+from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
@@ -52,9 +53,12 @@ __all__ = [
     "KickDriftKick",
     "LPTFrame",
     "Lagrangian",
+    "LinearNeutrinos",
+    "LinearResponse",
     "MemoryNeededError",
     "Mesh",
     "MeshError",
+    "NeutrinoFrame",
     "ParticleError",
     "ParticleGrowth",
     "ParticleMesh",
@@ -73,6 +77,7 @@ __all__ = [
     "lagrangian",
     "memory_free",
     "memory_needed",
+    "neutrino_frame",
     "paint",
     "painting_backend",
     "particle_growth",
