@@ -34,7 +34,7 @@ GROWTH = 2e-4
 
 @pytest.fixture(scope="module")
 def solved() -> TabulatedPower:
-    """CLASS's spectra of matter and of baryons + cold dark matter, as the learned power has them."""
+    """CLASS's spectra of matter and baryons + cold dark matter, as the learned power has them."""
     k, z = np.geomspace(2e-3, 5.0, 120), np.expm1(np.linspace(0.0, np.log(100.0), 50))
     grid = [jnp.asarray(each) for each in np.broadcast_arrays(k, 1.0 / (1.0 + z[:, None]))]
     return TabulatedPower(
