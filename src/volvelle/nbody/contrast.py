@@ -11,13 +11,12 @@ from jaxtyping import Array, Complex, Float
 
 from volvelle.cosmology.neutrinos import is_traced
 
-from .assignment import order_of, window
-from .compiled import kernel_threads
+from .assignment import window
 from .errors import ParticleError
 from .mesh import Mesh
 from .painting_jax import Sums
 from .particles import as_positions, as_weights
-from .sums import spread
+from .sums import spread, sums_on
 
 
 def density_contrast(
@@ -59,7 +58,7 @@ def density_contrast(
             "needs a positive sum"
         )
     dtype = x.dtype if weights is None else jnp.result_type(x, w)
-    on = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
+    on = sums_on(mesh, assignment)
     return _contrast(mesh, on, interlaced, deconvolved, x.astype(dtype), w.astype(dtype))
 
 

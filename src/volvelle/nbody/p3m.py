@@ -14,12 +14,13 @@ from .compiled import kernel_threads
 from .errors import ForceError
 from .force import Density, Force, Modification, all_matter, modified
 from .mesh import Mesh
-from .painting import read
+from .painting_jax import Sums
 from .pairs import pull
 from .pairs_jax import Pairs
 from .particles import as_positions
 from .pm import inverse_square, painted_contrast, spectral_slopes
 from .splitting import sharpness, short_part, smooth_part
+from .sums import gather, sums_on
 
 ASSIGNMENT, ORDER = "pcs", 4
 SHORTEST, LONGEST, LARGEST_SHARE = 3.0, 6.0, 0.4
@@ -102,12 +103,15 @@ class P3M(Force):
 
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
-        return self._solve(as_positions(positions), jnp.asarray(a))
+        on = sums_on(self.mesh, ASSIGNMENT)
+        return self._solve(on, self.pairs(), as_positions(positions), jnp.asarray(a))
 
     @eqx.filter_jit
-    def _solve(self, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
+    def _solve(
+        self, on: Sums, pairs: Pairs, x: Float[Array, "n 3"], a: Array
+    ) -> Float[Array, "n 3"]:
         mesh = self.mesh
-        particles = painted_contrast(mesh, x, ASSIGNMENT)
+        particles = painted_contrast(on, x)
         delta = all_matter(particles, self.fraction, self.density, a)
         green, near = self.influence(x.dtype), self.fraction
         if self.modification is not None:
@@ -115,9 +119,9 @@ class P3M(Force):
             limit = factor[0, 0, -1]  # k = (0, 0, Nyquist)
             green = limit * green + (factor - limit) * self.influence(x.dtype, smooth=False)
             near = near * limit
-        slopes = read(mesh, spectral_slopes(mesh, -green * delta), x, ASSIGNMENT)
+        smooth = gather(on, x, spectral_slopes(mesh, -green * delta))
         per_point = mesh.volume / (4.0 * np.pi * len(x))
-        return slopes + (near * per_point) * pull(self.pairs(), x)
+        return smooth + (near * per_point) * pull(pairs, x)
 
     def pairs(self) -> Pairs:
         """The short part of the force."""
