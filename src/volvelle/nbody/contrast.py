@@ -15,7 +15,7 @@ from .assignment import window
 from .errors import ParticleError
 from .mesh import Mesh
 from .painting_jax import Sums
-from .particles import as_positions, as_weights
+from .particles import as_particles, as_weights
 from .sums import spread, sums_on
 
 
@@ -50,7 +50,7 @@ def density_contrast(
     Raises ParticleError for shapes that do not fit, NaN, no particles, and weights whose sum is not
     positive where values are known; MeshError for an unknown assignment.
     """
-    x = as_positions(positions)
+    x = as_particles(positions)
     w = as_weights(1.0 if weights is None else weights, len(x))
     if not is_traced(total := w.sum()) and not total > 0.0:
         raise ParticleError(

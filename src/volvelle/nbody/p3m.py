@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from .compiled import kernel_threads
 from .errors import ForceError
-from .force import Density, Force, Modification, all_matter, modified
+from .force import Density, Force, Modification, modified
 from .mesh import Mesh
 from .painting_jax import Sums
 from .pairs import pull
 from .pairs_jax import Pairs
-from .particles import as_positions
+from .particles import as_particles
 from .pm import inverse_square, painted_contrast, spectral_slopes
 from .splitting import sharpness, short_part, smooth_part
 from .sums import gather, sums_on
@@ -56,7 +56,7 @@ class P3M(Force):
         softening: length as of Plummer's [Mpc/h]; 1/50 to 1/20 of the particles' distance is usual.
         cutoff: of the pairs [cells], 3 to 6.
         modification, density, fraction: as for ``ParticleMesh``. Pairs have the modification at
-            the mesh's Nyquist wavenumber, and the mesh the rest of it.
+            the mesh's Nyquist wavenumber, and the mesh the rest of it; other matter is the mesh's.
 
     Raises ForceError for a cutoff that is too short, too long or more than 0.4 of the box, and for
     a softening that is not positive or reaches to the cutoff.
@@ -104,22 +104,25 @@ class P3M(Force):
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
         on = sums_on(self.mesh, ASSIGNMENT)
-        return self._solve(on, self.pairs(), as_positions(positions), jnp.asarray(a))
+        return self._solve(on, self.pairs(), as_particles(positions), jnp.asarray(a))
 
     @eqx.filter_jit
     def _solve(
         self, on: Sums, pairs: Pairs, x: Float[Array, "n 3"], a: Array
     ) -> Float[Array, "n 3"]:
-        mesh = self.mesh
-        particles = painted_contrast(on, x)
-        delta = all_matter(particles, self.fraction, self.density, a)
-        green, near = self.influence(x.dtype), self.fraction
+        mesh, near = self.mesh, self.fraction
+        green = self.influence(x.dtype)
+        factor: Array | float = 1.0
         if self.modification is not None:
             factor = modified(mesh, self.modification, a, x.dtype)
             limit = factor[0, 0, -1]  # k = (0, 0, Nyquist)
             green = limit * green + (factor - limit) * self.influence(x.dtype, smooth=False)
             near = near * limit
-        smooth = gather(on, x, spectral_slopes(mesh, -green * delta))
+        potential = -self.fraction * green * painted_contrast(on, x)
+        if self.density is not None:
+            other = jnp.asarray(self.density(a)).astype(potential.dtype)
+            potential -= factor * self.influence(x.dtype, smooth=False, painted=False) * other
+        smooth = gather(on, x, spectral_slopes(mesh, potential))
         per_point = mesh.volume / (4.0 * np.pi * len(x))
         return smooth + (near * per_point) * pull(pairs, x)
 
@@ -133,8 +136,13 @@ class P3M(Force):
             threads=kernel_threads(),
         )
 
-    def influence(self, dtype: Any, smooth: bool = True) -> Float[Array, "n n half"]:
-        """psi/k^2 U^2/(sum of U^2)^2 [(Mpc/h)^2]; with psi = 1 if not ``smooth``."""
+    def influence(
+        self, dtype: Any, *, smooth: bool = True, painted: bool = True
+    ) -> Float[Array, "n n half"]:
+        """From a density to -potential, psi/k^2 (U/sum of U^2)^2 [(Mpc/h)^2].
+
+        With psi = 1 if not ``smooth``; with U/sum of U^2 once for what is only read.
+        """
         mesh, found = self.mesh, inverse_square(self.mesh, dtype)
         if smooth:
             modes = np.arange(3 * (mesh.cells // 2) ** 2 + 1)  # (k/fundamental)^2 as it occurs

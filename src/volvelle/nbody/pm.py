@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from .errors import ForceError
-from .force import Density, Force, Modification, all_matter, modified
+from .force import Density, Force, Modification, modified
 from .mesh import Mesh
 from .painting_jax import Sums
-from .particles import as_positions
+from .particles import as_particles
 from .sums import gather, spread, sums_on
 
 GRADIENTS = ("spectral", "finite-difference")
@@ -75,12 +75,13 @@ class ParticleMesh(Force):
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
         on = sums_on(self.mesh, self.assignment)
-        return self._solve(on, as_positions(positions), jnp.asarray(a))
+        return self._solve(on, as_particles(positions), jnp.asarray(a))
 
     @eqx.filter_jit
     def _solve(self, on: Sums, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
-        particles = painted_contrast(on, x)
-        delta = all_matter(particles, self.fraction, self.density, a)
+        delta = self.fraction * painted_contrast(on, x)
+        if self.density is not None:
+            delta += jnp.asarray(self.density(a)).astype(delta.dtype)
         potential = -delta * inverse_square(self.mesh, x.dtype)
         if self.modification is not None:
             potential = potential * modified(self.mesh, self.modification, a, x.dtype)
