@@ -152,9 +152,8 @@ class P3M(Force):
             found = found * psi[sum(jnp.asarray(each, jnp.int32) for each in (x, y, z))]
         for k in mesh.wavenumbers():
             x = 0.5 * mesh.cell * k
-            found = found * jnp.asarray(
-                np.sinc(x / np.pi) ** (2 * ORDER) / image_sum(x) ** 2, dtype
-            )
+            undone = np.sinc(x / np.pi) ** ORDER / image_sum(x)
+            found = found * jnp.asarray(undone ** (2 if painted else 1), dtype)
         return found
 
 
