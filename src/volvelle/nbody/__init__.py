@@ -16,6 +16,7 @@ from .errors import (
     ScheduleError,
     SimulationError,
 )
+from .force import Force
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import ParticleGrowth, particle_growth
 from .initial_conditions import (
@@ -30,6 +31,7 @@ from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
+from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
@@ -39,10 +41,12 @@ from .white_noise import white_noise
 __all__ = [
     "COLA",
     "INTEGRATORS",
+    "P3M",
     "SPACINGS",
     "BoxPower",
     "BullFrog",
     "FastPM",
+    "Force",
     "ForceError",
     "Frame",
     "FrameError",
