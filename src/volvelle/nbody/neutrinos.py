@@ -35,7 +35,7 @@ from .initial_conditions import InitialConditions
 from .lpt import lagrangian
 from .mesh import Mesh
 from .modes import Modes, real_dtype, resized
-from .pm import inverse_laplacian, spectral_slopes
+from .pm import inverse_square, spectral_slopes
 
 _NODES = 64
 """Of ln k, for what changes slowly with it."""
@@ -260,7 +260,7 @@ def neutrino_frame(
             f"the order of LPT is {order!r}; expected 1 or 2 beside linear neutrinos"
         )
     mesh, modes = initial.mesh, initial.modes
-    potential = modes * inverse_laplacian(mesh, real_dtype(modes))
+    potential = -modes * inverse_square(mesh, real_dtype(modes))
     second = lagrangian(initial, 2).fields[1] if order == 2 else None
     return NeutrinoFrame(mesh, potential, second, response)
 
