@@ -17,6 +17,7 @@ from .errors import (
     SimulationError,
     SnapshotError,
 )
+from .force import Force
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import ParticleGrowth, particle_growth
 from .initial_conditions import (
@@ -30,6 +31,8 @@ from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDr
 from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
+from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
+from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
@@ -41,10 +44,12 @@ from .white_noise import white_noise
 __all__ = [
     "COLA",
     "INTEGRATORS",
+    "P3M",
     "SPACINGS",
     "BoxPower",
     "BullFrog",
     "FastPM",
+    "Force",
     "ForceError",
     "Frame",
     "FrameError",
@@ -55,9 +60,12 @@ __all__ = [
     "KickDriftKick",
     "LPTFrame",
     "Lagrangian",
+    "LinearNeutrinos",
+    "LinearResponse",
     "MemoryNeededError",
     "Mesh",
     "MeshError",
+    "NeutrinoFrame",
     "ParticleError",
     "ParticleGrowth",
     "ParticleMesh",
@@ -78,6 +86,7 @@ __all__ = [
     "lagrangian",
     "memory_free",
     "memory_needed",
+    "neutrino_frame",
     "paint",
     "painting_backend",
     "particle_growth",

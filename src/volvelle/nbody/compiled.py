@@ -26,13 +26,17 @@ from volvelle.compute import available_cores
 from volvelle.data import cache_dir
 
 from .errors import KernelError
+from .splitting import DEGREE
 
 VARIABLE = "VOLVELLE_KERNEL"
 THREADS = "OMP_NUM_THREADS"
 SOURCE = Path(__file__).parent / "kernel"
 PAINTINGS = ("spread", "gather", "spread_slope", "gather_slope", "slope")
-FUNCTIONS = (*PAINTINGS,)
-FLAGS = ("-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+PAIRS = ("pull", "pull_slope")
+FLAGS = (
+    *("-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
+    *("-shared", "-fPIC", f"-DTERMS={DEGREE + 1}"),
+)
 LONGEST = 300.0
 """Time limit of the compiler [s]."""
 
@@ -95,7 +99,7 @@ def kernel() -> Kernel:
     try:
         path = build(compiler, cache_dir().parent / "kernels")
         library = ctypes.CDLL(str(path))
-        for name in FUNCTIONS:
+        for name in (*PAINTINGS, *PAIRS):
             function = getattr(library, f"volvelle_{name}")
             jax.ffi.register_ffi_target(
                 f"volvelle_{name}", jax.ffi.pycapsule(function), platform="cpu"

@@ -23,7 +23,7 @@ from .growth import ORDERS
 from .initial_conditions import InitialConditions
 from .mesh import Mesh
 from .modes import Field, Modes, first_derivatives, product, real_dtype, refined
-from .pm import inverse_laplacian, spectral_slopes
+from .pm import inverse_square, spectral_slopes
 
 Displacement = Float[Array, "N 3"]
 _PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -57,12 +57,12 @@ def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = 
     if order not in (1, 2, 3):
         raise InitialConditionsError(f"the order of LPT is {order!r}; expected 1, 2 or 3")
     mesh, modes = initial.mesh, initial.modes
-    potential = modes * inverse_laplacian(mesh, real_dtype(modes))
+    potential = -modes * inverse_square(mesh, real_dtype(modes))
     fields = [_slopes(potential, mesh)]
     if order > 1:
         finer = refined(mesh, 1.5) if dealiased else None
         second = product(_mu2(potential, potential, mesh), mesh.cells, finer)
-        second = second * inverse_laplacian(mesh, real_dtype(modes))
+        second = -second * inverse_square(mesh, real_dtype(modes))
         fields.append(_slopes(-second, mesh))
         if order > 2:
             fields += _third(potential, second, mesh, dealiased)
@@ -71,7 +71,7 @@ def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = 
 
 
 def _third(first: Modes, second: Modes, mesh: Mesh, dealiased: bool) -> list[Displacement]:
-    inverse = inverse_laplacian(mesh, real_dtype(first))
+    inverse = -inverse_square(mesh, real_dtype(first))
     finer = refined(mesh, 1.5) if dealiased else None
     finest = refined(mesh, 2.0) if dealiased else None
     determinant = product(_determinant(first, mesh), mesh.cells, finest)

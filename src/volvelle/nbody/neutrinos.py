@@ -35,7 +35,7 @@ from .initial_conditions import InitialConditions
 from .lpt import lagrangian
 from .mesh import Mesh
 from .modes import Modes, real_dtype, resized
-from .pm import inverse_laplacian, spectral_slopes
+from .pm import inverse_square, spectral_slopes
 
 _NODES = 64
 """Of ln k, for what changes slowly with it."""
@@ -132,8 +132,8 @@ def _solved(cosmology: Cosmology, spectrum: Spectrum, log_k: Nodes, start: float
     x = np.linspace(np.log(FIRST), 0.0, 2 * STEPS + 1)
     late = np.flatnonzero(x > np.log(spectrum.a_min))
     k = jnp.exp(jnp.asarray(log_k.array))[:, None] * cosmology.hubble_parameter
-    grid = jnp.broadcast_arrays(k, jnp.exp(jnp.asarray(x[late])))
-    known = jnp.sqrt(spectrum(*grid) / spectrum(*grid, "cb")).T
+    k, a = jnp.broadcast_arrays(k, jnp.exp(jnp.asarray(x[late])))
+    known = jnp.sqrt(spectrum(k, a) / spectrum(k, a, "cb")).T
     matter = jnp.concatenate([jnp.broadcast_to(known[0], (late[0], k.shape[0])), known])
     fraction = jnp.asarray(cosmology.omega_nu / cosmology.omega_m)
     small = particle_growth(cosmology, Constant(1.0 - fraction))
@@ -260,7 +260,7 @@ def neutrino_frame(
             f"the order of LPT is {order!r}; expected 1 or 2 beside linear neutrinos"
         )
     mesh, modes = initial.mesh, initial.modes
-    potential = modes * inverse_laplacian(mesh, real_dtype(modes))
+    potential = -modes * inverse_square(mesh, real_dtype(modes))
     second = lagrangian(initial, 2).fields[1] if order == 2 else None
     return NeutrinoFrame(mesh, potential, second, response)
 
@@ -272,8 +272,8 @@ def with_neutrinos(force: Any, response: LinearResponse, initial: InitialConditi
     """
     if not (hasattr(force, "density") and hasattr(force, "fraction") and force.density is None):
         raise ForceError(
-            f"{type(force).__name__} has no room for the neutrinos' density; expected a ParticleMesh "
-            "without a density of its own"
+            f"{type(force).__name__} has no room for the neutrinos' density; expected a "
+            "ParticleMesh without a density of its own"
         )
     modes = resized(initial.modes, force.mesh.cells)
     added = LinearNeutrinos(response, modes, force.mesh)

@@ -16,7 +16,7 @@ CPUs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,10 @@ class Sums(NamedTuple):
     order: int
     threads: int = 0
     """Of the compiled kernel; 0 for plain JAX."""
+
+    def attributes(self) -> dict[str, Any]:
+        """For the kernel."""
+        return self._asdict()
 
 
 class Support(NamedTuple):

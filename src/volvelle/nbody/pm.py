@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,18 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .assignment import order_of
 from .errors import ForceError
+from .force import Density, Force, Modification, modified
 from .mesh import Mesh
-from .painting import paint, read
-from .particles import as_positions
+from .painting_jax import Sums
+from .particles import as_particles
+from .sums import gather, spread, sums_on
 
 GRADIENTS = ("spectral", "finite-difference")
-Modification = Callable[[Array, Any], Array]
-Density = Callable[[Any], Array]
 
 
-class ParticleMesh(eqx.Module):
+class ParticleMesh(Force):
     """The acceleration g = -grad phi with laplacian(phi) = delta, by a mesh.
 
     delta = particles/mean - 1 is painted, phi = -delta/k^2 in Fourier space, and g is read where
@@ -43,7 +41,8 @@ class ParticleMesh(eqx.Module):
             fraction of the matter.
         fraction: of the matter that the particles stand for.
 
-    Raises ForceError for another gradient, MeshError for another assignment.
+    Raises ForceError for another gradient, and for ``ngp``, whose force jumps; MeshError for
+    another assignment.
     """
 
     mesh: Mesh
@@ -65,7 +64,8 @@ class ParticleMesh(eqx.Module):
     ) -> None:
         if gradient not in GRADIENTS:
             raise ForceError(f"gradient is {gradient!r}; expected one of {', '.join(GRADIENTS)}")
-        order_of(assignment)
+        if sums_on(mesh, assignment).order == 1:
+            raise ForceError("a force by 'ngp' jumps; expected cic, tsc or pcs")
         self.mesh, self.assignment, self.gradient = mesh, assignment, gradient
         self.modification, self.density, self.fraction = modification, density, fraction
 
@@ -74,49 +74,46 @@ class ParticleMesh(eqx.Module):
 
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
-        return self._solve(as_positions(positions), jnp.asarray(a))
+        on = sums_on(self.mesh, self.assignment)
+        return self._solve(on, as_particles(positions), jnp.asarray(a))
 
     @eqx.filter_jit
-    def _solve(self, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
-        potential = inverse_laplacian(self.mesh, x.dtype) * self.source(x, a)
+    def _solve(self, on: Sums, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
+        delta = self.fraction * painted_contrast(on, x)
+        if self.density is not None:
+            delta += jnp.asarray(self.density(a)).astype(delta.dtype)
+        potential = -delta * inverse_square(self.mesh, x.dtype)
         if self.modification is not None:
-            k = jnp.sqrt(self.mesh.k_squared().astype(x.dtype))
-            k = k.at[0, 0, 0].set(self.mesh.fundamental)
-            potential = potential * self.modification(k, a)
-        return read(self.mesh, self.slopes(potential), x, self.assignment)
-
-    def source(self, x: Float[Array, "n 3"], a: Array) -> Complex[Array, "n n half"]:
-        """delta of all matter as Fourier field."""
-        mean = len(x) / self.mesh.cells**3
-        delta = jnp.fft.rfftn(paint(self.mesh, x, assignment=self.assignment)) / mean
-        if self.density is None:
-            return self.fraction * delta
-        return self.fraction * delta + jnp.asarray(self.density(a)).astype(delta.dtype)
-
-    def slopes(self, potential: Complex[Array, "n n half"]) -> Float[Array, "3 n n n"]:
-        """-grad of a potential."""
+            potential = potential * modified(self.mesh, self.modification, a, x.dtype)
         if self.gradient == "spectral":
-            return spectral_slopes(self.mesh, potential)
-        phi = jnp.fft.irfftn(potential, s=self.mesh.shape)
-        return jnp.stack([_difference(phi, axis) for axis in range(3)]) / self.mesh.cell
+            slopes = spectral_slopes(self.mesh, potential)
+        else:
+            phi = jnp.fft.irfftn(potential, s=self.mesh.shape)
+            slopes = jnp.stack([_difference(phi, axis) for axis in range(3)]) / self.mesh.cell
+        return gather(on, x, slopes)
 
 
-def inverse_laplacian(mesh: Mesh, dtype: Any) -> Float[Array, "n n half"]:
-    """-1/k^2 [(Mpc/h)^2], 0 for the mean."""
+def painted_contrast(on: Sums, x: Float[Array, "n 3"]) -> Complex[Array, "n n half"]:
+    """delta of particles as they are painted, transformed; not 0 for the mean."""
+    count = spread(on, x, jnp.ones((len(x), 1), x.dtype))[0]
+    return jnp.fft.rfftn(count) * (on.cells**3 / len(x))
+
+
+def inverse_square(mesh: Mesh, dtype: Any) -> Float[Array, "n n half"]:
+    """1/k^2 [(Mpc/h)^2], 0 for the mean."""
     kx, ky, kz = (jnp.asarray(k**2, dtype) for k in mesh.wavenumbers())
     squared = kx + ky + kz
-    return jnp.where(squared > 0.0, -1.0 / jnp.where(squared > 0.0, squared, 1.0), 0.0)
+    return jnp.where(squared > 0.0, 1.0 / jnp.where(squared > 0.0, squared, 1.0), 0.0)
 
 
 def spectral_slopes(mesh: Mesh, potential: Complex[Array, "n n half"]) -> Float[Array, "3 n n n"]:
     """-grad of a potential by -i k; a wave at Nyquist's wavenumber has no slope along its axis."""
-    real = potential.real.dtype
     waves = [
-        jnp.asarray(np.where(np.abs(k) < 0.999 * mesh.nyquist, -k, 0.0), real)
+        jnp.asarray(np.where(np.abs(k) < 0.999 * mesh.nyquist, -k, 0.0), potential.real.dtype)
         for k in mesh.wavenumbers()
     ]
-    both = jnp.stack([1j * k * potential for k in waves])
-    return jnp.fft.irfftn(both, s=mesh.shape, axes=(1, 2, 3))
+    slopes = jnp.stack([1j * k * potential for k in waves])
+    return jnp.fft.irfftn(slopes, s=mesh.shape, axes=(1, 2, 3))
 
 
 def _difference(phi: Float[Array, "n n n"], axis: int) -> Float[Array, "n n n"]:

@@ -266,9 +266,9 @@ def prepare(
     if adjoint not in ADJOINTS:
         raise SimulationError(f"adjoint is {adjoint!r}; expected one of {', '.join(ADJOINTS)}")
     mesh = initial.mesh
-    force = ParticleMesh(mesh, "tsc") if force is None else force
+    acting: Any = ParticleMesh(mesh, "tsc") if force is None else force
     frame = integrator.frame if frame is None else frame
-    cells = _cells(force, mesh)
+    cells = _cells(acting, mesh)
     needed = memory_needed(
         mesh.cells, cells, order=order, frame=frame != "none", dtype=initial.density.dtype
     )
@@ -290,12 +290,12 @@ def prepare(
             )
         response = LinearResponse.of(cosmology, mesh, float(start), neutrinos)
         begin = neutrino_frame(response, initial, order)
-        force = with_neutrinos(force, response, initial)
+        acting = with_neutrinos(acting, response, initial)
     chosen = _frame(frame, begin, integrator)
     numbers = np.cumsum([0, *shares]).tolist()
     return Simulation(
         mesh,
-        System(force, chosen, stages),
+        System(acting, chosen, stages),
         begin,
         times[0],
         adjoint,
