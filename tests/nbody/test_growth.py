@@ -68,7 +68,7 @@ def test_expansion_and_inversion() -> None:
 
 
 def test_a_coupling_multiplies_the_source() -> None:
-    """G_eff = 1 + epsilon in an Einstein-de Sitter universe: D1 = a^n, n (n + 1/2) = 3/2 (1 + eps)."""
+    """1.1 G in an Einstein-de Sitter universe: D1 = a^n with n (n + 1/2) = 1.65."""
     growth = particle_growth(EINSTEIN_DE_SITTER, lambda a: jnp.where(a > 1e-3, 1.1, 1.0))
     n = (-0.5 + np.sqrt(0.25 + 6.0 * 1.1)) / 2.0
     late = jnp.array([0.3, 0.9])

@@ -123,7 +123,7 @@ def test_a_spectrum_that_does_not_cover_the_box_is_refused() -> None:
         gaussian(PLANCK, MESH, 1, power=table)
     with pytest.raises(InitialConditionsError, match="P is nan"):
         gaussian(PLANCK, MESH, 1, power=lambda k, a: jnp.where(k > 0.5, jnp.nan, 1.0))
-    with pytest.raises(InitialConditionsError, match="at a = 0.2"):
+    with pytest.raises(InitialConditionsError, match=r"at a = 0\.2"):
         BoxPower.of(PLANCK, MESH, table, a=0.2)
 
 
@@ -132,7 +132,7 @@ def test_values_that_are_no_density_are_refused() -> None:
     field[3, 2, 1] = np.nan
     with pytest.raises(InitialConditionsError, match="1 values that are not finite"):
         InitialConditions(MESH, field)
-    with pytest.raises(InitialConditionsError, match="expected \\(16, 16, 16\\)"):
+    with pytest.raises(InitialConditionsError, match=r"expected \(16, 16, 16\)"):
         InitialConditions(MESH, field[:8])
     with pytest.raises(InitialConditionsError, match="not finite"):
         from_white_noise(PLANCK, MESH, field, power=POWER)

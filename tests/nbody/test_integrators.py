@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,7 +135,7 @@ def test_second_order(name: str) -> None:
     ]
     for of in ("displacement", "momentum"):
         values = [np.asarray(getattr(end, of)) for end in ends]
-        first, second = (np.std(a - b) for a, b in zip(values, values[1:], strict=False))
+        first, second = (np.std(a - b) for a, b in itertools.pairwise(values))
         assert np.log2(first / second) == pytest.approx(2.0, abs=0.1), of
 
 

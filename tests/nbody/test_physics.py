@@ -1,4 +1,4 @@
-"""What particles have to do, whatever the code: growth, a wave, a sphere, no vorticity, momentum."""
+"""What particles have to do, whatever the code: growth, a wave, a sphere, vorticity, momentum."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def test_memory_is_counted_before(monkeypatch: pytest.MonkeyPatch) -> None:
         check_memory(2 * 2**30, 2**30)
     check_memory(2**30, 2**31)
     monkeypatch.setattr(memory, "memory_free", lambda: 10_000)
-    with pytest.raises(MemoryNeededError, match="0.00 GiB are free"):
+    with pytest.raises(MemoryNeededError, match=r"0\.00 GiB are free"):
         prepare(PLANCK, small_box())
 
 

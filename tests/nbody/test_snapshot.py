@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.nbody import ParticleError, Snapshot
+from volvelle.cosmology import planck18
+from volvelle.nbody import Mesh, ParticleError, Particles, Snapshot
 
 NUMBERS = {"a": 0.5, "box_size": 100.0, "Omega_m": 0.3, "Omega_de": 0.7, "h": 0.7}
 
@@ -46,6 +47,20 @@ def test_redshift_space_moves_along_one_axis(axis: int) -> None:
     assert np.abs(np.delete(moved, axis, axis=1)).max() < 1e-12
     doubled = (first.redshift_space(axis, 2 * hubble) - first.positions + 50.0) % 100.0 - 50.0
     np.testing.assert_allclose(2 * doubled[:, axis], moved[:, axis])
+
+
+def test_what_a_simulation_returns_becomes_a_snapshot() -> None:
+    """p = a^2 dx/dt / H0 there, v = a dx/dt here."""
+    rng = np.random.default_rng(2)
+    moved, momentum = (jnp.asarray(rng.normal(0.0, 1.0, (64, 3))) for _ in range(2))
+    particles = Particles(Mesh(4, 50.0), moved, momentum, jnp.asarray(0.5))
+    found = Snapshot.of(particles, planck18())
+    np.testing.assert_allclose(found.velocities, 100.0 * momentum / 0.5)
+    np.testing.assert_allclose(found.velocities, particles.velocities)
+    np.testing.assert_array_equal(found.positions, particles.positions)
+    assert float(found.Omega_m) == pytest.approx(float(planck18().Omega_m))
+    assert float(found.h) == pytest.approx(0.6766, abs=0.01)
+    assert found.box_size == 50.0
 
 
 def test_redshift_space_is_differentiable() -> None:

@@ -375,6 +375,31 @@ def test_a_full_disk_leaves_the_previous_snapshot(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["snap.hdf5"]
 
 
+KILLED = """
+import os, sys
+import numpy as np
+from volvelle.nbody import Snapshot, gadget_hdf5, write_snapshot
+zeros = np.zeros((2000, 3))
+given = Snapshot(zeros, zeros, a=1.0, box_size=1.0, Omega_m=0.3, Omega_de=0.7, h=0.7)
+whole = gadget_hdf5._write_header
+def half(file, header):
+    whole(file, header)
+    file.flush()
+    os.kill(os.getpid(), 9)
+gadget_hdf5._write_header = half
+write_snapshot(sys.argv[1], given)
+"""
+
+
+def test_a_kill_leaves_the_previous_snapshot(tmp_path: Path) -> None:
+    path = write_snapshot(tmp_path / "snap.hdf5", ours())
+    before = path.read_bytes()
+    found = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert found.returncode == -9
+    assert path.read_bytes() == before
+    assert read_snapshot(path).count == 30
+
+
 def test_too_little_room_is_said_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from volvelle.statistics import (
     power_spectrum,
     transfer,
 )
+from volvelle.statistics.modes import folded, product
+from volvelle.statistics.painted_noise import noise_planes
 
 BOX = 100.0
 MESH = Mesh(16, BOX)
@@ -137,6 +139,26 @@ def test_shot_noise_of_painted_objects_is_known_to_nyquist(
     assert np.all(error[0] < 0.15 * noise[0])
     assert noise[0, 0] == pytest.approx(BOX**3 / 500, rel=3e-2)
     np.testing.assert_allclose(found[0].subtracted, found[0].values - noise)
+
+
+@pytest.mark.parametrize("interlaced", [True, False])
+def test_shot_noise_of_every_mode(interlaced: bool) -> None:
+    """Of 300 catalogues: on the planes of Nyquist's wavenumber, in the corners, and elsewhere."""
+    rng, found = np.random.default_rng(6), []
+    for _ in range(300):
+        where = rng.uniform(0.0, BOX, (200, 3))
+        density = Density.of_catalogue(where, BOX, cells=8, assignment="tsc", interlaced=interlaced)
+        found.append(np.array(list(folded(product(density.modes), 8))) * BOX**3 / 8**6)
+    noise = np.array(list(noise_planes(density)))
+    nyquist = np.zeros((5, 5, 5), bool)
+    nyquist[4] = nyquist[:, 4] = nyquist[:, :, 4] = True
+    corner = ~nyquist & (sum(np.ogrid[:5, :5, :5]) > 7)
+    inside = ~nyquist & ~corner
+    inside[0, 0, 0] = False
+    for chosen in (nyquist, corner, inside):
+        sums = np.array([each[chosen].sum() for each in found])
+        assert abs(sums.mean() - noise[chosen].sum()) < 4.0 * sums.std() / np.sqrt(300)
+        assert sums.std() / np.sqrt(300) < 0.02 * sums.mean()
 
 
 def test_shot_noise_of_weighted_objects(catalogue: np.ndarray) -> None:
@@ -298,3 +320,16 @@ def test_differentiable_power_refuses(field: np.ndarray) -> None:
         differentiable_power(MESH, modes, edges=[0.001, 0.002, 0.3])
     with pytest.raises(BinError, match="holds modes to"):
         differentiable_power(MESH, modes, edges=[0.1, 2.0])
+
+
+def test_without_float64_catalogues_are_measured_in_float32(catalogue: np.ndarray) -> None:
+    """To what positions in float32 leave; fields in float64 stay so."""
+    double = Density.of_catalogue(catalogue, BOX, cells=16)
+    with jax.enable_x64(False):
+        single = Density.of_catalogue(catalogue, BOX, cells=16)
+        field = Density.of_field(double.field(), BOX)
+    assert single.modes.dtype == np.complex64
+    assert field.modes.dtype == np.complex128
+    np.testing.assert_allclose(
+        power_spectrum(single).values, power_spectrum(double).values, rtol=1e-4
+    )

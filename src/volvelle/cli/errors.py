@@ -22,3 +22,7 @@ class BlindingError(VolvelleError):
 
 class SimulationFailedError(VolvelleError):
     """Simulations of an ensemble that ended without a result; the others are kept."""
+
+
+class MeasureError(VolvelleError):
+    """Statistics of snapshots were asked for that cannot be measured."""

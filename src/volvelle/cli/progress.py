@@ -89,6 +89,11 @@ class Reporter:
         """Called by ``fit_network``."""
         self._move(epoch, total, f"held-out loss {loss:.2e}", "epochs of the network")
 
+    def files(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Called between two files that are measured."""
+        note = "" if seconds_left is None or done == total else f"{seconds_left:.0f} s left"
+        self._move(done, total, note, "files")
+
     def _move(self, done: int, total: int, note: str, what: str) -> None:
         if self.silent or total == 0:
             return

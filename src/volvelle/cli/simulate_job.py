@@ -157,9 +157,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             for name, content in each.items()
         },
         "checks": checks,
-        "passed": all(
-            limit is None or off <= limit for off, limit in checks.values()
-        ),
+        "passed": all(limit is None or off <= limit for off, limit in checks.values()),
     }
 
 

@@ -1,4 +1,4 @@
-"""Simulations of the matter in a periodic box: meshes, painting and reading, forces.
+"""Simulations of the matter in a periodic box: initial conditions, forces, integrators.
 
 Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
@@ -31,12 +31,13 @@ from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDr
 from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
+from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
 from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
 from .snapshot import Snapshot
-from .snapshot_files import read_header, read_snapshot, write_snapshot
+from .snapshot_files import read_header, read_snapshot, snapshot_parts, write_snapshot
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -59,9 +60,12 @@ __all__ = [
     "KickDriftKick",
     "LPTFrame",
     "Lagrangian",
+    "LinearNeutrinos",
+    "LinearResponse",
     "MemoryNeededError",
     "Mesh",
     "MeshError",
+    "NeutrinoFrame",
     "ParticleError",
     "ParticleGrowth",
     "ParticleMesh",
@@ -82,6 +86,7 @@ __all__ = [
     "lagrangian",
     "memory_free",
     "memory_needed",
+    "neutrino_frame",
     "paint",
     "painting_backend",
     "particle_growth",
@@ -90,6 +95,7 @@ __all__ = [
     "read_header",
     "read_snapshot",
     "simulate",
+    "snapshot_parts",
     "step_times",
     "to_white_noise",
     "white_noise",

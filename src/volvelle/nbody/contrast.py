@@ -11,13 +11,12 @@ from jaxtyping import Array, Complex, Float
 
 from volvelle.cosmology.neutrinos import is_traced
 
-from .assignment import order_of, window
-from .compiled import kernel_threads
+from .assignment import window
 from .errors import ParticleError
 from .mesh import Mesh
 from .painting_jax import Sums
-from .particles import as_positions, as_weights
-from .sums import spread
+from .particles import as_particles, as_weights
+from .sums import spread, sums_on
 
 
 def density_contrast(
@@ -51,7 +50,7 @@ def density_contrast(
     Raises ParticleError for shapes that do not fit, NaN, no particles, and weights whose sum is not
     positive where values are known; MeshError for an unknown assignment.
     """
-    x = as_positions(positions)
+    x = as_particles(positions)
     w = as_weights(1.0 if weights is None else weights, len(x))
     if not is_traced(total := w.sum()) and not total > 0.0:
         raise ParticleError(
@@ -59,7 +58,7 @@ def density_contrast(
             "needs a positive sum"
         )
     dtype = x.dtype if weights is None else jnp.result_type(x, w)
-    on = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
+    on = sums_on(mesh, assignment)
     return _contrast(mesh, on, interlaced, deconvolved, x.astype(dtype), w.astype(dtype))
 
 

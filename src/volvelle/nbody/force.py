@@ -8,7 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
 from .mesh import Mesh
 
@@ -24,18 +24,6 @@ class Force(eqx.Module):
     @abstractmethod
     def __call__(self, positions: Any, a: Any = 1.0) -> Float[Array, "n 3"]:
         """g [Mpc/h] at positions [N, 3] [Mpc/h], any real numbers, at scale factor ``a``."""
-
-
-def all_matter(
-    particles: Complex[Array, "n n half"],
-    fraction: float | Array,
-    density: Density | None,
-    a: Array,
-) -> Complex[Array, "n n half"]:
-    """delta of all matter from that of the particles."""
-    if density is None:
-        return fraction * particles
-    return fraction * particles + jnp.asarray(density(a)).astype(particles.dtype)
 
 
 def modified(

@@ -27,9 +27,9 @@ from volvelle.cosmology.interpolation import hermite
 ORDERS = ("1", "2", "3a", "3b", "3c")
 """The displacements, in the order of the last axis of every array here."""
 
-_FIRST, _STEPS = 1e-5, 512
+FIRST, STEPS = 1e-5, 512
 """a at which the integration begins, and Runge-Kutta steps of ln a from there to today."""
-_EDGES = np.log(_FIRST), 0.0
+_EDGES = np.log(FIRST), 0.0
 
 Scales = Float[Array, " *a"]
 Growths = Float[Array, "*a 5"]
@@ -50,7 +50,7 @@ class ParticleGrowth(eqx.Module):
     """dD / d ln a."""
     forces: Float[Array, "n 5"]
     """dT D / d ln a."""
-    coupling: Coupling | None = eqx.field(static=True)
+    coupling: Coupling | None
 
     def E(self, a: Scales) -> Scales:
         """H / H0."""
@@ -70,9 +70,9 @@ class ParticleGrowth(eqx.Module):
 
         Before a = 1e-5 the values there.
         """
-        step = (_EDGES[1] - _EDGES[0]) / _STEPS
+        step = (_EDGES[1] - _EDGES[0]) / STEPS
         x = jnp.maximum(jnp.log(a) - _EDGES[0], 0.0) / step
-        n = jnp.clip(jnp.floor(x).astype(int), 0, _STEPS - 1)
+        n = jnp.clip(jnp.floor(x).astype(int), 0, STEPS - 1)
         left, right, rise, fall = (weight[..., None] for weight in hermite(x - n))
 
         def between(values: Growths, slopes: Growths) -> Growths:
@@ -85,7 +85,7 @@ class ParticleGrowth(eqx.Module):
 
     def scale_factor(self, first: Scales) -> Scales:
         """a at which D1 is ``first``, between its value at a = 1e-5 and 1; differentiable."""
-        nodes = jnp.linspace(*_EDGES, _STEPS + 1)
+        nodes = jnp.linspace(*_EDGES, STEPS + 1)
         x = jnp.interp(first, self.values[:, 0], nodes)
 
         def improved(x: Scales) -> Scales:
@@ -111,7 +111,7 @@ def particle_growth(cosmology: Cosmology, coupling: Coupling | None = None) -> P
     """
     found = densities(cosmology)
     Omega_m = jnp.asarray(cosmology.Omega_m)
-    x = np.linspace(*_EDGES, 2 * _STEPS + 1)
+    x = np.linspace(*_EDGES, 2 * STEPS + 1)
     a = jnp.asarray(np.exp(x))
     rate = 1.0 / (a**2 * jnp.sqrt(squared_expansion(found, a) / found.total(jnp.ones(()))))
     source = _source(Omega_m, coupling, a)

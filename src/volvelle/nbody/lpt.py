@@ -57,12 +57,12 @@ def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = 
     if order not in (1, 2, 3):
         raise InitialConditionsError(f"the order of LPT is {order!r}; expected 1, 2 or 3")
     mesh, modes = initial.mesh, initial.modes
-    potential = modes * -inverse_square(mesh, real_dtype(modes))
+    potential = -modes * inverse_square(mesh, real_dtype(modes))
     fields = [_slopes(potential, mesh)]
     if order > 1:
         finer = refined(mesh, 1.5) if dealiased else None
         second = product(_mu2(potential, potential, mesh), mesh.cells, finer)
-        second = second * -inverse_square(mesh, real_dtype(modes))
+        second = -second * inverse_square(mesh, real_dtype(modes))
         fields.append(_slopes(-second, mesh))
         if order > 2:
             fields += _third(potential, second, mesh, dealiased)

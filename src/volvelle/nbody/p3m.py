@@ -12,14 +12,15 @@ from jaxtyping import Array, Float
 
 from .compiled import kernel_threads
 from .errors import ForceError
-from .force import Density, Force, Modification, all_matter, modified
+from .force import Density, Force, Modification, modified
 from .mesh import Mesh
-from .painting import read
+from .painting_jax import Sums
 from .pairs import pull
 from .pairs_jax import Pairs
-from .particles import as_positions
+from .particles import as_particles
 from .pm import inverse_square, painted_contrast, spectral_slopes
 from .splitting import sharpness, short_part, smooth_part
+from .sums import gather, sums_on
 
 ASSIGNMENT, ORDER = "pcs", 4
 SHORTEST, LONGEST, LARGEST_SHARE = 3.0, 6.0, 0.4
@@ -55,7 +56,7 @@ class P3M(Force):
         softening: length as of Plummer's [Mpc/h]; 1/50 to 1/20 of the particles' distance is usual.
         cutoff: of the pairs [cells], 3 to 6.
         modification, density, fraction: as for ``ParticleMesh``. Pairs have the modification at
-            the mesh's Nyquist wavenumber, and the mesh the rest of it.
+            the mesh's Nyquist wavenumber, and the mesh the rest of it; other matter is the mesh's.
 
     Raises ForceError for a cutoff that is too short, too long or more than 0.4 of the box, and for
     a softening that is not positive or reaches to the cutoff.
@@ -102,22 +103,28 @@ class P3M(Force):
 
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
-        return self._solve(as_positions(positions), jnp.asarray(a))
+        on = sums_on(self.mesh, ASSIGNMENT)
+        return self._solve(on, self.pairs(), as_particles(positions), jnp.asarray(a))
 
     @eqx.filter_jit
-    def _solve(self, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
-        mesh = self.mesh
-        particles = painted_contrast(mesh, x, ASSIGNMENT)
-        delta = all_matter(particles, self.fraction, self.density, a)
-        green, near = self.influence(x.dtype), self.fraction
+    def _solve(
+        self, on: Sums, pairs: Pairs, x: Float[Array, "n 3"], a: Array
+    ) -> Float[Array, "n 3"]:
+        mesh, near = self.mesh, self.fraction
+        green = self.influence(x.dtype)
+        factor: Array | float = 1.0
         if self.modification is not None:
             factor = modified(mesh, self.modification, a, x.dtype)
             limit = factor[0, 0, -1]  # k = (0, 0, Nyquist)
             green = limit * green + (factor - limit) * self.influence(x.dtype, smooth=False)
             near = near * limit
-        slopes = read(mesh, spectral_slopes(mesh, -green * delta), x, ASSIGNMENT)
+        potential = -self.fraction * green * painted_contrast(on, x)
+        if self.density is not None:
+            other = jnp.asarray(self.density(a)).astype(potential.dtype)
+            potential -= factor * self.influence(x.dtype, smooth=False, painted=False) * other
+        smooth = gather(on, x, spectral_slopes(mesh, potential))
         per_point = mesh.volume / (4.0 * np.pi * len(x))
-        return slopes + (near * per_point) * pull(self.pairs(), x)
+        return smooth + (near * per_point) * pull(pairs, x)
 
     def pairs(self) -> Pairs:
         """The short part of the force."""
@@ -129,8 +136,13 @@ class P3M(Force):
             threads=kernel_threads(),
         )
 
-    def influence(self, dtype: Any, smooth: bool = True) -> Float[Array, "n n half"]:
-        """psi/k^2 U^2/(sum of U^2)^2 [(Mpc/h)^2]; with psi = 1 if not ``smooth``."""
+    def influence(
+        self, dtype: Any, *, smooth: bool = True, painted: bool = True
+    ) -> Float[Array, "n n half"]:
+        """From a density to -potential, psi/k^2 (U/sum of U^2)^2 [(Mpc/h)^2].
+
+        With psi = 1 if not ``smooth``; with U/sum of U^2 once for what is only read.
+        """
         mesh, found = self.mesh, inverse_square(self.mesh, dtype)
         if smooth:
             modes = np.arange(3 * (mesh.cells // 2) ** 2 + 1)  # (k/fundamental)^2 as it occurs
@@ -140,9 +152,8 @@ class P3M(Force):
             found = found * psi[sum(jnp.asarray(each, jnp.int32) for each in (x, y, z))]
         for k in mesh.wavenumbers():
             x = 0.5 * mesh.cell * k
-            found = found * jnp.asarray(
-                np.sinc(x / np.pi) ** (2 * ORDER) / image_sum(x) ** 2, dtype
-            )
+            undone = np.sinc(x / np.pi) ** ORDER / image_sum(x)
+            found = found * jnp.asarray(undone ** (2 if painted else 1), dtype)
         return found
 
 

@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .assignment import order_of
-from .compiled import kernel_threads
 from .errors import MeshError
 from .mesh import Mesh
 from .painting_jax import Sums
 from .particles import as_positions, as_weights
-from .sums import gather, spread
+from .sums import gather, spread, sums_on
 
 
 def paint(
@@ -39,8 +37,7 @@ def paint(
     x = as_positions(positions)
     w = as_weights(1.0 if weights is None else weights, len(x))
     dtype = x.dtype if weights is None else jnp.result_type(x, w)
-    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
-    return _paint(sums, x.astype(dtype), w.astype(dtype))
+    return _paint(sums_on(mesh, assignment), x.astype(dtype), w.astype(dtype))
 
 
 def read(mesh: Mesh, field: Any, positions: Any, assignment: str = "cic") -> Float[Array, "*n"]:
@@ -69,8 +66,7 @@ def read(mesh: Mesh, field: Any, positions: Any, assignment: str = "cic") -> Flo
         )
     dtype = jnp.result_type(x, values)
     fields = values.reshape(-1, *mesh.shape).astype(dtype)
-    sums = Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
-    found = _read(sums, x.astype(dtype), fields)
+    found = _read(sums_on(mesh, assignment), x.astype(dtype), fields)
     return found if values.ndim == 4 else found[:, 0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,6 +16,8 @@ from .errors import ParticleError
 def as_floats(values: Any, name: str) -> Array:
     """An array of floats, as they come: integers become JAX's default, complex ones an error."""
     try:
+        if any(isinstance(each, str) for each in jax.tree.leaves(values)):
+            raise TypeError("there is text among them")
         array = jnp.asarray(values)
     except (TypeError, ValueError) as error:
         raise ParticleError(f"{name} are no array of numbers: {error}") from error
@@ -38,6 +41,14 @@ def as_positions(positions: Any) -> Float[Array, "n 3"]:
     if array.ndim != 2 or array.shape[1] != 3:
         raise ParticleError(f"positions of shape {array.shape}; expected [particles, 3] in Mpc/h")
     check_finite(array, "coordinates")
+    return array
+
+
+def as_particles(positions: Any) -> Float[Array, "n 3"]:
+    """Positions [N, 3] of one particle at least; raises ParticleError as ``as_positions``."""
+    array = as_positions(positions)
+    if len(array) == 0:
+        raise ParticleError("no particles; a density contrast needs one at least")
     return array
 
 

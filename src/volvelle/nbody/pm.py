@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .assignment import order_of
 from .errors import ForceError
-from .force import Density, Force, Modification, all_matter, modified
+from .force import Density, Force, Modification, modified
 from .mesh import Mesh
-from .painting import paint, read
-from .particles import as_positions
+from .painting_jax import Sums
+from .particles import as_particles
+from .sums import gather, spread, sums_on
 
 GRADIENTS = ("spectral", "finite-difference")
 
@@ -64,7 +64,7 @@ class ParticleMesh(Force):
     ) -> None:
         if gradient not in GRADIENTS:
             raise ForceError(f"gradient is {gradient!r}; expected one of {', '.join(GRADIENTS)}")
-        if order_of(assignment) == 1:
+        if sums_on(mesh, assignment).order == 1:
             raise ForceError("a force by 'ngp' jumps; expected cic, tsc or pcs")
         self.mesh, self.assignment, self.gradient = mesh, assignment, gradient
         self.modification, self.density, self.fraction = modification, density, fraction
@@ -74,12 +74,14 @@ class ParticleMesh(Force):
 
         Raises ParticleError for positions of another shape, NaN and infinity.
         """
-        return self._solve(as_positions(positions), jnp.asarray(a))
+        on = sums_on(self.mesh, self.assignment)
+        return self._solve(on, as_particles(positions), jnp.asarray(a))
 
     @eqx.filter_jit
-    def _solve(self, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
-        particles = painted_contrast(self.mesh, x, self.assignment)
-        delta = all_matter(particles, self.fraction, self.density, a)
+    def _solve(self, on: Sums, x: Float[Array, "n 3"], a: Array) -> Float[Array, "n 3"]:
+        delta = self.fraction * painted_contrast(on, x)
+        if self.density is not None:
+            delta += jnp.asarray(self.density(a)).astype(delta.dtype)
         potential = -delta * inverse_square(self.mesh, x.dtype)
         if self.modification is not None:
             potential = potential * modified(self.mesh, self.modification, a, x.dtype)
@@ -88,14 +90,13 @@ class ParticleMesh(Force):
         else:
             phi = jnp.fft.irfftn(potential, s=self.mesh.shape)
             slopes = jnp.stack([_difference(phi, axis) for axis in range(3)]) / self.mesh.cell
-        return read(self.mesh, slopes, x, self.assignment)
+        return gather(on, x, slopes)
 
 
-def painted_contrast(
-    mesh: Mesh, x: Float[Array, "n 3"], assignment: str
-) -> Complex[Array, "n n half"]:
+def painted_contrast(on: Sums, x: Float[Array, "n 3"]) -> Complex[Array, "n n half"]:
     """delta of particles as they are painted, transformed; not 0 for the mean."""
-    return jnp.fft.rfftn(paint(mesh, x, assignment=assignment)) * (mesh.cells**3 / len(x))
+    count = spread(on, x, jnp.ones((len(x), 1), x.dtype))[0]
+    return jnp.fft.rfftn(count) * (on.cells**3 / len(x))
 
 
 def inverse_square(mesh: Mesh, dtype: Any) -> Float[Array, "n n half"]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.neutrinos import is_traced
+from volvelle.power import Model
 from volvelle.power.functions import as_arguments
 
 from .errors import FrameError, ScheduleError, SimulationError
@@ -23,6 +24,7 @@ from .integrators import INTEGRATORS, Flags, Integrator, Stages
 from .lpt import lagrangian
 from .memory import check_memory, memory_needed
 from .mesh import Mesh
+from .neutrinos import LinearResponse, NeutrinoFrame, neutrino_frame, with_neutrinos
 from .pm import ParticleMesh
 from .times import shared_steps, step_times
 
@@ -77,7 +79,7 @@ class Simulation(eqx.Module):
     mesh: Mesh
     """Whose points are the particles' grid."""
     system: System
-    initial: LPTFrame
+    initial: LPTFrame | NeutrinoFrame
     """Displacements and momenta at the start."""
     start: Scalar
     adjoint: str = eqx.field(static=True)
@@ -226,6 +228,7 @@ def prepare(
     order: int = 2,
     flags: Flags = None,
     coupling: Coupling | None = None,
+    neutrinos: Model | None = None,
     adjoint: str = "reversible",
 ) -> Simulation:
     """All that a simulation needs, from initial conditions on the grid of the particles.
@@ -244,6 +247,9 @@ def prepare(
             ones stand for the time up to halfway to the next.
         coupling: modified gravity's Newton constant over Newton's as a function of a, in growth and
             in kicks; the force is the caller's.
+        neutrinos: a linear model of ``volvelle.power`` with which particles are baryons and cold
+            dark matter, from initial conditions of ``species="cb"``, and massive neutrinos pull
+            as a linear density (``neutrinos``); None: all matter is in the particles.
         adjoint: ``reversible`` (a gradient whose memory does not grow with the steps; reverse mode,
             first order) or ``direct``.
 
@@ -260,9 +266,9 @@ def prepare(
     if adjoint not in ADJOINTS:
         raise SimulationError(f"adjoint is {adjoint!r}; expected one of {', '.join(ADJOINTS)}")
     mesh = initial.mesh
-    force = ParticleMesh(mesh, "tsc") if force is None else force
+    acting: Any = ParticleMesh(mesh, "tsc") if force is None else force
     frame = integrator.frame if frame is None else frame
-    cells = _cells(force, mesh)
+    cells = _cells(acting, mesh)
     needed = memory_needed(
         mesh.cells, cells, order=order, frame=frame != "none", dtype=initial.density.dtype
     )
@@ -274,12 +280,22 @@ def prepare(
     growth = _growth(as_arguments(cosmology), coupling)
     times, stages = _schedule(growth, when, integrator, kept)
     _check_growth(stages)
-    begin = LPTFrame(_lagrangian(initial, order), growth)
+    if neutrinos is None:
+        begin = LPTFrame(_lagrangian(initial, order), growth)
+    else:
+        if not integrator.any_frame or coupling is not None:
+            raise SimulationError(
+                "linear neutrinos with FastPM, BullFrog or a coupling, whose growth is the same at "
+                "all scales; take COLA or KickDriftKick, without coupling"
+            )
+        response = LinearResponse.of(cosmology, mesh, float(start), neutrinos)
+        begin = neutrino_frame(response, initial, order)
+        acting = with_neutrinos(acting, response, initial)
     chosen = _frame(frame, begin, integrator)
     numbers = np.cumsum([0, *shares]).tolist()
     return Simulation(
         mesh,
-        System(force, chosen, stages),
+        System(acting, chosen, stages),
         begin,
         times[0],
         adjoint,
@@ -317,7 +333,7 @@ def simulate(
     return [*taken, last] if snapshots else last
 
 
-def _frame(frame: Frame | str, begin: LPTFrame, integrator: Integrator) -> Frame:
+def _frame(frame: Frame | str, begin: LPTFrame | NeutrinoFrame, integrator: Integrator) -> Frame:
     name = type(integrator).__name__
     if frame == "none" or isinstance(frame, Rest):
         return Rest()
@@ -327,7 +343,7 @@ def _frame(frame: Frame | str, begin: LPTFrame, integrator: Integrator) -> Frame
         return begin
     if not isinstance(frame, Frame):
         raise FrameError(f"frame is {frame!r}; expected none, lpt or a Frame")
-    wanted = begin.lagrangian.fields[0].shape
+    wanted = jax.eval_shape(begin.displacement, jnp.ones(())).shape
     found = jax.eval_shape(frame.displacement, jnp.ones(())).shape
     if found not in ((), wanted):
         raise FrameError(f"a frame of displacements {found}; expected {wanted}, of these particles")

@@ -10,7 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volvelle.cosmology import Cosmology
+
 from .errors import ParticleError
+from .simulation import Particles
 
 HUBBLE = 100.0
 """H0 [km/s / (Mpc/h)]."""
@@ -96,6 +99,20 @@ class Snapshot(eqx.Module):
         ``others``: as of the class.
         """
         return cls(positions, _array(momenta) * (HUBBLE / others["a"]), **others)
+
+    @classmethod
+    def of(cls, particles: Particles, cosmology: Cosmology, ids: Values = None) -> Snapshot:
+        """What ``simulate`` returns, with masses that make up the matter of its universe."""
+        return cls.from_momenta(
+            particles.positions,
+            particles.momentum,
+            a=particles.a,
+            box_size=particles.mesh.box_size,
+            Omega_m=cosmology.Omega_m,
+            Omega_de=cosmology.Omega_de,
+            h=cosmology.hubble_parameter,
+            ids=ids,
+        )
 
     @property
     def count(self) -> int:

@@ -95,6 +95,13 @@ def read_snapshot(
     )
 
 
+def snapshot_parts(path: str | Path) -> list[Path]:
+    """All files of a snapshot, of which ``path`` names one or the common beginning."""
+    first = _first(Path(path))
+    with contextlib.closing(_open(first)) as file:
+        return _all(first, file.header.files)
+
+
 def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/h") -> Path:
     """Write particles as one file in HDF5 with GADGET's names, as type 1; returns its path.
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from . import painting_jax as plain
+from .assignment import order_of
+from .compiled import kernel_threads
+from .mesh import Mesh
 from .operations import LinearSum
 from .painting_jax import Sums
+
+
+def sums_on(mesh: Mesh, assignment: str) -> Sums:
+    """The settings of the sums, as of now: with the kernel if it is in use.
+
+    Raises MeshError for an unknown assignment.
+    """
+    return Sums(mesh.cells, mesh.box_size, order_of(assignment), kernel_threads())
 
 
 def _onto_mesh(on: Sums, x: tuple[int, ...], w: tuple[int, ...], *_: Any) -> tuple[int, ...]:

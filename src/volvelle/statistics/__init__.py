@@ -10,6 +10,7 @@ from .correlation import Correlation, correlation_function, pair_correlation
 from .density import Density
 from .differentiable import differentiable_pdf, differentiable_power
 from .distribution import DensityPDF, Fluctuations, density_pdf, sigma
+from .ensemble import Ensemble, Measured, ensemble
 from .errors import (
     BinError,
     DensityError,
@@ -38,7 +39,9 @@ __all__ = [
     "DensityError",
     "DensityPDF",
     "EmptyBinWarning",
+    "Ensemble",
     "Fluctuations",
+    "Measured",
     "Multipoles",
     "PowerSpectrum",
     "RadiusError",
@@ -54,6 +57,7 @@ __all__ = [
     "density_pdf",
     "differentiable_pdf",
     "differentiable_power",
+    "ensemble",
     "find_voids",
     "linear_edges",
     "log_edges",

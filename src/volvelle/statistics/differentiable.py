@@ -23,8 +23,8 @@ def differentiable_power(
 ) -> tuple[np.ndarray, Float[Array, " bins"]]:
     """k and P(k) of ``power_spectrum`` for modes that may be traced; no shot noise is taken off.
 
-    The bins are sums of |delta_k|^2, smooth in the field, and made of products of matrices, which
-    are fast on every device.
+    The bins are sums of |delta_k|^2, smooth in the field, made of products of matrices: scattered
+    sums into few bins are slow on GPUs.
 
     Args:
         mesh: of the field.

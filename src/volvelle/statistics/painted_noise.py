@@ -4,6 +4,9 @@ Poisson noise of density n has the power 1/n everywhere; painting adds that of a
 (Jing 2005, astro-ph/0409240), of which interlacing leaves the even ones:
 
     P(k) = (1/n) sum_m W^2(k + 2 k_N m) / W^2(k),  W = (sin x / x)^p,  x = pi k / (2 k_N).
+
+On the planes of Nyquist's wavenumber an interlaced density has half of the first mesh, hence a
+quarter of its noise.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ def noise_planes(density: Density) -> Iterator[Plane]:
     for i in range(len(many)):
         total = every[i] * plane
         if signed is not None:
+            at_nyquist = 0.25 * total
             total = 0.5 * (total + signed[i] * np.outer(signed, signed))
+            total[-1], total[:, -1] = at_nyquist[-1], at_nyquist[:, -1]
+            total = at_nyquist if i == len(many) - 1 else total
         yield density.shot_noise * total
 
 

@@ -41,7 +41,8 @@ class PowerSpectrum:
 
     @property
     def error(self) -> np.ndarray:
-        """Standard deviation of values of a Gaussian field, P sqrt(2 / modes) [(Mpc/h)^3]."""
+        """Standard deviation of an auto spectrum's values, of a Gaussian field, P sqrt(2 / modes)
+        [(Mpc/h)^3]."""
         return np.where(self.modes > 0, self.values, np.nan) * np.sqrt(
             2.0 / np.maximum(self.modes, 1.0)
         )

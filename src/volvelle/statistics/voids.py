@@ -2,8 +2,8 @@
 
 For radii from the largest to the least: delta is averaged over spheres of this radius, and mesh
 points below the threshold are taken, the emptiest first, unless their sphere would overlap one that
-was taken before: d < R + R', for points on a mesh a matter of whole numbers. Source: A. Banerjee &
-N. Dalal 2016, arXiv:1606.06167, section 4, whose finder lets spheres overlap a little.
+was taken before: d < R + R', for points on a mesh a matter of whole numbers. After the finder of
+A. Banerjee & N. Dalal 2016, arXiv:1606.06167.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
 
 #include "frame.h"
 
-/* Of pairs: cells to look at on either side, and lanes of a vector. TERMS, the coefficients of the
-   short part, comes with the command. */
-#define REACH 2
+/* Of pairs: particles per cube of the cutoff from which on cells are finer, and lanes of a vector.
+   TERMS, the coefficients of the short part, comes with the command. */
+#define MANY 24
 #define LANES 16
 
 enum { SPREAD, GATHER, SPREAD_SLOPE, GATHER_SLOPE, SLOPE };

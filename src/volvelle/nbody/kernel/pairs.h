@@ -1,11 +1,11 @@
 /* Short-range forces of pairs, for one precision: REAL, FLOOR, SQRT and NAME(x).
 
-   The two sums of pairs_jax.py. Particles are sorted into cells of half the cutoff or a bit more. All
-   particles of a cell look at one list, the particles of the 125 cells around it, whose places are
-   taken relative to the cell's centre: sums have one order whatever the threads. */
+   The two sums of pairs_jax.py. Particles are sorted into cells. All particles of a cell look at one
+   list, the particles of the cells around it, whose places are taken relative to the cell's centre:
+   sums have one order whatever the threads. */
 
 typedef struct NAME(Particles) {
-  int64_t number, side;
+  int64_t number, side, reach; /* cells to look at on either side */
   double box_size, cutoff, softening;
   const double *short_part;
   const REAL *x, *v;
@@ -63,11 +63,11 @@ static void NAME(surround)(const NAME(Particles) * p, NAME(List) * list, const i
                            const double *centre, int copying) {
   double moved[3], origin[3];
   list->size = 0;
-  for (int64_t i = at[0] - REACH; i <= at[0] + REACH; ++i) {
+  for (int64_t i = at[0] - p->reach; i <= at[0] + p->reach; ++i) {
     const int64_t x = NAME(wrapped)(p, i, &moved[0]);
-    for (int64_t j = at[1] - REACH; j <= at[1] + REACH; ++j) {
+    for (int64_t j = at[1] - p->reach; j <= at[1] + p->reach; ++j) {
       const int64_t row = (x * p->side + NAME(wrapped)(p, j, &moved[1])) * p->side;
-      for (int64_t k = at[2] - REACH, end = at[2] + REACH + 1; k < end;) {
+      for (int64_t k = at[2] - p->reach, end = at[2] + p->reach + 1; k < end;) {
         const int64_t z = NAME(wrapped)(p, k, &moved[2]);
         const int64_t cells = end - k < p->side - z ? end - k : p->side - z;
         const int64_t first = p->start[row + z], count = p->start[row + z + cells] - first;
@@ -213,6 +213,16 @@ static int NAME(sort)(NAME(Particles) * p) {
   return whole;
 }
 
+/* Half the cutoff wide where there are many particles, the cutoff where there are few, and more where
+   most cells would be empty. A cell is never its own neighbour: the cutoff is at most 0.4 boxes. */
+static void NAME(choose_cells)(NAME(Particles) * p) {
+  const double per_cutoff = p->box_size / p->cutoff * (1 + 1e-12);
+  const double cubed = per_cutoff * per_cutoff * per_cutoff, most = cbrt((double)p->number);
+  p->reach = (double)p->number > MANY * cubed || per_cutoff < 3 ? 2 : 1;
+  p->side = (int64_t)(p->reach * per_cutoff < most ? p->reach * per_cutoff : most);
+  if (p->side < 2 * p->reach + 1) p->side = 2 * p->reach + 1;
+}
+
 /* Every batch; 0 where there is no memory. */
 static int NAME(pull)(Frame *frame, const XLA_FFI_Buffer *x, const XLA_FFI_Buffer *v) {
   NAME(Particles) p;
@@ -226,10 +236,7 @@ static int NAME(pull)(Frame *frame, const XLA_FFI_Buffer *x, const XLA_FFI_Buffe
     p.x = (const REAL *)x->data + b * 3 * p.number;
     p.v = v ? (const REAL *)v->data + b * 3 * p.number : NULL;
     p.out = (REAL *)result(frame, 0)->data + b * 3 * p.number;
-    p.side = (int64_t)(REACH * p.box_size / p.cutoff * (1 + 1e-12));
-    const int64_t enough = (int64_t)cbrt(2.0 * (double)p.number);
-    if (p.side > enough) p.side = enough;
-    if (p.side < 2 * REACH + 1) p.side = 2 * REACH + 1;
+    NAME(choose_cells)(&p);
     done = NAME(sort)(&p);
     if (done) share_out(NAME(look_around), &p, threads_for(frame, p.number));
     done = done && !atomic_load(&p.failed);
