@@ -163,7 +163,7 @@ app.command()(measure)
 @app.command()
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="Of a run, a forecast, simulations or measurements.")
+        Path, typer.Argument(help="Of a run, a forecast, simulations, measurements.")
     ],
 ) -> None:
     """Make a report again, from what lies in its folder.

@@ -28,9 +28,9 @@ from .simulate_task import DONE, longest, realise, redshift_name, run
 GROWTH, MOMENTUM = 0.02, {"float32": 1e-4, "float64": 1e-9}
 """Limits: of the amplitude of the longest waves against the non-linear model's (whose own error and
 the few modes are in it); of the mean momentum over the rms."""
-JUDGED = 0.06
-"""[h/Mpc]: where the longest waves of a box are shorter, their growth is far from linear and
-not judged."""
+JUDGED, RESOLVED = 0.06, 0.15
+"""Waves whose growth is judged: longer than 2 pi over the first [h/Mpc], as others are far from
+linear, and than the particles' Nyquist wavenumber over the second, as others lack force."""
 
 
 def simulate_box(configuration: SimulateConfiguration, *, progress: bool = True) -> int:
@@ -174,7 +174,7 @@ def _checks(
         modes = np.array(snapshot["modes"])[here]
         expected = np.sqrt(np.sum(modes * model) / np.sum(modes * linear))
         off.append(abs(float(np.mean(snapshot["growth"]) / expected) - 1.0))
-    judged = last * mesh.fundamental <= JUDGED
+    judged = last * mesh.fundamental <= min(JUDGED, RESOLVED * mesh.nyquist)
     momentum = max(float(each["momentum"]) for each in snapshots)
     return {
         "growth": (max(off), GROWTH if judged else None),

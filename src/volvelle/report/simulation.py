@@ -57,7 +57,11 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
     ):
         off, limit = checks[name]
         loud = "CHECK FAILED. " if limit is not None and off > limit else ""
-        judged = "not judged, the box is too small" if limit is None else f"limit {limit:g}"
+        judged = (
+            "not judged: the box is too small, or too coarse"
+            if limit is None
+            else f"limit {limit:g}"
+        )
         words.append(f"{loud}{what} {off:.2g} ({judged}).")
     if near is not None:
         words.append(
