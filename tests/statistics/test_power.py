@@ -59,6 +59,19 @@ def test_power_is_the_sum_over_modes(
     assert not single.empty.any()
 
 
+def test_rounding_of_edges_moves_no_mode() -> None:
+    """Edges at whole numbers of fundamentals, a little above and below them, in any box."""
+    field = np.random.default_rng(1).standard_normal((8, 8, 8))
+    for box in (100.0, 123.4, 1000.0 / 3.0):
+        density = Density.of_field(field, box)
+        edges = density.mesh.fundamental * np.arange(1.0, 5.0)
+        expected = power_spectrum(density, edges=edges / (1 + 1e-12)).modes
+        np.testing.assert_array_equal(expected, [26, 66, 158])
+        for off in (1.0, 1 + 1e-15, 1 + 1e-12):
+            found = power_spectrum(density, edges=edges[:3] * off).modes
+            np.testing.assert_array_equal(found, expected[:2])
+
+
 def test_the_default_bins_end_at_nyquist(field: np.ndarray) -> None:
     found = power_spectrum(Density.of_field(field, BOX))
     np.testing.assert_allclose(np.diff(found.edges), MESH.fundamental)
