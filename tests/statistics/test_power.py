@@ -346,3 +346,17 @@ def test_without_float64_catalogues_are_measured_in_float32(catalogue: np.ndarra
     np.testing.assert_allclose(
         power_spectrum(single).values, power_spectrum(double).values, rtol=1e-4
     )
+
+
+def test_the_differentiable_power_in_batches_and_in_float32(
+    field: np.ndarray, other: np.ndarray
+) -> None:
+    both = jnp.stack([jnp.fft.rfftn(jnp.asarray(each)) for each in (field, other)])
+    many = jax.vmap(lambda modes: differentiable_power(MESH, modes)[1])(both)
+    truth = [power_spectrum(Density.of_field(each, BOX)).values for each in (field, other)]
+    np.testing.assert_allclose(many, truth, rtol=1e-9)
+    with jax.enable_x64(False):
+        modes = jnp.fft.rfftn(jnp.asarray(field, jnp.float32))
+        single = jax.jit(lambda modes: differentiable_power(MESH, modes)[1])(modes)
+        assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, truth[0], rtol=1e-5)
