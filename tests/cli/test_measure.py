@@ -94,6 +94,24 @@ def test_every_statistic_at_once(files: list[Path], tmp_path: Path) -> None:
     np.testing.assert_allclose(power["mean"], truth, rtol=1e-6, atol=1e-3)
 
 
+def test_shot_noise_is_taken_off_or_kept(files: list[Path], tmp_path: Path) -> None:
+    found = []
+    for keep in ([], ["--keep-noise"]):
+        names = ["-s", "power,multipoles,bispectrum", "--k1", 0.15, "--k2", 0.15, "--angles", 2]
+        status, said = measure(files[0], *common(tmp_path), *names, *keep)
+        assert status == 0, said
+        assert ("is not taken off" in said) == bool(keep)
+        found.append(json.loads((tmp_path / "measurements.json").read_text())["blocks"])
+    for less, more in zip(*found, strict=True):
+        noise = np.array(less["shot_noise"])
+        if less["name"] == "reduced_bispectrum":
+            assert less["mean"] == more["mean"]
+            continue
+        assert np.abs(noise).max() > 0.0
+        assert not np.any(more["shot_noise"])
+        np.testing.assert_allclose(np.array(more["mean"]), np.array(less["mean"]) + noise)
+
+
 def test_files_that_are_done_are_not_measured_again(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

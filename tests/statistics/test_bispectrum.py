@@ -99,6 +99,10 @@ def test_shells_are_dropped_and_made_again(
     bispectrum(density, sides, memory=7.5 * (16**3 * 8 + 9**3 * 8))  # four are for the work
     assert len(made) > len(set(made))
     assert max(largest) == 3
+    made.clear()
+    shared = KF * np.array([(2.0, 3.0, third) for third in (1.5, 2.5, 3.5, 4.5)])
+    bispectrum(density, shared, memory=7.5 * (16**3 * 8 + 9**3 * 8))
+    assert sorted(made) == sorted(set(made))  # the two that all of them have are kept
 
 
 def test_noise_of_random_objects() -> None:

@@ -177,3 +177,12 @@ def test_edges_that_are_none(field: np.ndarray) -> None:
         differentiable_pdf(MESH, field, RADIUS, [0.0, 1.0], width=0.0)
     with pytest.raises(DensityError, match="the field has shape"):
         differentiable_pdf(MESH, field[:8], RADIUS, [0.0, 1.0])
+
+
+def test_the_soft_pdf_in_float32(field: np.ndarray) -> None:
+    edges = np.linspace(-0.3, 0.4, 8)
+    double = differentiable_pdf(MESH, jnp.asarray(field), RADIUS, edges)[1]
+    with jax.enable_x64(False):
+        single = differentiable_pdf(MESH, jnp.asarray(field, jnp.float32), RADIUS, edges)[1]
+        assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, double, atol=1e-4)

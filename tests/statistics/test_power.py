@@ -59,6 +59,19 @@ def test_power_is_the_sum_over_modes(
     assert not single.empty.any()
 
 
+def test_rounding_of_edges_moves_no_mode() -> None:
+    """Edges at whole numbers of fundamentals, a little above and below them, in any box."""
+    field = np.random.default_rng(1).standard_normal((8, 8, 8))
+    for box in (100.0, 123.4, 1000.0 / 3.0):
+        density = Density.of_field(field, box)
+        edges = density.mesh.fundamental * np.arange(1.0, 5.0)
+        expected = power_spectrum(density, edges=edges / (1 + 1e-12)).modes
+        np.testing.assert_array_equal(expected, [26, 66, 158])
+        for off in (1.0, 1 + 1e-15, 1 + 1e-12):
+            found = power_spectrum(density, edges=edges[:3] * off).modes
+            np.testing.assert_array_equal(found, expected[:2])
+
+
 def test_the_default_bins_end_at_nyquist(field: np.ndarray) -> None:
     found = power_spectrum(Density.of_field(field, BOX))
     np.testing.assert_allclose(np.diff(found.edges), MESH.fundamental)
@@ -333,3 +346,17 @@ def test_without_float64_catalogues_are_measured_in_float32(catalogue: np.ndarra
     np.testing.assert_allclose(
         power_spectrum(single).values, power_spectrum(double).values, rtol=1e-4
     )
+
+
+def test_the_differentiable_power_in_batches_and_in_float32(
+    field: np.ndarray, other: np.ndarray
+) -> None:
+    both = jnp.stack([jnp.fft.rfftn(jnp.asarray(each)) for each in (field, other)])
+    many = jax.vmap(lambda modes: differentiable_power(MESH, modes)[1])(both)
+    truth = [power_spectrum(Density.of_field(each, BOX)).values for each in (field, other)]
+    np.testing.assert_allclose(many, truth, rtol=1e-9)
+    with jax.enable_x64(False):
+        modes = jnp.fft.rfftn(jnp.asarray(field, jnp.float32))
+        single = jax.jit(lambda modes: differentiable_power(MESH, modes)[1])(modes)
+        assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, truth[0], rtol=1e-5)

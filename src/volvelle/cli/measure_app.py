@@ -37,6 +37,9 @@ def measure(
     redshift_space: Annotated[
         bool, typer.Option("--redshift-space", help="Move particles by their velocities along it.")
     ] = False,
+    keep_noise: Annotated[
+        bool, typer.Option("--keep-noise", help="Do not take off the shot noise of a Poisson draw.")
+    ] = False,
     width: Annotated[
         float, typer.Option(help="Of bins and shells in k, in fundamentals 2 pi / L.")
     ] = 1.0,
@@ -82,6 +85,7 @@ def measure(
         assignment=assignment,
         axis=axis,
         redshift_space=redshift_space,
+        keep_noise=keep_noise,
         width=width,
         k1=k1,
         k2=k2,

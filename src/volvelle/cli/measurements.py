@@ -44,6 +44,7 @@ class Settings:
     assignment: str = "pcs"
     axis: int = 2
     redshift_space: bool = False
+    keep_noise: bool = False
     width: float = 1.0
     k1: float = 0.1
     k2: float = 0.15
@@ -112,17 +113,24 @@ def _edges(settings: Settings, mesh: Mesh) -> np.ndarray:
     return linear_edges(mesh, settings.width)
 
 
+def _taken(settings: Settings, noise: np.ndarray) -> np.ndarray:
+    """The shot noise to take off."""
+    return np.zeros_like(noise) if settings.keep_noise else noise
+
+
 def _power(settings: Settings, density: Density) -> list[Measured]:
     found = power_spectrum(density, edges=_edges(settings, density.mesh))
-    return [Measured("power", "k", "h/Mpc", POWER, found.k, found.subtracted, found.shot_noise)]
+    noise = _taken(settings, found.shot_noise)
+    return [Measured("power", "k", "h/Mpc", POWER, found.k, found.values - noise, noise)]
 
 
 def _multipoles(settings: Settings, density: Density) -> list[Measured]:
     edges = _edges(settings, density.mesh)
     found = power_multipoles(density, axis=settings.axis, edges=edges)
+    taken = _taken(settings, found.shot_noise)
     return [
-        Measured(f"multipole_{ell}", "k", "h/Mpc", POWER, found.k, values, noise)
-        for ell, values, noise in zip((0, 2, 4), found.subtracted, found.shot_noise, strict=True)
+        Measured(f"multipole_{ell}", "k", "h/Mpc", POWER, found.k, values - noise, noise)
+        for ell, values, noise in zip((0, 2, 4), found.values, taken, strict=True)
     ]
 
 
@@ -130,9 +138,9 @@ def _bispectrum(settings: Settings, density: Density) -> list[Measured]:
     theta = np.pi * (np.arange(settings.angles) + 0.5) / settings.angles
     width = settings.width * density.mesh.fundamental
     found = bispectrum_angles(density, settings.k1, settings.k2, theta, width=width)
-    nothing = np.zeros_like(theta)
+    noise, nothing = _taken(settings, found.shot_noise), np.zeros_like(theta)
     return [
-        Measured("bispectrum", "theta", "rad", VOLUME2, theta, found.subtracted, found.shot_noise),
+        Measured("bispectrum", "theta", "rad", VOLUME2, theta, found.values - noise, noise),
         Measured("reduced_bispectrum", "theta", "rad", "", theta, found.reduced, nothing),
     ]
 

@@ -28,6 +28,7 @@ from volvelle.power import Model, Spectrum, learned_power, nonlinear_spectrum
 from volvelle.power.errors import RedshiftError, WavenumberError
 from volvelle.power.functions import as_arguments
 
+from .assignment import order_of, window
 from .errors import ForceError, InitialConditionsError
 from .frames import Displacement, Frame, Scalar
 from .growth import FIRST, STEPS, ParticleGrowth, particle_growth
@@ -35,7 +36,7 @@ from .initial_conditions import InitialConditions
 from .lpt import lagrangian
 from .mesh import Mesh
 from .modes import Modes, real_dtype, resized
-from .pm import inverse_square, spectral_slopes
+from .pm import ParticleMesh, inverse_square, spectral_slopes
 
 _NODES = 64
 """Of ln k, for what changes slowly with it."""
@@ -268,6 +269,8 @@ def neutrino_frame(
 def with_neutrinos(force: Any, response: LinearResponse, initial: InitialConditions) -> Any:
     """The same mesh force of particles that are baryons and cold dark matter, with neutrinos.
 
+    They are smoothed as the particles are by painting, so that both pull alike.
+
     Raises ForceError for a force that has no place for other matter's density.
     """
     if not (hasattr(force, "density") and hasattr(force, "fraction") and force.density is None):
@@ -276,6 +279,11 @@ def with_neutrinos(force: Any, response: LinearResponse, initial: InitialConditi
             "ParticleMesh without a density of its own"
         )
     modes = resized(initial.modes, force.mesh.cells)
+    if isinstance(force, ParticleMesh):
+        order = order_of(force.assignment)
+        for k in force.mesh.wavenumbers():
+            half = jnp.asarray(0.5 * force.mesh.cell * k, real_dtype(modes))
+            modes = modes * window(order, half)
     added = LinearNeutrinos(response, modes, force.mesh)
     return eqx.tree_at(
         lambda f: (f.density, f.fraction),

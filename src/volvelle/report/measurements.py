@@ -44,6 +44,7 @@ SYMBOLS = {
     "voids": "$dn/dR$ [(h/Mpc)$^4$]",
     "xi": r"$r^2 \xi$ [(Mpc/h)$^2$]",
 }
+NOISE = "taken from power, multipoles and bispectra; it is in the PDF."
 LOGARITHMIC = ("power",)
 TIMES = {"multipole_0": 1, "multipole_2": 1, "multipole_4": 1, "xi": 2}
 """Power of the axis by which a statistic is multiplied in the picture."""
@@ -120,7 +121,7 @@ def measurement_sentences(content: dict[str, Any]) -> list[str]:
         f"box of {universe['box_size']:.6g} Mpc/h with {universe['particles']:.0f} particles "
         f"(Omega_m = {universe['Omega_m']:.4f}), painted on {settings['cells']}^3 points by "
         f"{settings['assignment'].upper()}, interlaced{seen}.",
-        "Shot noise is taken from power, multipoles and bispectrum; it is in the PDF.",
+        "Poisson's shot noise is " + ("not taken off." if settings["keep_noise"] else NOISE),
     ]
     numbers = sum(len(block["at"]) for block in content["blocks"])
     if count == 1:
