@@ -71,7 +71,7 @@ posterior certified and corrected by fresh exact ones.
 
 - `volvelle forecast examples/11_forecast.yaml`: errors of a survey of galaxies, and its best design
 
-- `volvelle simulate examples/16_simulate.yaml`: a mock universe, with its power spectra
+- `volvelle simulate examples/18_simulate.yaml`: a mock universe, with its power spectra
 
 - `volvelle measure snap.hdf5 -s power,pdf`: statistics of the particles of simulations
 

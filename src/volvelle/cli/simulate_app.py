@@ -29,9 +29,9 @@ def simulate(
     The file names the universe, the box, the numbers of particles and steps, the redshifts of the
     snapshots, and how many seeds (with `paired: true` each twice, its phases turned by pi).
 
-    - `volvelle simulate examples/16_simulate.yaml --dry-run`
+    - `volvelle simulate examples/18_simulate.yaml --dry-run`
 
-    - `volvelle simulate examples/16_simulate.yaml`
+    - `volvelle simulate examples/18_simulate.yaml`
 
     Each simulation has a folder of its own, with its snapshots in GADGET's HDF5 (`write_snapshots:
     false` leaves them out). `report.html` shows slices, P(k) beside linear theory and a non-linear
