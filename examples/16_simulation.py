@@ -21,7 +21,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from volvelle.cosmology import Cosmology, planck18
-from volvelle.nbody import Mesh, Particles, density_contrast, gaussian, prepare
+from volvelle.nbody import Mesh, Particles, density_contrast, gaussian, paint, prepare
 from volvelle.power import linear_power, nonlinear_power
 
 
@@ -71,11 +71,11 @@ def main() -> None:
     print(f"rms velocity {speed:.0f} km/s; P over HMcode at k = {k[10]:.2f} h/Mpc: "
           f"{power[10] / fit[10]:.3f}")  # fmt: skip
 
-    density = np.fft.irfftn(modes, axes=(0, 1, 2))
+    density = np.asarray(paint(mesh, end.positions, assignment="tsc"))
     slab = np.mean(density[: max(1, mesh.cells // 16)], axis=0)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8))
     image = left.imshow(
-        np.log10(np.maximum(1.0 + slab, 0.05)).T,
+        np.log10(np.maximum(slab, 0.05)).T,
         origin="lower",
         extent=(0, mesh.box_size, 0, mesh.box_size),
         cmap="magma",
