@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field, ValidationError
 
 from .blocks import Block, Count, FilePath, Positive, empty, offer
@@ -94,7 +95,9 @@ class SimulateFile(Block):
     box: BoxBlock
     initial: Annotated[InitialBlock, BeforeValidator(empty)] = InitialBlock()
     steps: Annotated[StepsBlock, BeforeValidator(empty)] = StepsBlock()
-    integrator: Literal["cola", "cola-quinn", "kdk", "fastpm", "bullfrog"] = "cola"
+    integrator: Literal["cola", "cola-quinn", "kdk", "fastpm", "bullfrog"] = "bullfrog"
+    neutrinos: Literal["none", "grid"] = "none"
+    """Whether massive neutrinos are a linear density on the mesh, or part of the one fluid."""
     force: ForceBlock = ForceBlock(pm=PMBlock())
     power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
     snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
@@ -153,6 +156,11 @@ class SimulateConfiguration:
         return tuple(sorted(1.0 / (1.0 + z) for z in set(self.file.snapshots)))
 
     @property
+    def species(self) -> Literal["matter", "cb"]:
+        """What particles are."""
+        return "cb" if self.file.neutrinos == "grid" else "matter"
+
+    @property
     def forces(self) -> int:
         """Evaluations of the force."""
         number = self.file.steps.number
@@ -209,6 +217,7 @@ class SimulateConfiguration:
                 ("initial", "f_nl"), "needs A_s or ln10A_s in cosmology, which gives sigma8"
             )
         content = file.model_dump(mode="json", exclude=PLACE)
+        _check_neutrinos(document, file, cosmology)
         found = cls(
             source=document.path,
             text=document.text,
@@ -267,6 +276,23 @@ def _universe(document: Document, file: SimulateFile) -> Cosmology:
         )
     except universes.CosmologyError as error:
         raise document.error(("cosmology",), str(error)) from error
+
+
+def _check_neutrinos(document: Document, file: SimulateFile, cosmology: Cosmology) -> None:
+    """Neutrinos on the mesh have mass, a known power, and an integrator that lets them."""
+    if file.neutrinos == "none":
+        return
+    key = ("neutrinos",)
+    if not np.sum(np.asarray(cosmology.m_nu)) > 0.0:
+        raise document.error(key, "grid, and the universe has m_nu = 0; give it mass, or none")
+    if file.power.linear != "learned":
+        raise document.error(key, "grid needs power: {linear: learned}, which knows neutrinos")
+    if file.integrator in ("fastpm", "bullfrog"):
+        raise document.error(
+            key,
+            f"grid, and the growth of {file.integrator} is the same for all waves; choose "
+            "integrator: cola, cola-quinn or kdk",
+        )
 
 
 def _check_power(document: Document, found: SimulateConfiguration) -> None:

@@ -122,7 +122,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
         one.name: json.loads((folder / one.name / DONE).read_text())
         for one in configuration.realisations
     }
-    snapshots = []
+    snapshots: list[dict[str, Any]] = []
     for a in configuration.times:
         name = redshift_name(a)
         found = [load_file(folder / one / f"{name}.safetensors") for one in each]
@@ -137,11 +137,17 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
                 "power": power.mean(axis=0).tolist(),
                 "scatter": (power.std(axis=0, ddof=1) if len(power) > 1 else 0 * k).tolist(),
                 "modes": found[0]["modes"].tolist(),
-                "growth": [float(fact["growth"]) for fact in facts],
+                "grown": float(np.mean([fact["grown"] for fact in facts])),
                 "momentum": max(float(fact["momentum"]) for fact in facts),
                 **_theory(configuration, k, a),
             }
         )
+    today = _theory(configuration, np.array(snapshots[0]["k"]), 1.0)["linear"]
+    for snapshot in snapshots:
+        snapshot["amplitude"] = {
+            model: snapshot["grown"] / _expected(configuration, snapshot, model, today)
+            for model in ("linear", "nonlinear")
+        }
     checks = _checks(configuration, snapshots)
     return {
         "name": folder.name,
@@ -161,23 +167,27 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
     }
 
 
+def _expected(
+    configuration: SimulateConfiguration, snapshot: dict[str, Any], model: str, today: list[Any]
+) -> float:
+    """Amplitude of the longest waves by a model over the linear one of today."""
+    mesh = configuration.mesh
+    k, modes = np.array(snapshot["k"], dtype=float), np.array(snapshot["modes"])
+    here = (k > 0.5 * mesh.fundamental) & (k < (longest(mesh) + 0.5) * mesh.fundamental)
+    now, then = (np.array(values, dtype=float)[here] for values in (snapshot[model], today))
+    return float(np.sqrt(np.sum(modes[here] * now) / np.sum(modes[here] * then)))
+
+
 def _checks(
     configuration: SimulateConfiguration, snapshots: list[dict[str, Any]]
 ) -> dict[str, tuple[float, float | None]]:
     """What is off, and the limit; no limit where the box cannot tell."""
-    mesh, last = configuration.mesh, longest(configuration.mesh)
-    off = []
-    for snapshot in snapshots:
-        k = np.array(snapshot["k"], dtype=float)
-        here = (k > 0.5 * mesh.fundamental) & (k < (last + 0.5) * mesh.fundamental)
-        model, linear = (np.array(snapshot[n], dtype=float)[here] for n in ("nonlinear", "linear"))
-        modes = np.array(snapshot["modes"])[here]
-        expected = np.sqrt(np.sum(modes * model) / np.sum(modes * linear))
-        off.append(abs(float(np.mean(snapshot["growth"]) / expected) - 1.0))
-    judged = last * mesh.fundamental <= min(JUDGED, RESOLVED * mesh.nyquist)
+    mesh = configuration.mesh
+    off = max(abs(each["amplitude"]["nonlinear"] - 1.0) for each in snapshots)
+    judged = longest(mesh) * mesh.fundamental <= min(JUDGED, RESOLVED * mesh.nyquist)
     momentum = max(float(each["momentum"]) for each in snapshots)
     return {
-        "growth": (max(off), GROWTH if judged else None),
+        "growth": (off, GROWTH if judged else None),
         "momentum": (momentum, MOMENTUM[configuration.file.precision]),
     }
 
@@ -189,9 +199,11 @@ def _theory(configuration: SimulateConfiguration, k: np.ndarray, a: float) -> di
     usable = np.isfinite(k) & (k < np.pi / configuration.mesh.cell)
     where = jnp.asarray(k[usable] * h)
     found = {
-        "linear": linear_power(cosmology, where, a, power_model(power.linear, "none")),
+        "linear": linear_power(
+            cosmology, where, a, power_model(power.linear, "none"), configuration.species
+        ),
         "nonlinear": nonlinear_power(
-            cosmology, where, a, power_model(power.linear, power.nonlinear)
+            cosmology, where, a, power_model(power.linear, power.nonlinear), configuration.species
         ),
     }
     result: dict[str, Any] = {}

@@ -18,7 +18,6 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from ..cosmology import growth_factor
 from ..learning import write_atomically
 from ..nbody import (
     P3M,
@@ -136,6 +135,7 @@ def _prepared(
         configuration.mesh,
         one.seed,
         power=linear,
+        species=configuration.species,
         fixed_amplitude=file.initial.fixed_amplitude,
         paired=one.paired,
         f_nl=file.initial.f_nl,
@@ -152,6 +152,7 @@ def _prepared(
         integrator=file.integrator,
         force=_force(configuration),
         order=file.initial.order,
+        neutrinos=linear if file.neutrinos == "grid" else None,
         adjoint="direct",
     )
     return initial, simulation
@@ -202,7 +203,6 @@ def _measure(
     size, cosmology = configuration.mesh.box_size, configuration.cosmology
     density = Density.of_catalogue(positions, size, cells=configuration.cells)
     power = power_spectrum(density)
-    growth = float(growth_factor(cosmology, particles.a))
     momenta = np.asarray(particles.momentum, dtype=np.float64)
     field = density.field()
     layers = max(1, round(SLAB / density.mesh.cell))
@@ -212,7 +212,7 @@ def _measure(
         "modes": power.modes.astype(np.float64),
         "slice": field[:, :, :layers].mean(axis=2).astype(np.float32),
         "a": np.float64(particles.a),
-        "growth": np.float64(_grown(initial, density) / growth),
+        "grown": np.float64(_grown(initial, density)),
         "momentum": np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2)),
         "sigma": np.float64(field.std()),
     }
@@ -255,7 +255,7 @@ def _grown(initial: InitialConditions, density: Density) -> float:
 
 def _facts(folder: Path, a: float) -> dict[str, float]:
     arrays = load_file(folder / f"{redshift_name(a)}.safetensors")
-    return {name: arrays[name].item() for name in ("a", "growth", "momentum", "sigma")}
+    return {name: arrays[name].item() for name in ("a", "grown", "momentum", "sigma")}
 
 
 def _peak_memory() -> int:

@@ -196,7 +196,7 @@ def _rows(content: dict[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "z": f"{snapshot['z']:g}",
-            "growth": f"{np.mean(snapshot['growth']):.4f}",
+            "growth": f"{snapshot['amplitude']['linear']:.4f}",
             "momentum": significant(snapshot["momentum"]),
         }
         for snapshot in content["snapshots"]
