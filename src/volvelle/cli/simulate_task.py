@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ from .verbs import enable_float64
 
 DONE, STATE = "simulation.json", "state.safetensors"
 LINEAR = 0.05  # [h/Mpc] of waves whose growth is judged; those twice the box at least
-SLAB = 10.0  # [Mpc/h] that a picture is thick, at least a cell
+SLAB = 10.0  # [Mpc/h] that a picture is thick, at least twice the particles' distance
+SMOOTHING = 0.7  # of pictures, in particles' distances: their lattice is not seen
 SOFTENING = 1.0 / 30.0  # of the particles' distance
 
 Progress = Callable[[int, int], None]
@@ -204,17 +205,16 @@ def _measure(
     density = Density.of_catalogue(positions, size, cells=configuration.cells)
     power = power_spectrum(density)
     momenta = np.asarray(particles.momentum, dtype=np.float64)
-    field = density.field()
-    layers = max(1, round(SLAB / density.mesh.cell))
+    between = configuration.mesh.cell
+    layers = max(1, round(max(SLAB, 2.0 * between) / density.mesh.cell))
     arrays = {
         "k": power.k,
         "power": power.values,
         "modes": power.modes.astype(np.float64),
-        "slice": field[:, :, :layers].mean(axis=2).astype(np.float32),
+        "slice": _slab(density, SMOOTHING * between, layers),
         "a": np.float64(particles.a),
         "grown": np.float64(_grown(initial, density)),
         "momentum": np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2)),
-        "sigma": np.float64(field.std()),
     }
     if configuration.file.write_snapshots:
         path = folder / f"{name}.hdf5"
@@ -222,6 +222,13 @@ def _measure(
         write_snapshot(path, _snapshot(particles, positions, cosmology, size))
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
     write_atomically(folder / f"{name}.safetensors", save(arrays))
+
+
+def _slab(density: Density, radius: float, layers: int) -> np.ndarray:
+    """The mean of the first layers along the last axis, smoothed by a Gaussian [Mpc/h]."""
+    kernel = np.exp(-0.5 * radius**2 * np.asarray(density.mesh.k_squared()))
+    smooth = replace(density, modes=(density.modes * kernel).astype(density.modes.dtype))
+    return smooth.field()[:, :, :layers].mean(axis=2).astype(np.float32)
 
 
 def _snapshot(particles: Particles, positions: np.ndarray, cosmology: Any, size: float) -> Snapshot:
@@ -255,7 +262,7 @@ def _grown(initial: InitialConditions, density: Density) -> float:
 
 def _facts(folder: Path, a: float) -> dict[str, float]:
     arrays = load_file(folder / f"{redshift_name(a)}.safetensors")
-    return {name: arrays[name].item() for name in ("a", "grown", "momentum", "sigma")}
+    return {name: arrays[name].item() for name in ("a", "grown", "momentum")}
 
 
 def _peak_memory() -> int:

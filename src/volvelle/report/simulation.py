@@ -133,7 +133,7 @@ def slices_figure(folder: Path) -> Figure:
     snapshots = content["snapshots"]
     figure = new_figure(3.3 * len(snapshots) + 0.5, 3.6)
     grid = figure.subplots(1, len(snapshots), squeeze=False)[0]
-    figure.subplots_adjust(left=0.02, right=0.98, top=0.91, bottom=0.02, wspace=0.04)
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.91, bottom=0.08, wspace=0.04)
     for axes, snapshot in zip(grid, snapshots, strict=True):
         path = Path(folder) / content["first"] / f"{snapshot['name']}.safetensors"
         density = np.log10(np.maximum(1.0 + load_file(path)["slice"], FLOOR))
