@@ -41,6 +41,7 @@ class Operation:
         order: of the operands in that function.
         evaluate: the sum in plain JAX, without batch axes, of the operands in that order.
         shape: of the result, from the settings and the operands' shapes without batch axes.
+        in_turn: the same as ``evaluate`` for CPUs, where another form is faster.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Operation:
         order: tuple[int, ...],
         evaluate: Callable[..., Array],
         shape: Callable[..., tuple[int, ...]],
+        in_turn: Callable[..., Array] | None = None,
     ) -> None:
         self.target, self.order, self.evaluate, self.shape = target, order, evaluate, shape
+        self.in_turn = in_turn or evaluate
         self.primitive = Primitive(f"volvelle_{name}")
         self.primitive.def_impl(self._run)
         self.primitive.def_abstract_eval(self._abstract)
@@ -72,14 +75,19 @@ class Operation:
         return ShapedArray((*first.shape[:batch], *shape), first.dtype)
 
     def _plain(self, *operands: Array, on: Settings, batch: int) -> Array:
-        function = partial(self.evaluate, on)
+        return self._over_batch(self.evaluate, *operands, on=on, batch=batch)
+
+    def _over_batch(
+        self, evaluate: Callable[..., Array], *operands: Array, on: Settings, batch: int
+    ) -> Array:
+        function = partial(evaluate, on)
         for _ in range(batch):
             function = jax.vmap(function)
         return function(*(operands[i] for i in self.order))
 
     def _on_cpu(self, *operands: Array, on: Settings, batch: int) -> Array:
         if not on.threads:
-            return self._plain(*operands, on=on, batch=batch)
+            return self._over_batch(self.in_turn, *operands, on=on, batch=batch)
         made = self._abstract(*operands, on=on, batch=batch)
         call = jax.ffi.ffi_call(
             f"volvelle_{self.target}", jax.ShapeDtypeStruct(made.shape, made.dtype)
@@ -118,8 +126,9 @@ class LinearSum(Operation):
         order: tuple[int, ...],
         evaluate: Callable[..., Array],
         shape: Callable[..., tuple[int, ...]],
+        in_turn: Callable[..., Array] | None = None,
     ) -> None:
-        super().__init__(name, target, order, evaluate, shape)
+        super().__init__(name, target, order, evaluate, shape, in_turn)
         ad.primitive_jvps[self.primitive] = self._jvp
         ad.primitive_transposes[self.primitive] = self._transpose
 
