@@ -11,6 +11,7 @@ from .mesh import Mesh
 from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
+from .slabs import SlabParticleMesh
 
 __all__ = [
     "P3M",
@@ -22,6 +23,7 @@ __all__ = [
     "ParticleError",
     "ParticleMesh",
     "SimulationError",
+    "SlabParticleMesh",
     "density_contrast",
     "paint",
     "painting_backend",
