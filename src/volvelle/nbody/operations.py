@@ -13,10 +13,18 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import jaxlib.version
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
+
+from .errors import KernelError
+
+SCATTERS = ("spread", "spread_slope")
+"""Functions of the kernel whose form in plain JAX adds to an array at given places."""
+SLOW = ((0, 10, 2), (0, 11, 0))
+"""First and last version of jaxlib that compiles such additions badly on GPUs."""
 
 
 class Settings(Protocol):
@@ -54,12 +62,12 @@ class Operation:
         in_turn: Callable[..., Array] | None = None,
     ) -> None:
         self.target, self.order, self.evaluate, self.shape = target, order, evaluate, shape
-        self.in_turn = in_turn or evaluate
+        self.in_turn, self.scatters = in_turn or evaluate, target in SCATTERS
         self.primitive = Primitive(f"volvelle_{name}")
         self.primitive.def_impl(self._run)
         self.primitive.def_abstract_eval(self._abstract)
         batching.primitive_batchers[self.primitive] = self._batched
-        for platform, function in ((None, self._plain), ("cpu", self._on_cpu)):
+        for platform, function in ((None, self._elsewhere), ("cpu", self._on_cpu)):
             lowering = mlir.lower_fun(function, multiple_results=False)
             mlir.register_lowering(self.primitive, lowering, platform=platform)
 
@@ -84,6 +92,15 @@ class Operation:
         for _ in range(batch):
             function = jax.vmap(function)
         return function(*(operands[i] for i in self.order))
+
+    def _elsewhere(self, *operands: Array, on: Settings, batch: int) -> Array:
+        version = tuple(int(each) for each in jaxlib.version.__version__.split(".")[:3])
+        if self.scatters and SLOW[0] <= version <= SLOW[1]:
+            raise KernelError(
+                f"jaxlib {jaxlib.version.__version__} compiles sums onto a mesh into a loop that "
+                "is hundreds of times slower on GPUs; install one before 0.10.2 or after 0.11.0"
+            )
+        return self._plain(*operands, on=on, batch=batch)
 
     def _on_cpu(self, *operands: Array, on: Settings, batch: int) -> Array:
         if not on.threads:

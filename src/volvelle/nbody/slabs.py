@@ -53,7 +53,7 @@ class SlabParticleMesh(Force):
         self,
         mesh: Mesh,
         assignment: str = "cic",
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
         *,
         modification: Modification | None = None,
         density: Density | None = None,
