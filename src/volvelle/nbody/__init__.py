@@ -35,6 +35,7 @@ from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
+from .slabs import SlabParticleMesh
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -72,6 +73,7 @@ __all__ = [
     "ScheduleError",
     "Simulation",
     "SimulationError",
+    "SlabParticleMesh",
     "Stages",
     "State",
     "check_memory",
