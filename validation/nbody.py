@@ -194,13 +194,17 @@ def universe_of(mass: float) -> Cosmology:
     return light.replace(omega_cdm=light.omega_cdm - float(light.omega_nu))
 
 
-def suppressed(size: int, box: float, amplitude: float) -> tuple[np.ndarray, dict[Any, np.ndarray]]:
-    """k, and P of matter and cb over that of a universe without mass, from shared phases.
+def bands_of(mesh: Mesh) -> Bands:
+    """Narrow ones, to K_MAX or nearly to the mesh's end."""
+    return Bands(mesh, min(K_MAX, 0.95 * mesh.nyquist), mesh.fundamental)
+
+
+def suppressed(mesh: Mesh, amplitude: float) -> dict[Any, np.ndarray]:
+    """P of matter and cb over that of a universe without mass, from shared phases.
 
     ``amplitude`` multiplies the density of the start: a small one stays linear.
     """
-    mesh = Mesh(size, box)
-    bands = Bands(mesh, min(K_MAX, 0.95 * mesh.nyquist), mesh.fundamental)
+    bands, size, box = bands_of(mesh), mesh.cells, mesh.box_size
 
     def sharpening(k: jax.Array, a: jax.Array) -> jax.Array:
         """The inverse of painting's and reading's windows, of triangular clouds."""
@@ -209,7 +213,7 @@ def suppressed(size: int, box: float, amplitude: float) -> tuple[np.ndarray, dic
 
     def run(mass: float) -> dict[str, Any]:
         universe, power = universe_of(mass), learned_power()
-        initial = gaussian(universe, mesh, SEED, power=power, species="cb")
+        initial = gaussian(universe, mesh, SEED, power=power, species="cb", fixed_amplitude=True)
         initial = InitialConditions(mesh, amplitude * initial.density)
         force = ParticleMesh(mesh, "tsc", modification=sharpening)
         choices = {"start": 0.05, "steps": 30, "spacing": "linear", "force": force}
@@ -228,39 +232,45 @@ def suppressed(size: int, box: float, amplitude: float) -> tuple[np.ndarray, dic
         mass: kept(f"{size}-neutrinos-{box:g}-{amplitude:g}-{mass:g}", lambda mass=mass: run(mass))
         for mass in (0.0, *MASSES)
     }
-    return bands.k, {
+    return {
         (mass, species): np.array(spectra[mass][species]) / np.array(spectra[0.0]["cb"])
         for mass in MASSES
         for species in ("matter", "cb")
     }
 
 
-def expected(mass: float, species: str, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The suppression of linear theory and of HMcode-2020."""
-    universe, nothing = universe_of(mass), universe_of(0.0)
-    per_mpc, fit = k * universe.hubble_parameter, HMcode2020(learned_power())
-    linear = linear_power(universe, per_mpc, 1.0, None, species)
-    whole = nonlinear_power(universe, per_mpc, 1.0, fit, species)
-    return (
-        np.asarray(linear / linear_power(nothing, per_mpc, 1.0)),
-        np.asarray(whole / nonlinear_power(nothing, per_mpc, 1.0, fit)),
-    )
+def expected(mass: float, species: str, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """The suppression of linear theory and of HMcode-2020, averaged as the modes of a band are."""
+    universe, nothing, fit = universe_of(mass), universe_of(0.0), HMcode2020(learned_power())
+    k = np.geomspace(mesh.fundamental * 0.99, mesh.nyquist * 1.8, 200)
+    per_mpc = k * universe.hubble_parameter
+    bands, at = bands_of(mesh), np.log(np.sqrt(np.maximum(np.asarray(mesh.k_squared()), 1e-9)))
+    found = []
+    for f, model in ((linear_power, None), (nonlinear_power, fit)):
+        logs = [
+            np.interp(at, np.log(k), np.log(np.asarray(f(each, per_mpc, 1.0, model, of))))
+            for each, of in ((universe, species), (nothing, "matter"))
+        ]
+        heavy, light = (np.exp(0.5 * each) for each in logs)
+        found.append(bands.cross(heavy, heavy) / bands.cross(light, light))
+    return found[0], found[1]
 
 
 def neutrinos(size: int) -> tuple[list[Check], list[str]]:
     """The suppression of large scales while they are linear, and of all as they are."""
-    large, ratios = suppressed(size, 512.0, 1e-3)
-    k, curves = suppressed(size, 2.0 * size, 1.0)
+    wide, narrow = Mesh(size, 512.0), Mesh(size, float(size))
+    ratios, curves = suppressed(wide, 1e-3), suppressed(narrow, 1.0)
+    large, k = bands_of(wide).k, bands_of(narrow).k
     checks = []
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
     for axis, species in zip(axes, ("matter", "cb"), strict=True):
         for n, mass in enumerate(MASSES):
             name = f"{mass:g} eV, P of {species}"
             first = large < LARGE
-            off = ratios[mass, species] / expected(mass, species, large)[0] - 1.0
+            off = ratios[mass, species] / expected(mass, species, wide)[0] - 1.0
             worst = 100.0 * np.abs(off[first]).max()
             checks.append(at_most(f"{name}: k < {LARGE:g} h/Mpc, linear [%]", worst, 0.2))
-            found, (linear, fit) = curves[mass, species], expected(mass, species, k)
+            found, (linear, fit) = curves[mass, species], expected(mass, species, narrow)
             worst = 100.0 * np.abs(found / fit - 1.0).max()
             words = f"{name}: k <= {k.max():.2f} h/Mpc against HMcode-2020 [%]"
             checks.append(at_most(words, worst, MASS_BOUNDS[mass]))
@@ -278,7 +288,7 @@ def neutrinos(size: int) -> tuple[list[Check], list[str]]:
         "0.3175 and A_s the same for all masses, the same phases; the smoothing is divided out of "
         "the force; linear spectra are the learned ones. Large scales (dots) in 512 Mpc/h, with "
         "1/1000 of the density so that they are linear (at its own, mode coupling changes the "
-        f"ratio by a percent at 0.05 h/Mpc, in HMcode as well); lines in {2 * size} Mpc/h."
+        f"ratio by a percent at 0.05 h/Mpc, in HMcode as well); lines in {size} Mpc/h."
     )
     return checks, [text, "![suppression](nbody-neutrinos.png)"]
 

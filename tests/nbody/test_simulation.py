@@ -15,6 +15,7 @@ from small_boxes import MESH, PLANCK, POWER, small_box
 from volvelle.nbody import (
     FrameError,
     InitialConditions,
+    InitialConditionsError,
     MemoryNeededError,
     Mesh,
     MeshError,
@@ -71,6 +72,8 @@ def test_steps_are_the_run(cola: Simulation, end: Particles) -> None:
         cola.step(state)
     with pytest.raises(ScheduleError, match="run until 2 stages"):
         cola.run(state, 2)
+    with pytest.raises(ScheduleError, match="a traced state"):
+        jax.jit(lambda state: cola.run(state))(state)
 
 
 def test_simulate_is_prepare_and_run(end: Particles) -> None:
@@ -227,6 +230,7 @@ def test_batches() -> None:
         ({"integrator": "leapfrog"}, SimulationError, "expected one of kdk, cola"),
         ({"adjoint": "none"}, SimulationError, "reversible, direct"),
         ({"force": ParticleMesh(Mesh(16, 30.0))}, SimulationError, "a box of 30 Mpc/h"),
+        ({"order": 4}, InitialConditionsError, "expected 1, 2 or 3"),
         ({"flags": (True,)}, ScheduleError, "expected 11 of True"),
         ({"through": (1.5,)}, ScheduleError, "snapshots at a = 1.5"),
     ],

@@ -16,7 +16,6 @@ def memory_needed(
     cells: int,
     *,
     order: int = 2,
-    frame: bool = True,
     dealiased: bool = True,
     gradient: bool = False,
     dtype: jnp.dtype | type = jnp.float32,
@@ -30,7 +29,6 @@ def memory_needed(
         particles: per side of their grid.
         cells: per side of the mesh of the force.
         order: of Lagrangian perturbation theory.
-        frame: whether its displacements are kept for every step, as COLA does.
         dealiased: whether its products are made on finer meshes.
         gradient: whether the simulation is differentiated.
     """
@@ -39,7 +37,7 @@ def memory_needed(
     fields = {1: 1, 2: 2, 3: 5}[order]
     finer = grid * (1.0 if not dealiased else {1: 1.0, 2: 1.5**3, 3: 2.0**3}[order])
     making = 3 * fields * grid + 4 * grid + 10 * finer
-    kept = 3 * fields * grid if frame else 0
+    kept = 3 * fields * grid  # the displacements of the start
     moving = kept + 18 * grid + 8 * mesh
     if gradient:
         making *= 4.5 if order == 3 else 2.5
