@@ -125,6 +125,11 @@ SMOOTH = ParticleMesh(MESH, "pcs")
 """Cubic splines: with the kinks of linear ones convergence is not clean."""
 
 
+def test_times_that_depend_on_the_universe() -> None:
+    with pytest.raises(ScheduleError, match="times are traced"):
+        jax.jit(lambda start: step_times(GROWTH, start))(0.1)
+
+
 @pytest.mark.parametrize("name", INTEGRATORS)
 def test_second_order(name: str) -> None:
     """Halving the steps leaves a quarter of the distance to the limit."""

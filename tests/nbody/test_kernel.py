@@ -6,10 +6,12 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.nbody import KernelError, Mesh, compiled, paint, painting_backend
+from volvelle.nbody import KernelError, Mesh, compiled, operations, paint, painting_backend, read
 
 COMPILER = compiled.find_compiler()
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler here")
@@ -108,3 +110,19 @@ def test_the_name_holds_source_compiler_and_versions(monkeypatch: pytest.MonkeyP
         names.add(compiled._fingerprint(command))
     assert len(names) == 5
     assert compiled._fingerprint(command) in names
+
+
+def test_programs_for_gpus_are_plain_and_refuse_slow_scatters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def program() -> str:
+        traced = jax.jit(lambda x: paint(Mesh(8, 8.0), x)).trace(jnp.zeros((4, 3)))
+        return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+    text = program()
+    assert "scatter" in text and "volvelle_spread" not in text
+    monkeypatch.setattr(operations.jaxlib.version, "__version__", "0.10.2")
+    with pytest.raises(KernelError, match=r"jaxlib 0\.10\.2 compiles sums onto a mesh into a loop"):
+        program()
+    reading = jax.jit(lambda x, f: read(Mesh(8, 8.0), f, x))
+    reading.trace(jnp.zeros((4, 3)), jnp.ones((8, 8, 8))).lower(lowering_platforms=("cuda",))

@@ -103,7 +103,7 @@ def test_threads_cells_and_backends_agree(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_derivatives_are_finite_differences(backend: str) -> None:
-    """On 8^3 particles: reverse mode; forward mode and within a batch."""
+    """On 8^3 particles; in forward mode, within a batch, and the Hessian's product too."""
     force = P3M(MESH, SOFTENING)
     grid = np.stack(np.meshgrid(*[np.arange(8.0) * 6.0] * 3, indexing="ij"), -1).reshape(-1, 3)
     rng = np.random.default_rng(4)
@@ -118,6 +118,10 @@ def test_derivatives_are_finite_differences(backend: str) -> None:
         both = jax.vmap(jax.grad(misfit))(jnp.stack([x, x + along]))
         np.testing.assert_allclose(jnp.vdot(both[0], along), slope, rtol=1e-10)
         np.testing.assert_allclose(jax.jvp(misfit, (x,), (along,))[1], slope, rtol=1e-10)
+        gradient = jax.jit(jax.grad(misfit))
+        curved = jax.jit(lambda x: jax.jvp(gradient, (x,), (along,))[1])(x)
+        ends = (gradient(x + step * along) - gradient(x - step * along)) / (2.0 * step)
+        np.testing.assert_allclose(curved, ends, atol=1e-5 * np.abs(ends).max())
 
 
 def test_within_the_softening(backend: str) -> None:

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "nbody.md"
 
 def test_the_page() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)

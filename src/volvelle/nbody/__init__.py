@@ -36,6 +36,7 @@ from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
+from .slabs import SlabParticleMesh
 from .snapshot import Snapshot
 from .snapshot_files import read_header, read_snapshot, snapshot_parts, write_snapshot
 from .times import SPACINGS, step_times
@@ -75,6 +76,7 @@ __all__ = [
     "ScheduleError",
     "Simulation",
     "SimulationError",
+    "SlabParticleMesh",
     "Snapshot",
     "SnapshotError",
     "Stages",

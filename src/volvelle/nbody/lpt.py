@@ -54,8 +54,7 @@ def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = 
 
     Raises InitialConditionsError for other orders.
     """
-    if order not in (1, 2, 3):
-        raise InitialConditionsError(f"the order of LPT is {order!r}; expected 1, 2 or 3")
+    check_order(order)
     mesh, modes = initial.mesh, initial.modes
     potential = -modes * inverse_square(mesh, real_dtype(modes))
     fields = [_slopes(potential, mesh)]
@@ -68,6 +67,12 @@ def lagrangian(initial: InitialConditions, order: int = 2, *, dealiased: bool = 
             fields += _third(potential, second, mesh, dealiased)
     assert len(fields) <= len(ORDERS)
     return Lagrangian(mesh, tuple(fields))
+
+
+def check_order(order: int) -> None:
+    """Raise InitialConditionsError for an order that is not 1, 2 or 3."""
+    if order not in (1, 2, 3):
+        raise InitialConditionsError(f"the order of LPT is {order!r}; expected 1, 2 or 3")
 
 
 def _third(first: Modes, second: Modes, mesh: Mesh, dealiased: bool) -> list[Displacement]:

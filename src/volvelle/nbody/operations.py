@@ -13,10 +13,18 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import jaxlib.version
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
+
+from .errors import KernelError
+
+SCATTERS = ("spread", "spread_slope")
+"""Functions of the kernel whose form in plain JAX adds to an array at given places."""
+SLOW = ((0, 10, 2), (0, 11, 0))
+"""First and last version of jaxlib that compiles such additions badly on GPUs."""
 
 
 class Settings(Protocol):
@@ -41,6 +49,7 @@ class Operation:
         order: of the operands in that function.
         evaluate: the sum in plain JAX, without batch axes, of the operands in that order.
         shape: of the result, from the settings and the operands' shapes without batch axes.
+        in_turn: the same as ``evaluate`` for CPUs, where another form is faster.
     """
 
     def __init__(
@@ -50,13 +59,15 @@ class Operation:
         order: tuple[int, ...],
         evaluate: Callable[..., Array],
         shape: Callable[..., tuple[int, ...]],
+        in_turn: Callable[..., Array] | None = None,
     ) -> None:
         self.target, self.order, self.evaluate, self.shape = target, order, evaluate, shape
+        self.in_turn, self.scatters = in_turn or evaluate, target in SCATTERS
         self.primitive = Primitive(f"volvelle_{name}")
         self.primitive.def_impl(self._run)
         self.primitive.def_abstract_eval(self._abstract)
         batching.primitive_batchers[self.primitive] = self._batched
-        for platform, function in ((None, self._plain), ("cpu", self._on_cpu)):
+        for platform, function in ((None, self._elsewhere), ("cpu", self._on_cpu)):
             lowering = mlir.lower_fun(function, multiple_results=False)
             mlir.register_lowering(self.primitive, lowering, platform=platform)
 
@@ -72,14 +83,28 @@ class Operation:
         return ShapedArray((*first.shape[:batch], *shape), first.dtype)
 
     def _plain(self, *operands: Array, on: Settings, batch: int) -> Array:
-        function = partial(self.evaluate, on)
+        return self._over_batch(self.evaluate, *operands, on=on, batch=batch)
+
+    def _over_batch(
+        self, evaluate: Callable[..., Array], *operands: Array, on: Settings, batch: int
+    ) -> Array:
+        function = partial(evaluate, on)
         for _ in range(batch):
             function = jax.vmap(function)
         return function(*(operands[i] for i in self.order))
 
+    def _elsewhere(self, *operands: Array, on: Settings, batch: int) -> Array:
+        version = tuple(int(each) for each in jaxlib.version.__version__.split(".")[:3])
+        if self.scatters and SLOW[0] <= version <= SLOW[1]:
+            raise KernelError(
+                f"jaxlib {jaxlib.version.__version__} compiles sums onto a mesh into a loop that "
+                "is hundreds of times slower on GPUs; install one before 0.10.2 or after 0.11.0"
+            )
+        return self._plain(*operands, on=on, batch=batch)
+
     def _on_cpu(self, *operands: Array, on: Settings, batch: int) -> Array:
         if not on.threads:
-            return self._plain(*operands, on=on, batch=batch)
+            return self._over_batch(self.in_turn, *operands, on=on, batch=batch)
         made = self._abstract(*operands, on=on, batch=batch)
         call = jax.ffi.ffi_call(
             f"volvelle_{self.target}", jax.ShapeDtypeStruct(made.shape, made.dtype)
@@ -118,8 +143,9 @@ class LinearSum(Operation):
         order: tuple[int, ...],
         evaluate: Callable[..., Array],
         shape: Callable[..., tuple[int, ...]],
+        in_turn: Callable[..., Array] | None = None,
     ) -> None:
-        super().__init__(name, target, order, evaluate, shape)
+        super().__init__(name, target, order, evaluate, shape, in_turn)
         ad.primitive_jvps[self.primitive] = self._jvp
         ad.primitive_transposes[self.primitive] = self._transpose
 

@@ -20,12 +20,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .assignment import spline
 
 FLAT_LIMIT = 2**31
 """Mesh points that a 32-bit index reaches; beyond, rows and columns are indexed apart."""
+IN_TURN = 3
+INSIDE = "promise_in_bounds"
+"""Of indices: they are taken modulo the mesh, NaN too."""
 UNROLLED = 2
 """Largest order whose mesh points are visited in straight code: a loop compiles faster."""
 
@@ -73,6 +77,33 @@ def spread(on: Sums, x: Float[Array, "n 3"], w: Float[Array, "n c"]) -> Float[Ar
     return _fields(on, _visit(on, add, _empty(on, x, w.shape[1]), x))
 
 
+def spread_in_turn(
+    on: Sums, x: Float[Array, "n 3"], w: Float[Array, "n c"]
+) -> Float[Array, "c k k k"]:
+    """``spread``, one particle after the other: nearly as fast as C on one core of a CPU.
+
+    For cubic splines the programs that XLA makes of it are slow, and ``spread`` takes over.
+    """
+    if on.order > IN_TURN:
+        return spread(on, x, w)
+    columns = [jnp.int32(c) for c in range(w.shape[1])]
+
+    def add(p: Array, fields: Array) -> Array:
+        mine = jax.lax.dynamic_slice_in_dim(w, p, 1)[0]
+        along = [_support(on, u) for u in jax.lax.dynamic_slice_in_dim(x, p, 1)[0]]
+        for i, j, k in np.ndindex(*[on.order] * 3):
+            row = along[0].index[i] * on.cells + along[1].index[j]
+            z, weight = along[2].index[k], along[0].weight[i] * along[1].weight[j]
+            at = (row * on.cells + z,) if fields.ndim == 2 else (row, z)
+            for c in columns:
+                held = jax.lax.dynamic_slice(fields, (c, *at), (1,) * fields.ndim)
+                added = held + weight * along[2].weight[k] * mine[c]
+                fields = jax.lax.dynamic_update_slice(fields, added, (c, *at))
+        return fields
+
+    return _fields(on, jax.lax.fori_loop(0, len(x), add, _empty(on, x, len(columns))))
+
+
 def gather(on: Sums, x: Float[Array, "n 3"], f: Float[Array, "c k k k"]) -> Float[Array, "n c"]:
     """Values of the fields at the particles."""
     flat = _flat(on, f)
@@ -80,7 +111,8 @@ def gather(on: Sums, x: Float[Array, "n 3"], f: Float[Array, "c k k k"]) -> Floa
     def add(values: Array, row: Row) -> Array:
         return values + _take(on, flat, row, row.x[0] * row.y[0] * row.z.weight)
 
-    return _visit(on, add, jnp.zeros((f.shape[0], x.shape[0]), x.dtype), x).T
+    start = jnp.zeros((f.shape[0], x.shape[0]), x.dtype)
+    return _visit(on, add, start, x, unrolled=3).T
 
 
 def spread_slope(
@@ -121,7 +153,13 @@ def slope(
     return _visit(on, add, jnp.zeros((3, x.shape[0]), x.dtype), x).T
 
 
-def _visit(on: Sums, add: Callable[[Array, Row], Array], start: Array, x: Array) -> Array:
+def _visit(
+    on: Sums,
+    add: Callable[[Array, Row], Array],
+    start: Array,
+    x: Array,
+    unrolled: int = UNROLLED,
+) -> Array:
     """Go through the rows of mesh points around the particles."""
     along = [_support(on, x[:, axis]) for axis in range(3)]
 
@@ -130,7 +168,7 @@ def _visit(on: Sums, add: Callable[[Array, Row], Array], start: Array, x: Array)
         one, two = (wx[first], sx[first]), (wy[second], sy[second])
         return Row(ix[first] * on.cells + iy[second], one, two, z)
 
-    if on.order <= UNROLLED:
+    if on.order <= unrolled:
         for number in range(on.order**2):
             start = add(start, row(*divmod(number, on.order)))
         return start
@@ -139,11 +177,11 @@ def _visit(on: Sums, add: Callable[[Array, Row], Array], start: Array, x: Array)
     )
 
 
-def _support(on: Sums, x: Float[Array, " n"]) -> Support:
+def _support(on: Sums, x: Float[Array, "*n"]) -> Support:
     scale = on.cells / on.box_size
     base, weights, slopes = spline(on.order, x * scale)
     first = (base - on.cells * jnp.floor(base / on.cells)).astype(jnp.int32)
-    index = (first + jnp.arange(on.order, dtype=jnp.int32)[:, None]) % on.cells
+    index = jnp.stack([(first + k) % on.cells for k in range(on.order)])
     return Support(index, jnp.stack(weights), scale * jnp.stack(slopes))
 
 
@@ -158,13 +196,16 @@ def _put(on: Sums, fields: Array, row: Row, w: Array, weight: Float[Array, "o n"
     for z in range(on.order):
         at = _at(on, row, z)
         for c in range(w.shape[1]):
-            fields = fields.at[(c, *at)].add(weight[z] * w[:, c])
+            fields = fields.at[(c, *at)].add(weight[z] * w[:, c], mode=INSIDE)
     return fields
 
 
 def _take(on: Sums, fields: Array, row: Row, weight: Float[Array, "o n"]) -> Float[Array, "c n"]:
-    terms = [jnp.stack([f[_at(on, row, z)] for f in fields]) * weight[z] for z in range(on.order)]
-    return sum(terms[1:], start=terms[0])
+    def of(field: Array) -> Array:
+        terms = [field.at[_at(on, row, z)].get(mode=INSIDE) * weight[z] for z in range(on.order)]
+        return sum(terms[1:], start=terms[0])
+
+    return jnp.stack([of(field) for field in fields])
 
 
 def _at(on: Sums, row: Row, z: int) -> tuple[Int[Array, " n"], ...]:

@@ -21,7 +21,7 @@ from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import Coupling, ParticleGrowth, particle_growth
 from .initial_conditions import InitialConditions
 from .integrators import INTEGRATORS, Flags, Integrator, Stages
-from .lpt import lagrangian
+from .lpt import check_order, lagrangian
 from .memory import check_memory, memory_needed
 from .mesh import Mesh
 from .neutrinos import LinearResponse, NeutrinoFrame, neutrino_frame, with_neutrinos
@@ -269,10 +269,8 @@ def prepare(
     acting: Any = ParticleMesh(mesh, "tsc") if force is None else force
     frame = integrator.frame if frame is None else frame
     cells = _cells(acting, mesh)
-    needed = memory_needed(
-        mesh.cells, cells, order=order, frame=frame != "none", dtype=initial.density.dtype
-    )
-    check_memory(needed)
+    check_order(order)
+    check_memory(memory_needed(mesh.cells, cells, order=order, dtype=initial.density.dtype))
     densities(cosmology)  # says what is wrong with a universe where it is known
     when = (start, end, steps, spacing, tuple(through))
     marks, shares = shared_steps(*when)

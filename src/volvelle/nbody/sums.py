@@ -32,7 +32,9 @@ def _like_positions(on: Sums, x: tuple[int, ...], *_: Any) -> tuple[int, ...]:
     return x
 
 
-spread = LinearSum("spread", "spread", (0, 1), plain.spread, _onto_mesh)
+spread = LinearSum(
+    "spread", "spread", (0, 1), plain.spread, _onto_mesh, in_turn=plain.spread_in_turn
+)
 """Of positions and weights [N, C]; linear in the weights."""
 gather = LinearSum("gather", "gather", (0, 1), plain.gather, _at_particles)
 """Of positions and fields [C, n, n, n]; linear in the fields."""

@@ -17,7 +17,7 @@ static inline __attribute__((always_inline)) void NAME(support)(
     const int order, int64_t n, REAL scale, REAL x, int64_t *index, REAL *w, REAL *s) {
   const REAL u = x * scale;
   const REAL base = FLOOR(order % 2 ? u + (REAL)0.5 : u), d = u - base;
-  REAL turned = base - (REAL)n * FLOOR(base / (REAL)n);
+  const REAL turned = base - (REAL)n * FLOOR(base * (1 / (REAL)n));
   int64_t first = turned >= -1 && turned <= (REAL)n ? (int64_t)turned : 0;
   first -= order > 2;
   for (int k = 0; k < order; ++k) {
@@ -85,26 +85,29 @@ static inline __attribute__((always_inline)) void NAME(collect)(
   const int64_t n = sum->cells, columns = sum->columns;
   const REAL scale = (REAL)(n / sum->box_size);
   for (int64_t p = first; p < last; ++p) {
-    int64_t i[4], j[4], k[4];
-    REAL wx[4], wy[4], wz[4], sx[4], sy[4], sz[4];
+    int64_t i[4], j[4], k[4], rows[16];
+    REAL wx[4], wy[4], wz[4], sx[4], sy[4], sz[4], weights[16], changes[16];
     const REAL *x = sum->x + 3 * p, *v = moving ? sum->v + 3 * p : NULL;
     NAME(support)(order, n, scale, x[0], i, wx, sx);
     NAME(support)(order, n, scale, x[1], j, wy, sy);
     NAME(support)(order, n, scale, x[2], k, wz, sz);
-    for (int64_t c = 0; c < columns; ++c) {
+    for (int a = 0; a < order; ++a)
+      for (int b = 0; b < order; ++b) {
+        rows[a * order + b] = (i[a] * n + j[b]) * n;
+        weights[a * order + b] = wx[a] * wy[b];
+        if (moving) changes[a * order + b] = v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b];
+      }
+    const REAL *field = sum->f;
+    for (int64_t c = 0; c < columns; ++c, field += n * n * n) {
       REAL total = 0;
-      for (int a = 0; a < order; ++a) {
-        for (int b = 0; b < order; ++b) {
-          const REAL *row = sum->f + ((c * n + i[a]) * n + j[b]) * n;
-          REAL value = 0, change = 0;
-          for (int z = 0; z < order; ++z) {
-            value += wz[z] * row[k[z]];
-            if (moving) change += sz[z] * row[k[z]];
-          }
-          total += moving ? (v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b]) * value +
-                                v[2] * wx[a] * wy[b] * change
-                          : wx[a] * wy[b] * value;
+      for (int r = 0; r < order * order; ++r) {
+        const REAL *row = field + rows[r];
+        REAL value = 0, change = 0;
+        for (int z = 0; z < order; ++z) {
+          value += wz[z] * row[k[z]];
+          if (moving) change += sz[z] * row[k[z]];
         }
+        total += moving ? changes[r] * value + v[2] * weights[r] * change : weights[r] * value;
       }
       sum->out[p * columns + c] = total;
     }
