@@ -202,6 +202,8 @@ def test_lists_integers_and_one_weight(backend: str) -> None:
     ours = paint(MESH, [[0, 0, 0], [5, 5, 5]], 2, "cic")
     np.testing.assert_allclose([ours[0, 0, 0], ours[2, 2, 2]], 2.0, rtol=EXACT)
     np.testing.assert_allclose(read(MESH, ours, [[5, 5, 5]]), [2.0], rtol=EXACT)
+    half = paint(MESH, jnp.full((1, 3), 5.0, jnp.bfloat16))
+    np.testing.assert_allclose(half, 0.5 * paint(MESH, [[5, 5, 5]], 2), rtol=EXACT)
 
 
 @pytest.mark.parametrize(
