@@ -79,37 +79,55 @@ static inline __attribute__((always_inline)) void NAME(deposit)(
   }
 }
 
-/* gather and gather_slope of the particles first to last. */
+/* Where a particle reads: rows of points along z, and what they count. */
+typedef struct NAME(Reading) {
+  int64_t rows[16], k[4];
+  REAL weights[16], changes[16], wz[4], sz[4];
+} NAME(Reading);
+
+/* gather and gather_slope of the particles first to last. A block of them asks for its cells before
+   it reads any: memory answers while others are asked for. */
 static inline __attribute__((always_inline)) void NAME(collect)(
     const int order, const int moving, const NAME(Sum) * sum, int64_t first, int64_t last) {
-  const int64_t n = sum->cells, columns = sum->columns;
+  const int64_t n = sum->cells, columns = sum->columns, points = n * n * n;
   const REAL scale = (REAL)(n / sum->box_size);
-  for (int64_t p = first; p < last; ++p) {
-    int64_t i[4], j[4], k[4], rows[16];
-    REAL wx[4], wy[4], wz[4], sx[4], sy[4], sz[4], weights[16], changes[16];
-    const REAL *x = sum->x + 3 * p, *v = moving ? sum->v + 3 * p : NULL;
-    NAME(support)(order, n, scale, x[0], i, wx, sx);
-    NAME(support)(order, n, scale, x[1], j, wy, sy);
-    NAME(support)(order, n, scale, x[2], k, wz, sz);
-    for (int a = 0; a < order; ++a)
-      for (int b = 0; b < order; ++b) {
-        rows[a * order + b] = (i[a] * n + j[b]) * n;
-        weights[a * order + b] = wx[a] * wy[b];
-        if (moving) changes[a * order + b] = v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b];
-      }
-    const REAL *field = sum->f;
-    for (int64_t c = 0; c < columns; ++c, field += n * n * n) {
-      REAL total = 0;
-      for (int r = 0; r < order * order; ++r) {
-        const REAL *row = field + rows[r];
-        REAL value = 0, change = 0;
-        for (int z = 0; z < order; ++z) {
-          value += wz[z] * row[k[z]];
-          if (moving) change += sz[z] * row[k[z]];
+  NAME(Reading) block[BLOCK];
+  for (int64_t from = first; from < last; from += BLOCK) {
+    const int64_t size = last - from < BLOCK ? last - from : BLOCK;
+    for (int64_t q = 0; q < size; ++q) {
+      int64_t i[4], j[4];
+      REAL wx[4], wy[4], sx[4], sy[4];
+      NAME(Reading) *at = block + q;
+      const REAL *x = sum->x + 3 * (from + q), *v = moving ? sum->v + 3 * (from + q) : NULL;
+      NAME(support)(order, n, scale, x[0], i, wx, sx);
+      NAME(support)(order, n, scale, x[1], j, wy, sy);
+      NAME(support)(order, n, scale, x[2], at->k, at->wz, at->sz);
+      for (int a = 0; a < order; ++a)
+        for (int b = 0; b < order; ++b) {
+          const int r = a * order + b;
+          at->rows[r] = (i[a] * n + j[b]) * n;
+          at->weights[r] = (moving ? v[2] : 1) * wx[a] * wy[b];
+          if (moving) at->changes[r] = v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b];
+          for (int64_t c = 0; c < columns; ++c)
+            __builtin_prefetch(sum->f + c * points + at->rows[r] + at->k[0]);
         }
-        total += moving ? changes[r] * value + v[2] * weights[r] * change : weights[r] * value;
+    }
+    for (int64_t q = 0; q < size; ++q) {
+      const NAME(Reading) *at = block + q;
+      for (int64_t c = 0; c < columns; ++c) {
+        REAL total = 0;
+        for (int r = 0; r < order * order; ++r) {
+          const REAL *row = sum->f + c * points + at->rows[r];
+          REAL value = 0, change = 0;
+          for (int z = 0; z < order; ++z) {
+            value += at->wz[z] * row[at->k[z]];
+            if (moving) change += at->sz[z] * row[at->k[z]];
+          }
+          total += moving ? at->changes[r] * value + at->weights[r] * change
+                          : at->weights[r] * value;
+        }
+        sum->out[(from + q) * columns + c] = total;
       }
-      sum->out[p * columns + c] = total;
     }
   }
 }
