@@ -182,7 +182,6 @@ class SimulateConfiguration:
             self.mesh.cells,
             self.cells,
             order=self.file.initial.order,
-            frame=self.file.integrator.startswith("cola"),
             dtype=self.file.precision,  # pyright: ignore[reportArgumentType]
         )
 
