@@ -11,7 +11,7 @@ from scipy.special import iv
 
 import ewald
 from volvelle.nbody import P3M, ForceError, Mesh, ParticleError
-from volvelle.nbody.p3m import BALL
+from volvelle.nbody.p3m import BALL, image_sum
 from volvelle.nbody.pairs import pull
 from volvelle.nbody.splitting import sharpness, short_part, smooth_part
 
@@ -158,6 +158,12 @@ def test_the_split(cutoff: float) -> None:
     for kappa in (0.0, 2.0, beta, beta + 1e-5, 15.0, 30.0):
         part = quad(lambda s, k=kappa: weight(s) * np.cos(k * s), 0.0, 1.0, epsabs=1e-12)[0]
         np.testing.assert_allclose(smooth_part(np.array(kappa), beta), part / norm, atol=1e-12)
+
+
+def test_the_sum_over_images() -> None:
+    x = np.linspace(-1.5, 1.5, 11)
+    images = np.sinc(x / np.pi + np.arange(-30, 31)[:, None]) ** 8
+    np.testing.assert_allclose(image_sum(x), images.sum(axis=0), rtol=1e-10)
 
 
 def test_other_gravity_and_other_matter() -> None:

@@ -14,7 +14,7 @@ from .errors import ParticleError
 
 
 def as_floats(values: Any, name: str) -> Array:
-    """An array of floats, as they come: integers become JAX's default, complex ones an error."""
+    """An array of float32 or float64: other numbers become JAX's default, complex ones an error."""
     try:
         if any(isinstance(each, str) for each in jax.tree.leaves(values)):
             raise TypeError("there is text among them")
@@ -23,7 +23,8 @@ def as_floats(values: Any, name: str) -> Array:
         raise ParticleError(f"{name} are no array of numbers: {error}") from error
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ParticleError(f"{name} are complex; expected real numbers")
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+    wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
+    return array if wide else array.astype(float)
 
 
 def check_finite(array: Array, name: str) -> None:

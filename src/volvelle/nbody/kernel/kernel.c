@@ -10,6 +10,9 @@
 #define MANY 24
 #define LANES 16
 
+/* Particles that ask for their cells together. */
+#define BLOCK 32
+
 enum { SPREAD, GATHER, SPREAD_SLOPE, GATHER_SLOPE, SLOPE };
 
 #define REAL float

@@ -45,71 +45,103 @@ static inline __attribute__((always_inline)) void NAME(support)(
   }
 }
 
+/* Where a particle is: rows of points along z, and what they count. */
+typedef struct NAME(Rows) {
+  int64_t rows[16], k[4];
+  REAL weights[16], changes[16], wz[4], sz[4];
+} NAME(Rows);
+
+/* The rows around a particle, -1 where not on the planes first <= x < last; false where none is. */
+static inline __attribute__((always_inline)) int NAME(locate)(
+    const int order, const int moving, const NAME(Sum) * sum, int64_t p, int64_t first,
+    int64_t last, NAME(Rows) * at) {
+  const int64_t n = sum->cells;
+  const REAL scale = (REAL)(n / sum->box_size);
+  const REAL *x = sum->x + 3 * p, *v = moving ? sum->v + 3 * p : NULL;
+  int64_t i[4], j[4];
+  REAL wx[4], wy[4], sx[4], sy[4];
+  int here = 0;
+  NAME(support)(order, n, scale, x[0], i, wx, sx);
+  for (int a = 0; a < order; ++a) here |= i[a] >= first && i[a] < last;
+  if (!here) return 0;
+  NAME(support)(order, n, scale, x[1], j, wy, sy);
+  NAME(support)(order, n, scale, x[2], at->k, at->wz, at->sz);
+  for (int a = 0; a < order; ++a)
+    for (int b = 0; b < order; ++b) {
+      const int r = a * order + b;
+      at->rows[r] = i[a] >= first && i[a] < last ? (i[a] * n + j[b]) * n : -1;
+      at->weights[r] = (moving ? v[2] : 1) * wx[a] * wy[b];
+      if (moving) at->changes[r] = v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b];
+    }
+  return 1;
+}
+
 /* spread and spread_slope: onto the planes first <= x < last only, which belong to one thread. The
-   sum of every cell runs over particles in their order, however many threads there are. */
+   sum of every cell runs over particles in their order, however many threads there are. A block of
+   particles asks for its cells before it adds to any: memory answers while others are asked for. */
 static inline __attribute__((always_inline)) void NAME(deposit)(
     const int order, const int moving, const NAME(Sum) * sum, int64_t first, int64_t last) {
   const int64_t n = sum->cells, plane = n * n, columns = sum->columns;
-  const REAL scale = (REAL)(n / sum->box_size);
+  NAME(Rows) block[BLOCK];
+  int64_t which[BLOCK];
   for (int64_t c = 0; c < columns; ++c)
     memset(sum->out + (c * n + first) * plane, 0, sizeof(REAL) * (size_t)((last - first) * plane));
-  for (int64_t p = 0; p < sum->particles; ++p) {
-    int64_t i[4], j[4], k[4];
-    REAL wx[4], wy[4], wz[4], sx[4], sy[4], sz[4];
-    const REAL *x = sum->x + 3 * p, *v = moving ? sum->v + 3 * p : NULL;
-    NAME(support)(order, n, scale, x[0], i, wx, sx);
-    int here = 0;
-    for (int a = 0; a < order; ++a) here |= i[a] >= first && i[a] < last;
-    if (!here) continue;
-    NAME(support)(order, n, scale, x[1], j, wy, sy);
-    NAME(support)(order, n, scale, x[2], k, wz, sz);
-    for (int64_t c = 0; c < columns; ++c) {
-      const REAL weight = sum->w[p * columns + c];
-      for (int a = 0; a < order; ++a) {
-        if (i[a] < first || i[a] >= last) continue;
-        for (int b = 0; b < order; ++b) {
-          REAL *row = sum->out + ((c * n + i[a]) * n + j[b]) * n;
-          const REAL both = weight * wx[a] * wy[b];
-          const REAL across = moving ? weight * (v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b]) : 0;
+  for (int64_t from = 0; from < sum->particles; from += BLOCK) {
+    const int64_t end = sum->particles - from < BLOCK ? sum->particles : from + BLOCK;
+    int64_t size = 0;
+    for (int64_t p = from; p < end; ++p) {
+      if (!NAME(locate)(order, moving, sum, p, first, last, block + size)) continue;
+      for (int r = 0; r < order * order; ++r)
+        if (block[size].rows[r] >= 0)
+          __builtin_prefetch(sum->out + block[size].rows[r] + block[size].k[0], 1);
+      which[size++] = p;
+    }
+    for (int64_t q = 0; q < size; ++q) {
+      const NAME(Rows) *at = block + q;
+      for (int64_t c = 0; c < columns; ++c) {
+        const REAL weight = sum->w[which[q] * columns + c];
+        for (int r = 0; r < order * order; ++r) {
+          if (at->rows[r] < 0) continue;
+          REAL *row = sum->out + c * n * plane + at->rows[r];
+          const REAL both = weight * at->weights[r];
+          const REAL across = moving ? weight * at->changes[r] : 0;
           for (int z = 0; z < order; ++z)
-            row[k[z]] += moving ? across * wz[z] + both * v[2] * sz[z] : both * wz[z];
+            row[at->k[z]] += moving ? across * at->wz[z] + both * at->sz[z] : both * at->wz[z];
         }
       }
     }
   }
 }
 
-/* gather and gather_slope of the particles first to last. */
+/* gather and gather_slope of the particles first to last, in blocks too. */
 static inline __attribute__((always_inline)) void NAME(collect)(
     const int order, const int moving, const NAME(Sum) * sum, int64_t first, int64_t last) {
-  const int64_t n = sum->cells, columns = sum->columns;
-  const REAL scale = (REAL)(n / sum->box_size);
-  for (int64_t p = first; p < last; ++p) {
-    int64_t i[4], j[4], k[4], rows[16];
-    REAL wx[4], wy[4], wz[4], sx[4], sy[4], sz[4], weights[16], changes[16];
-    const REAL *x = sum->x + 3 * p, *v = moving ? sum->v + 3 * p : NULL;
-    NAME(support)(order, n, scale, x[0], i, wx, sx);
-    NAME(support)(order, n, scale, x[1], j, wy, sy);
-    NAME(support)(order, n, scale, x[2], k, wz, sz);
-    for (int a = 0; a < order; ++a)
-      for (int b = 0; b < order; ++b) {
-        rows[a * order + b] = (i[a] * n + j[b]) * n;
-        weights[a * order + b] = wx[a] * wy[b];
-        if (moving) changes[a * order + b] = v[0] * sx[a] * wy[b] + v[1] * wx[a] * sy[b];
-      }
-    const REAL *field = sum->f;
-    for (int64_t c = 0; c < columns; ++c, field += n * n * n) {
-      REAL total = 0;
-      for (int r = 0; r < order * order; ++r) {
-        const REAL *row = field + rows[r];
-        REAL value = 0, change = 0;
-        for (int z = 0; z < order; ++z) {
-          value += wz[z] * row[k[z]];
-          if (moving) change += sz[z] * row[k[z]];
+  const int64_t n = sum->cells, columns = sum->columns, points = n * n * n;
+  NAME(Rows) block[BLOCK];
+  for (int64_t from = first; from < last; from += BLOCK) {
+    const int64_t size = last - from < BLOCK ? last - from : BLOCK;
+    for (int64_t q = 0; q < size; ++q) {
+      NAME(locate)(order, moving, sum, from + q, 0, n, block + q);
+      for (int r = 0; r < order * order; ++r)
+        for (int64_t c = 0; c < columns; ++c)
+          __builtin_prefetch(sum->f + c * points + block[q].rows[r] + block[q].k[0]);
+    }
+    for (int64_t q = 0; q < size; ++q) {
+      const NAME(Rows) *at = block + q;
+      for (int64_t c = 0; c < columns; ++c) {
+        REAL total = 0;
+        for (int r = 0; r < order * order; ++r) {
+          const REAL *row = sum->f + c * points + at->rows[r];
+          REAL value = 0, change = 0;
+          for (int z = 0; z < order; ++z) {
+            value += at->wz[z] * row[at->k[z]];
+            if (moving) change += at->sz[z] * row[at->k[z]];
+          }
+          total += moving ? at->changes[r] * value + at->weights[r] * change
+                          : at->weights[r] * value;
         }
-        total += moving ? changes[r] * value + v[2] * weights[r] * change : weights[r] * value;
+        sum->out[(from + q) * columns + c] = total;
       }
-      sum->out[p * columns + c] = total;
     }
   }
 }
