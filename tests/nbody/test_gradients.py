@@ -128,3 +128,17 @@ def test_gradients_through_snapshots() -> None:
     density = small_box().density
     found, wanted = slope(density, "reversible"), slope(density, "direct")
     np.testing.assert_allclose(found, wanted, atol=1e-10 * np.abs(np.asarray(wanted)).max())
+
+
+def test_single_precision() -> None:
+    """Walking back in float32 loses little: 2e-6 of the gradient's scatter (measured: 5e-7)."""
+
+    def end(density: jax.Array) -> jax.Array:
+        initial = InitialConditions(MESH, density)
+        found = simulate(PLANCK, initial, steps=10, integrator="bullfrog", force=SMOOTH)
+        return jnp.sum(jnp.sin(found.displacement))
+
+    slope, density = jax.jit(jax.grad(end)), small_box().density
+    wanted, found = slope(density), slope(density.astype(jnp.float32))
+    assert found.dtype == jnp.float32
+    assert np.std(np.asarray(found - wanted)) < 2e-6 * np.std(np.asarray(wanted))
