@@ -26,13 +26,12 @@ AT = jnp.array([0.1202, 0.6727, 2.1, 0.9649, -0.95])
 NOISE = white_noise(3, MESH, dtype=jnp.float64)
 FLAGS = (True, False, True, True, False, True)
 CHOICES = {
-    "cola": {"steps": 5},
-    "flags": {"steps": 5, "flags": FLAGS},
+    "cola": {"steps": 5, "flags": FLAGS},
     "kdk": {"steps": 4, "integrator": "kdk"},
     "bullfrog": {"steps": 4, "integrator": "bullfrog", "spacing": "growth"},
 }
 FINITE = 1e-3
-"""Of gradients against finite differences (the kinks of linear assignment limit these)."""
+"""Of gradients against central differences, relative."""
 SMOOTH = ParticleMesh(MESH, "pcs")
 
 
@@ -64,10 +63,10 @@ def test_gradients_are_finite_differences(name: str) -> None:
         np.testing.assert_allclose(jnp.sum(to_noise * towards), (up - down) / 6e-5, rtol=FINITE)
 
 
-@pytest.mark.parametrize("name", ["flags", "bullfrog"])
-def test_walking_back_is_the_record_of_all_stages(name: str) -> None:
-    found = program(CHOICES[name])(AT, NOISE)[1]
-    wanted = program({**CHOICES[name], "adjoint": "direct"})(AT, NOISE)[1]
+def test_walking_back_is_the_record_of_all_stages() -> None:
+    choices = {"steps": 3, "integrator": "bullfrog", "spacing": "growth"}
+    found = program(choices)(AT, NOISE)[1]
+    wanted = program({**choices, "adjoint": "direct"})(AT, NOISE)[1]
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-11 * np.abs(other).max())
 
@@ -129,3 +128,17 @@ def test_gradients_through_snapshots() -> None:
     density = small_box().density
     found, wanted = slope(density, "reversible"), slope(density, "direct")
     np.testing.assert_allclose(found, wanted, atol=1e-10 * np.abs(np.asarray(wanted)).max())
+
+
+def test_single_precision() -> None:
+    """Walking back in float32 loses little: 2e-6 of the gradient's scatter (measured: 5e-7)."""
+
+    def end(density: jax.Array) -> jax.Array:
+        initial = InitialConditions(MESH, density)
+        found = simulate(PLANCK, initial, steps=10, integrator="bullfrog", force=SMOOTH)
+        return jnp.sum(jnp.sin(found.displacement))
+
+    slope, density = jax.jit(jax.grad(end)), small_box().density
+    wanted, found = slope(density), slope(density.astype(jnp.float32))
+    assert found.dtype == jnp.float32
+    assert np.std(np.asarray(found - wanted)) < 2e-6 * np.std(np.asarray(wanted))
