@@ -192,6 +192,13 @@ def test_a_box_that_the_power_spectrum_does_not_cover(tmp_path: Path) -> None:
         SimulateConfiguration.load(path)
 
 
+def test_the_example_is_right() -> None:
+    path = Path(__file__).parents[2] / "examples" / "18_simulate.yaml"
+    found = SimulateConfiguration.load(path)
+    assert (found.mesh.cells, found.cells, found.mesh.box_size) == (128, 256, 256.0)
+    assert found.file.force.pm is not None and found.forces == 11
+
+
 def test_a_dry_run_says_what_it_takes(tmp_path: Path) -> None:
     path = written(tmp_path, output=str(tmp_path / "no"))
     words = ["simulate", str(path), "--dry-run"]

@@ -75,8 +75,8 @@ class P3MBlock(Block):
 class ForceBlock(Block):
     """One of the two."""
 
-    pm: Annotated[PMBlock, BeforeValidator(empty)] | None = None
-    p3m: Annotated[P3MBlock, BeforeValidator(empty)] | None = None
+    pm: Annotated[PMBlock | None, BeforeValidator(empty)] = None
+    p3m: Annotated[P3MBlock | None, BeforeValidator(empty)] = None
 
 
 class LinearBlock(Block):
