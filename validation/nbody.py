@@ -301,8 +301,8 @@ def neutrinos(size: int) -> tuple[list[Check], list[str]]:
     figure.savefig(PAGES / "nbody-neutrinos.png", dpi=130)
     text = (
         f"## Massive neutrinos\n\n{size}^3 particles, COLA in 30 steps from a = 0.05, Omega_m = "
-        "0.3175 and A_s the same for all masses, the same phases, a pair of opposite ones of "
-        "fixed amplitude; the smoothing is divided out of "
+        "0.3175 and A_s the same for all, three equal masses, the same phases, a pair of opposite "
+        "ones of fixed amplitude; the smoothing is divided out of "
         "the force; linear spectra are the learned ones. Large scales (dots) in 512 Mpc/h, with "
         "1/1000 of the density so that they are linear (at its own, mode coupling changes the "
         f"ratio by a percent at 0.05 h/Mpc, in HMcode as well); lines in {CELL * size:g} Mpc/h."
