@@ -21,7 +21,9 @@ from .emulate_app import emulate
 from .emulator_app import emulator_app
 from .forecast_app import forecast
 from .learn_app import learn
+from .measure_app import measure
 from .profile_app import profile
+from .simulate_app import simulate
 from .unblind_app import unblind
 
 BAD_INPUT = 2
@@ -68,6 +70,10 @@ posterior certified and corrected by fresh exact ones.
 - `volvelle emulate box.yaml`: an emulator of a stated box, without a sampler
 
 - `volvelle forecast examples/11_forecast.yaml`: errors of a survey of galaxies, and its best design
+
+- `volvelle simulate examples/18_simulate.yaml`: a mock universe, with its power spectra
+
+- `volvelle measure snap.hdf5 -s power,pdf`: statistics of the particles of simulations
 
 - `volvelle cite runs/planck-lcdm`: the BibTeX of everything that it used
 
@@ -150,20 +156,31 @@ app.command()(certify)
 app.command()(learn)
 app.command()(emulate)
 app.command()(forecast)
+app.command()(simulate)
+app.command()(measure)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The output folder of a run or a forecast.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Of a run, a forecast, simulations, measurements.")
+    ],
 ) -> None:
-    """Make the report of a run, or of a forecast, again, from what lies in its folder.
+    """Make a report again, from what lies in its folder.
 
     - `volvelle report runs/planck-lcdm`
     """
-    from ..report import holds_forecast, write_forecast_report, write_report
+    from .. import report as reports
 
     verbs.enable_float64()
-    typer.echo((write_forecast_report if holds_forecast(folder) else write_report)(folder))
+    kinds = {
+        reports.holds_measurements: reports.write_measurements_report,
+        reports.holds_forecast: reports.write_forecast_report,
+        reports.holds_simulation: reports.write_simulation_report,
+    }
+    written = [write(folder) for holds, write in kinds.items() if holds(folder)]
+    for page in written or [reports.write_report(folder)]:
+        typer.echo(page)
 
 
 @app.command()

@@ -18,3 +18,11 @@ class ProfileError(VolvelleError):
 
 class BlindingError(VolvelleError):
     """A run that cannot be unblinded: not blinded, not finished, or unblinded already."""
+
+
+class SimulationFailedError(VolvelleError):
+    """Simulations of an ensemble that ended without a result; the others are kept."""
+
+
+class MeasureError(VolvelleError):
+    """Statistics of snapshots were asked for that cannot be measured."""

@@ -74,6 +74,11 @@ class Reporter:
         """Called by ``best_fit``."""
         self._move(done, total, "starts", "best fit")
 
+    def stepping(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Called by simulations: steps of one, or how many there are of an ensemble."""
+        left = "" if seconds_left is None or done >= total else f"{seconds_left:.0f} s left"
+        self._move(done, total, left, "simulation")
+
     def mixing(self, done: int, found: Diagnostics) -> None:
         """Called by ``run_chains`` about ten times: how far the chains agree."""
         numbers = f"worst R-hat {found.r_hat_max:.3f}, smallest ESS {found.ess_min:.0f}"
@@ -83,6 +88,11 @@ class Reporter:
     def epochs(self, epoch: int, total: int, loss: float) -> None:
         """Called by ``fit_network``."""
         self._move(epoch, total, f"held-out loss {loss:.2e}", "epochs of the network")
+
+    def files(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Called between two files that are measured."""
+        note = "" if seconds_left is None or done == total else f"{seconds_left:.0f} s left"
+        self._move(done, total, note, "files")
 
     def _move(self, done: int, total: int, note: str, what: str) -> None:
         if self.silent or total == 0:

@@ -10,10 +10,17 @@ from .forecast import (
     write_forecast_report,
 )
 from .html import write_report
+from .measurements import (
+    holds_measurements,
+    measurements_figure,
+    measurements_table,
+    write_measurements_report,
+)
 from .overlay import chain_of, overlay
 from .plots import derived, distances, history, spectra, timing, triangle, two_point, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
+from .simulation import holds_simulation, simulation_words, write_simulation_report
 from .terminal import render_summary
 from .words import Verdict, certificate_sentences, verdict
 
@@ -36,6 +43,10 @@ __all__ = [
     "forecast_triangle",
     "history",
     "holds_forecast",
+    "holds_measurements",
+    "holds_simulation",
+    "measurements_figure",
+    "measurements_table",
     "overlay",
     "profile_figure",
     "profile_words",
@@ -43,6 +54,7 @@ __all__ = [
     "read_summary",
     "references",
     "render_summary",
+    "simulation_words",
     "spectra",
     "timing",
     "triangle",
@@ -50,5 +62,7 @@ __all__ = [
     "verdict",
     "write_figures",
     "write_forecast_report",
+    "write_measurements_report",
     "write_report",
+    "write_simulation_report",
 ]

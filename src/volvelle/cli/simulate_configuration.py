@@ -1,0 +1,308 @@
+"""A file for ``volvelle simulate``, checked before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, ValidationError
+
+from .blocks import Block, Count, FilePath, Positive, empty, offer
+from .compute_block import ComputeBlock
+from .configuration import computed_where
+from .document import Document
+from .messages import first_error
+
+if TYPE_CHECKING:
+    from ..cosmology import Cosmology
+    from ..nbody import Mesh
+
+PLACE = {"output", "workers", "compute"}
+"""Keys that change where, not what."""
+
+
+class BoxBlock(Block):
+    """The periodic cube and the numbers of particles and cells per side."""
+
+    size: Positive
+    """[Mpc/h]."""
+    particles: Annotated[int, Field(ge=4, multiple_of=2)]
+    mesh: Annotated[int, Field(ge=4, multiple_of=2)] | None = None
+    """Of the force; twice the particles if null."""
+
+
+class InitialBlock(Block):
+    """How the Gaussian field is drawn."""
+
+    fixed_amplitude: bool = False
+    """Every mode as large as its mean: less scatter at the same mean."""
+    f_nl: float = 0.0
+    """Local primordial non-Gaussianity; it needs A_s."""
+    order: Literal[1, 2, 3] = 2
+    """Of Lagrangian perturbation theory."""
+
+
+class StepsBlock(Block):
+    """From where, in how many steps."""
+
+    start: Annotated[float, Field(gt=0)] = 9.0
+    """Redshift."""
+    number: Count = 10
+    spacing: Literal["linear", "log", "growth"] = "linear"
+    """Equal steps of a, of ln a, of the growth factor."""
+
+
+class PMBlock(Block):
+    """The force of the mesh alone."""
+
+    assignment: Literal["cic", "tsc", "pcs"] = "tsc"
+    gradient: Literal["spectral", "finite-difference"] = "spectral"
+
+
+class P3MBlock(Block):
+    """The force of the mesh and of pairs."""
+
+    softening: Positive | None = None
+    """As of Plummer's [Mpc/h]; 1/30 of the particles' distance if null."""
+    cutoff: Annotated[float, Field(ge=3, le=6)] = 4.0
+    """[cells]."""
+
+
+class ForceBlock(Block):
+    """One of the two."""
+
+    pm: Annotated[PMBlock | None, BeforeValidator(empty)] = None
+    p3m: Annotated[P3MBlock | None, BeforeValidator(empty)] = None
+
+
+class LinearBlock(Block):
+    """Models of P(k): of the initial conditions, and what the report draws beside."""
+
+    linear: Literal["learned", "eisenstein_hu"] = "learned"
+    nonlinear: Literal["hmcode", "halofit"] = "hmcode"
+
+
+class SimulateFile(Block):
+    """The keys at the top of the file."""
+
+    output: FilePath
+    cosmology: str | dict[str, float]
+    neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
+    box: BoxBlock
+    initial: Annotated[InitialBlock, BeforeValidator(empty)] = InitialBlock()
+    steps: Annotated[StepsBlock, BeforeValidator(empty)] = StepsBlock()
+    integrator: Literal["cola", "cola-quinn", "kdk", "fastpm", "bullfrog"] = "bullfrog"
+    neutrinos: Literal["none", "grid"] = "none"
+    """Whether massive neutrinos are a linear density on the mesh, or part of the one fluid."""
+    force: ForceBlock = ForceBlock(pm=PMBlock())
+    power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
+    snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [0.0]
+    )
+    write_snapshots: bool = True
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    realisations: Count = 1
+    paired: bool = False
+    precision: Literal["float32", "float64"] = "float32"
+    workers: Count | None = None
+    compute: ComputeBlock | None = None
+
+
+@dataclass(frozen=True)
+class Realisation:
+    """One simulation of an ensemble: its seed, and whether its phases are turned by pi."""
+
+    seed: int
+    paired: bool
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"seed_{self.seed:05d}{'_paired' if self.paired else ''}"
+
+
+@dataclass(frozen=True)
+class SimulateConfiguration:
+    """What simulations need to know, from a file that has passed every check."""
+
+    source: Path
+    text: str
+    hash: str
+    """sha256 of all that decides the result."""
+    output: Path
+    cosmology: Cosmology
+    mesh: Mesh
+    """Whose points are the grid of particles."""
+    file: SimulateFile
+    compute: ComputeBlock
+
+    @property
+    def cells(self) -> int:
+        """Of the mesh of the force, per side."""
+        return self.file.box.mesh or 2 * self.file.box.particles
+
+    @property
+    def start(self) -> float:
+        """Scale factor."""
+        return 1.0 / (1.0 + self.file.steps.start)
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Scale factors of the snapshots, ascending; the last is the end."""
+        return tuple(sorted(1.0 / (1.0 + z) for z in set(self.file.snapshots)))
+
+    @property
+    def species(self) -> Literal["matter", "cb"]:
+        """What particles are."""
+        return "cb" if self.file.neutrinos == "grid" else "matter"
+
+    @property
+    def forces(self) -> int:
+        """Evaluations of the force."""
+        number = self.file.steps.number
+        return number if self.file.integrator in ("fastpm", "bullfrog") else number + 1
+
+    @property
+    def realisations(self) -> tuple[Realisation, ...]:
+        """All, pairs together."""
+        pair = (False, True) if self.file.paired else (False,)
+        seeds = range(self.file.seed, self.file.seed + self.file.realisations)
+        return tuple(Realisation(seed, turned) for seed in seeds for turned in pair)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that one simulation needs."""
+        from ..nbody import memory_needed
+
+        return memory_needed(
+            self.mesh.cells,
+            self.cells,
+            order=self.file.initial.order,
+            dtype=self.file.precision,  # pyright: ignore[reportArgumentType]
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, *, output: str | Path | None = None) -> SimulateConfiguration:
+        """Read and check a file; raises ConfigurationError: one line with file, line and key."""
+        from ..nbody import Mesh
+
+        document = Document.load(Path(path))
+        try:
+            file = SimulateFile.model_validate(document.data)
+        except ValidationError as error:
+            raise first_error(document, error) from error
+        if (file.force.pm is None) == (file.force.p3m is None):
+            raise document.error(("force",), "expected one of pm: and p3m:")
+        last = max(file.snapshots)
+        if last >= file.steps.start:
+            raise document.error(
+                ("snapshots",),
+                f"a snapshot at redshift {last:g} of a simulation from {file.steps.start:g}; "
+                "expected lower redshifts than steps.start",
+            )
+        if file.steps.number < len(set(file.snapshots)):
+            raise document.error(
+                ("steps", "number"),
+                f"{file.steps.number} steps to {len(set(file.snapshots))} snapshots; expected one "
+                "step at least to each",
+            )
+        cosmology = _universe(document, file)
+        if file.initial.f_nl and cosmology.A_s is None:
+            raise document.error(
+                ("initial", "f_nl"), "needs A_s or ln10A_s in cosmology, which gives sigma8"
+            )
+        content = file.model_dump(mode="json", exclude=PLACE)
+        _check_neutrinos(document, file, cosmology)
+        found = cls(
+            source=document.path,
+            text=document.text,
+            hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            output=Path(output or file.output),
+            cosmology=cosmology,
+            mesh=Mesh(file.box.particles, file.box.size),
+            file=file,
+            compute=computed_where(document, file.compute, file.workers),
+        )
+        _check_power(document, found)
+        if found.output.is_file():
+            raise document.error(("output",), f"{found.output} is a file; name a folder")
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """What is asked for, and what it costs in memory and forces."""
+        file = self.file
+        return {
+            "box": f"{file.box.size:g} Mpc/h",
+            "particles": f"{file.box.particles}^3",
+            "mesh": f"{self.cells}^3",
+            "force": "p3m" if file.force.p3m is not None else "pm",
+            "integrator": f"{file.integrator}, {self.forces} forces from redshift "
+            f"{file.steps.start:g}",
+            "snapshots at redshift": ", ".join(f"{1.0 / a - 1.0:g}" for a in self.times),
+            "simulations": len(self.realisations),
+            "memory of each [GiB]": round(self.memory / 2**30, 2),
+            "output": self.output,
+        }
+
+
+def _universe(document: Document, file: SimulateFile) -> Cosmology:
+    from .. import cosmology as universes
+
+    given = file.cosmology
+    if isinstance(given, str):
+        named = [n for n in universes.__all__ if n.startswith(("planck", "wmap", "abacus"))]
+        if given not in named:
+            raise document.error(("cosmology",), f"{given!r} is no universe; {offer(given, named)}")
+        return getattr(universes, given)()
+    known = [*universes.INPUT_PARAMETERS, "Omega_b", "Omega_cdm"]
+    for name in given:
+        if name not in known:
+            raise document.error(
+                ("cosmology", name), f"is no parameter of the universe; {offer(name, known)}"
+            )
+    if "theta_star_100" in given:
+        raise document.error(
+            ("cosmology", "theta_star_100"), "only a solver knows h of it; give h or H0"
+        )
+    values = {"tau_reio": 0.054, **given}  # which changes nothing here
+    try:
+        return universes.Cosmology.from_parameters(
+            values, neutrino_hierarchy=file.neutrino_hierarchy
+        )
+    except universes.CosmologyError as error:
+        raise document.error(("cosmology",), str(error)) from error
+
+
+def _check_neutrinos(document: Document, file: SimulateFile, cosmology: Cosmology) -> None:
+    """Neutrinos on the mesh have mass, a known power, and an integrator that lets them."""
+    if file.neutrinos == "none":
+        return
+    key = ("neutrinos",)
+    if not np.sum(np.asarray(cosmology.m_nu)) > 0.0:
+        raise document.error(key, "grid, and the universe has m_nu = 0; give it mass, or none")
+    if file.power.linear != "learned":
+        raise document.error(key, "grid needs power: {linear: learned}, which knows neutrinos")
+    if file.integrator in ("fastpm", "bullfrog"):
+        raise document.error(
+            key,
+            f"grid, and the growth of {file.integrator} is the same for all waves; choose "
+            "integrator: cola, cola-quinn or kdk",
+        )
+
+
+def _check_power(document: Document, found: SimulateConfiguration) -> None:
+    """The power spectrum covers the box and knows the universe."""
+    from ..nbody import BoxPower, InitialConditionsError
+    from ..power import PowerError, power_model
+
+    linear = power_model(found.file.power.linear, "none")
+    try:
+        BoxPower.of(found.cosmology, found.mesh, linear)
+    except InitialConditionsError as error:
+        raise document.error(("box",), str(error)) from error
+    except PowerError as error:
+        raise document.error(("cosmology",), str(error)) from error

@@ -1,0 +1,203 @@
+"""An ensemble of simulations in words, pictures and as a page, from its JSON file."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from safetensors.numpy import load_file
+
+from .errors import ReportError
+from .numbers import duration, significant
+from .pages import template
+from .record import read_json
+from .style import EXACT, PALETTE, QUIET, figure_bytes, in_house_style, new_figure
+
+FILE, REPORT = "simulate.json", "report.html"
+SLICES, POWER, TIMES = "slices.png", "power.png", "times.png"
+FLOOR = 0.05
+"""Of 1 + delta in pictures, below which all is dark."""
+
+
+def holds_simulation(folder: Path) -> bool:
+    """Whether a folder is that of simulations."""
+    return (Path(folder) / FILE).is_file()
+
+
+def read_simulation(folder: Path) -> dict[str, Any]:
+    """The content of ``simulate.json``; raises MissingFileError and ReportError."""
+    path = Path(folder) / FILE
+    content = read_json(path)
+    missing = [key for key in ("snapshots", "checks", "realisations") if key not in content]
+    if missing:
+        raise ReportError(f"{path} has no {', '.join(missing)}; repeat `volvelle simulate`")
+    return content
+
+
+def simulation_words(content: dict[str, Any]) -> list[str]:
+    """What was simulated, how it fares, what it took."""
+    checks, number = content["checks"], len(content["realisations"])
+    settings = content["settings"]
+    seconds = [sum(each["seconds"].values()) for each in content["realisations"].values()]
+    memory = max(each["memory"] for each in content["realisations"].values())
+    last = content["snapshots"][-1]
+    near = _near(last, content)
+    words = [
+        f"{number} simulation{'s' if number > 1 else ''} of {settings['particles']} particles in "
+        f"{settings['box']}: {settings['integrator']}, force {settings['force']} on "
+        f"{settings['mesh']}."
+    ]
+    for name, what in (
+        ("growth", f"The longest waves have the amplitude of {content['nonlinear']} to"),
+        ("momentum", "The mean momentum over the rms is"),
+    ):
+        off, limit = checks[name]
+        loud = "CHECK FAILED. " if limit is not None and off > limit else ""
+        judged = (
+            "not judged: the box is too small, or too coarse"
+            if limit is None
+            else f"limit {limit:g}"
+        )
+        words.append(f"{loud}{what} {off:.2g} ({judged}).")
+    if near is not None:
+        words.append(
+            f"At redshift {last['z']:g} P(k) is {near[1]:.3f} of {content['nonlinear']} at "
+            f"k = {near[0]:.2f} h/Mpc, half the particles' Nyquist wavenumber: the model's own "
+            "error, the box's scatter and the missing resolution are in it."
+        )
+    words.append(
+        f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
+        f"{memory / 2**30:.2f} GiB."
+    )
+    return words
+
+
+def _near(snapshot: dict[str, Any], content: dict[str, Any]) -> tuple[float, float] | None:
+    k, ratio = _ratio(snapshot, "nonlinear")
+    usable = np.isfinite(ratio)
+    if not usable.any():
+        return None
+    i = int(np.nanargmin(np.where(usable, np.abs(k - 0.5 * content["nyquist"]), np.nan)))
+    return float(k[i]), float(ratio[i])
+
+
+def _numbers(values: list[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def _ratio(snapshot: dict[str, Any], model: str) -> tuple[np.ndarray, np.ndarray]:
+    return _numbers(snapshot["k"]), _numbers(snapshot["power"]) / _numbers(snapshot[model])
+
+
+@in_house_style
+def power_figure(folder: Path) -> Figure:
+    """P(k) of all snapshots beside linear theory and the non-linear model, and their ratio."""
+    content = read_simulation(folder)
+    figure = new_figure(6.4, 6.4)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    figure.subplots_adjust(left=0.13, right=0.97, top=0.97, bottom=0.09, hspace=0.05)
+    many = len(content["realisations"]) > 1
+    for number, snapshot in enumerate(content["snapshots"]):
+        color = PALETTE[number % len(PALETTE)]
+        k, power = _numbers(snapshot["k"]), _numbers(snapshot["power"])
+        shown = k < content["nyquist"]
+        above.loglog(k[shown], power[shown], color=color, label=f"z = {snapshot['z']:g}")
+        above.loglog(k, _numbers(snapshot["nonlinear"]), color=color, linestyle="--", lw=0.9)
+        above.loglog(k, _numbers(snapshot["linear"]), color=color, linestyle=":", lw=0.9)
+        _, ratio = _ratio(snapshot, "nonlinear")
+        below.semilogx(k[shown], ratio[shown], color=color)
+        if many:
+            spread = _numbers(snapshot["scatter"]) / _numbers(snapshot["nonlinear"])
+            low, high = (ratio - spread)[shown], (ratio + spread)[shown]
+            below.fill_between(k[shown], low, high, color=color, alpha=0.2, lw=0)
+    above.plot([], [], color=QUIET, linestyle="--", lw=0.9, label=content["nonlinear"])
+    above.plot([], [], color=QUIET, linestyle=":", lw=0.9, label="linear")
+    above.legend(loc="lower left")
+    above.set_ylabel(r"$P(k)$ [(Mpc/$h$)$^3$]")
+    below.axhline(1.0, color=QUIET, lw=0.7)
+    below.axvline(0.5 * content["nyquist"], color=QUIET, lw=0.7, linestyle=":")
+    below.set_ylim(0.7, 1.3)
+    below.set_ylabel(f"over {content['nonlinear']}")
+    below.set_xlabel(r"$k$ [$h$/Mpc]")
+    return figure
+
+
+@in_house_style
+def slices_figure(folder: Path) -> Figure:
+    """A slab of the first simulation at every snapshot: log10(1 + delta)."""
+    content = read_simulation(folder)
+    snapshots = content["snapshots"]
+    figure = new_figure(3.3 * len(snapshots) + 0.5, 3.6)
+    grid = figure.subplots(1, len(snapshots), squeeze=False)[0]
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.91, bottom=0.08, wspace=0.04)
+    for axes, snapshot in zip(grid, snapshots, strict=True):
+        path = Path(folder) / content["first"] / f"{snapshot['name']}.safetensors"
+        density = np.log10(np.maximum(1.0 + load_file(path)["slice"], FLOOR))
+        top = float(np.quantile(density, 0.998))
+        axes.imshow(density.T, origin="lower", cmap="magma", vmin=np.log10(FLOOR), vmax=top)
+        axes.set_title(f"z = {snapshot['z']:g}")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    grid[0].set_xlabel(f"{content['box_size']:g} Mpc/h")
+    return figure
+
+
+@in_house_style
+def times_figure(folder: Path) -> Figure:
+    """Seconds of a simulation by what they went into, the mean of all."""
+    content = read_simulation(folder)
+    each = [entry["seconds"] for entry in content["realisations"].values()]
+    names = list(each[0])
+    mean = [float(np.mean([seconds.get(name, 0.0) for seconds in each])) for name in names]
+    figure = new_figure(6.4, 0.7 + 0.34 * len(names))
+    axes = figure.add_subplot()
+    figure.subplots_adjust(left=0.28, right=0.95, top=0.95, bottom=0.3)
+    axes.barh(names[::-1], mean[::-1], height=0.6, color=EXACT)
+    axes.set_xlabel("seconds")
+    return figure
+
+
+def write_simulation_report(folder: Path) -> Path:
+    """Write the pictures and ``report.html`` into the folder of simulations; returns its path.
+
+    Raises MissingFileError or ReportError when ``simulate.json`` cannot be read.
+    """
+    folder = Path(folder)
+    content = read_simulation(folder)
+    inline = {}
+    for name, draw in ((SLICES, slices_figure), (POWER, power_figure), (TIMES, times_figure)):
+        code = figure_bytes(draw(folder), "png")
+        (folder / name).write_bytes(code)
+        key = name.removesuffix(".png")
+        inline[key] = f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}"
+    configuration = folder / "config.yaml"
+    page = template("simulation.html.j2").render(
+        name=content["name"],
+        version=content["version"],
+        passed=content["passed"],
+        sentences=simulation_words(content),
+        pictures=inline,
+        rows=_rows(content),
+        settings=content["settings"],
+        configuration=configuration.read_text(encoding="utf-8") if configuration.exists() else None,
+    )
+    path = folder / REPORT
+    draft = folder / f".{REPORT}.draft"
+    draft.write_text(page, encoding="utf-8")
+    os.replace(draft, path)
+    return path
+
+
+def _rows(content: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "z": f"{snapshot['z']:g}",
+            "growth": f"{snapshot['amplitude']['linear']:.4f}",
+            "momentum": significant(snapshot["momentum"]),
+        }
+        for snapshot in content["snapshots"]
+    ]
