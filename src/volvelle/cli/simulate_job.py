@@ -26,8 +26,8 @@ from .simulate_configuration import SimulateConfiguration
 from .simulate_task import DONE, longest, realise, redshift_name, run
 
 GROWTH, MOMENTUM = 0.03, {"float32": 1e-4, "float64": 1e-9}
-"""Limits: of the amplitude of the longest waves against the non-linear model's (how a few waves couple
-in one box moves it by a per cent or two); of the mean momentum over the rms."""
+"""Limits: of the amplitude of the longest waves against the non-linear model's (how a few waves
+couple in one box moves it by a per cent or two); of the mean momentum over the rms."""
 JUDGED, RESOLVED = 0.06, 0.15
 """Waves whose growth is judged: longer than 2 pi over the first [h/Mpc], as others are far from
 linear, and than the particles' Nyquist wavenumber over the second, as others lack force."""
