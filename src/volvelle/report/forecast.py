@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,10 @@ from .ellipses import Gaussian, ellipse_triangle
 from .errors import ReportError
 from .labels import label_html, label_text
 from .numbers import MISSING, decimals, duration, fixed, significant
-from .pages import template
-from .record import read_json
-from .style import EMULATED, EXACT, QUIET, figure_bytes, in_house_style, new_figure
+from .pages import configuration_of, read_content, write_page, written_and_inlined
+from .style import EMULATED, EXACT, QUIET, in_house_style, new_figure
 
-FILE, REPORT, PICTURE, DESIGN = "forecast.json", "report.html", "triangle.png", "design.png"
+FILE, PICTURE, DESIGN = "forecast.json", "triangle.png", "design.png"
 AT_END = 0.01
 """Relative distance from an end of a range that is none."""
 KEYS = ("parameters", "names", "covariance", "figures_of_merit", "systematics", "triangle", "data")
@@ -35,12 +32,7 @@ def holds_forecast(folder: Path) -> bool:
 
 def read_forecast(folder: Path) -> dict[str, Any]:
     """The content of ``forecast.json``; raises MissingFileError and ReportError."""
-    path = Path(folder) / FILE
-    content = read_json(path)
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ReportError(f"{path} has no {', '.join(missing)}; repeat `volvelle forecast`")
-    return content
+    return read_content(Path(folder) / FILE, KEYS, "forecast")
 
 
 def forecast_triangle(folder: Path) -> Figure:
@@ -207,13 +199,10 @@ def write_forecast_report(folder: Path) -> Path:
     pictures = {PICTURE: forecast_triangle(folder)}
     if content.get("optimise"):
         pictures[DESIGN] = design_figure(folder)
-    inline = {}
-    for name, figure in pictures.items():
-        code = figure_bytes(figure, "png")
-        (folder / name).write_bytes(code)
-        inline[name] = f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}"
-    configuration = folder / "config.yaml"
-    page = template("forecast.html.j2").render(
+    inline = written_and_inlined(folder, pictures)
+    return write_page(
+        folder,
+        "forecast.html.j2",
         name=content["name"],
         version=content["version"],
         seconds=duration(content.get("seconds")),
@@ -228,10 +217,5 @@ def write_forecast_report(folder: Path) -> Path:
         triangle=inline[PICTURE],
         design_picture=inline.get(DESIGN),
         settings=content["settings"],
-        configuration=configuration.read_text(encoding="utf-8") if configuration.exists() else None,
+        configuration=configuration_of(folder),
     )
-    path = folder / REPORT
-    draft = folder / f".{REPORT}.draft"
-    draft.write_text(page, encoding="utf-8")
-    os.replace(draft, path)
-    return path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ from .citations import cite, cited_keys
 from .errors import MissingFileError
 from .labels import label_html
 from .numbers import MISSING, decimals, duration, fixed, interval, mean_and_error, significant
-from .pages import template
+from .pages import configuration_of, inlined, write_page
 from .plots import FIGURES
 from .profile_section import profile_sections
 from .record import is_finite, read_summary
-from .style import figure_bytes
 from .words import (
     SIMULATED,
     SIMULATED_SENTENCE,
@@ -28,7 +25,6 @@ from .words import (
     verdict,
 )
 
-REPORT = "report.html"
 # Convergence is asked for at this split R-hat (Vehtari et al., arXiv:1903.08008).
 R_HAT_LIMIT = 1.01
 # As vector graphics the many contours would weigh megabytes.
@@ -52,7 +48,9 @@ def write_report(folder: Path) -> Path:
     folder = Path(folder)
     summary = read_summary(folder)
     figures, notes = _figures(folder)
-    page = template("report.html.j2").render(
+    return write_page(
+        folder,
+        "report.html.j2",
         name=str(summary.get("name") or folder.resolve().name),
         summary=summary,
         verdict=verdict(summary),
@@ -73,15 +71,10 @@ def write_report(folder: Path) -> Path:
         versions=summary.get("versions") or {},
         figures=figures,
         notes=notes,
-        configuration=_configuration(folder),
+        configuration=configuration_of(folder),
         bibtex=cite(folder),
         uncited=cited_keys(summary)[1],
     )
-    path = folder / REPORT
-    draft = folder / f".{REPORT}.draft"
-    draft.write_text(page, encoding="utf-8")
-    os.replace(draft, path)
-    return path
 
 
 def _figures(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -93,9 +86,7 @@ def _figures(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         except MissingFileError as error:
             notes[name] = str(error)
             continue
-        kind, media = ("png", "image/png") if name in RASTER else ("svg", "image/svg+xml")
-        code = base64.b64encode(figure_bytes(figure, kind)).decode("ascii")
-        figures[name] = f"data:{media};base64,{code}"
+        figures[name] = inlined(figure, "png" if name in RASTER else "svg")
     return figures, notes
 
 
@@ -270,8 +261,3 @@ def _data(summary: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for name, entry in (summary.get("data") or {}).items()
     ]
-
-
-def _configuration(folder: Path) -> str | None:
-    path = folder / "config.yaml"
-    return path.read_text(encoding="utf-8") if path.exists() else None

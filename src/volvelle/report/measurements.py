@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .errors import ReportError
 from .numbers import duration, significant
-from .pages import template
-from .record import read_json
-from .style import EXACT, QUIET, figure_bytes, in_house_style, new_figure
+from .pages import read_content, write_page, written_and_inlined
+from .style import EXACT, QUIET, in_house_style, new_figure
 
-FILE, REPORT, PICTURE = "measurements.json", "report.html", "measurements.png"
+FILE, PICTURE = "measurements.json", "measurements.png"
 KEYS = ("files", "settings", "universe", "realisations", "invertible", "blocks")
 TITLES = {
     "power": "Power spectrum",
@@ -57,12 +53,7 @@ def holds_measurements(folder: Path) -> bool:
 
 def read_measurements(folder: Path) -> dict[str, Any]:
     """The content of ``measurements.json``; raises MissingFileError and ReportError."""
-    path = Path(folder) / FILE
-    content = read_json(path)
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ReportError(f"{path} has no {', '.join(missing)}; repeat `volvelle measure`")
-    return content
+    return read_content(Path(folder) / FILE, KEYS, "measure")
 
 
 @in_house_style
@@ -181,20 +172,16 @@ def write_measurements_report(folder: Path) -> Path:
     """
     folder = Path(folder)
     content = read_measurements(folder)
-    code = figure_bytes(measurements_figure(folder), "png")
-    (folder / PICTURE).write_bytes(code)
-    page = template("measurements.html.j2").render(
+    inline = written_and_inlined(folder, {PICTURE: measurements_figure(folder)})
+    return write_page(
+        folder,
+        "measurements.html.j2",
         name=folder.resolve().name,
         version=content.get("version", ""),
         seconds=duration(content.get("seconds")),
         sentences=measurement_sentences(content),
         rows=_rows(content),
-        picture=f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}",
+        picture=inline[PICTURE],
         files=content["files"],
         settings=content["settings"],
     )
-    path = folder / REPORT
-    draft = folder / f".{REPORT}.draft"
-    draft.write_text(page, encoding="utf-8")
-    os.replace(draft, path)
-    return path

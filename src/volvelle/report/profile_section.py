@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from .errors import MissingFileError, ReportError
+from .errors import MissingFileError
 from .labels import label_html
 from .numbers import MISSING, decimals, fixed, significant
+from .pages import inlined, read_content
 from .profile import profile_figure, profile_words
-from .record import is_finite, read_json
-from .style import figure_bytes
+from .record import is_finite
 
 PATTERN = "profile_*.json"
 KEYS = (
@@ -38,19 +37,11 @@ def profile_sections(folder: Path, summary: dict[str, Any]) -> list[dict[str, An
 
     Raises ReportError when a file is damaged.
     """
-    contents = [(path, _read(path)) for path in sorted(Path(folder).glob(PATTERN))]
+    contents = [
+        (path, read_content(path, KEYS, "profile")) for path in sorted(Path(folder).glob(PATTERN))
+    ]
     contents.sort(key=lambda pair: len(pair[1]["parameters"]))
     return [_section(Path(folder), path, content, summary) for path, content in contents]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ReportError(
-            f"{path} has no {', '.join(missing)}; repeat `volvelle profile` to write it again"
-        )
-    return content
 
 
 def _section(
@@ -60,8 +51,7 @@ def _section(
     entries = summary["parameters"]
     labels = [Markup(label_html(entries.get(n, {}).get("label") or n, n)) for n in names]
     try:
-        code = base64.b64encode(figure_bytes(profile_figure(folder, path), "svg")).decode("ascii")
-        figure, note = f"data:image/svg+xml;base64,{code}", ""
+        figure, note = inlined(profile_figure(folder, path), "svg"), ""
     except MissingFileError as error:
         figure, note = "", str(error)
     return {

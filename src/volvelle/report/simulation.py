@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
-from .errors import ReportError
 from .numbers import duration, significant
-from .pages import template
-from .record import read_json
-from .style import EXACT, PALETTE, QUIET, figure_bytes, in_house_style, new_figure
+from .pages import configuration_of, read_content, write_page, written_and_inlined
+from .style import EXACT, PALETTE, QUIET, in_house_style, new_figure
 
-FILE, REPORT = "simulate.json", "report.html"
-SLICES, POWER, TIMES = "slices.png", "power.png", "times.png"
+FILE = "simulate.json"
+KEYS = ("snapshots", "checks", "realisations")
 FLOOR = 0.05
 """Of 1 + delta in pictures, below which all is dark."""
 
@@ -30,12 +26,7 @@ def holds_simulation(folder: Path) -> bool:
 
 def read_simulation(folder: Path) -> dict[str, Any]:
     """The content of ``simulate.json``; raises MissingFileError and ReportError."""
-    path = Path(folder) / FILE
-    content = read_json(path)
-    missing = [key for key in ("snapshots", "checks", "realisations") if key not in content]
-    if missing:
-        raise ReportError(f"{path} has no {', '.join(missing)}; repeat `volvelle simulate`")
-    return content
+    return read_content(Path(folder) / FILE, KEYS, "simulate")
 
 
 def simulation_words(content: dict[str, Any]) -> list[str]:
@@ -168,28 +159,26 @@ def write_simulation_report(folder: Path) -> Path:
     """
     folder = Path(folder)
     content = read_simulation(folder)
-    inline = {}
-    for name, draw in ((SLICES, slices_figure), (POWER, power_figure), (TIMES, times_figure)):
-        code = figure_bytes(draw(folder), "png")
-        (folder / name).write_bytes(code)
-        key = name.removesuffix(".png")
-        inline[key] = f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}"
-    configuration = folder / "config.yaml"
-    page = template("simulation.html.j2").render(
+    pictures = written_and_inlined(
+        folder,
+        {
+            "slices.png": slices_figure(folder),
+            "power.png": power_figure(folder),
+            "times.png": times_figure(folder),
+        },
+    )
+    return write_page(
+        folder,
+        "simulation.html.j2",
         name=content["name"],
         version=content["version"],
         passed=content["passed"],
         sentences=simulation_words(content),
-        pictures=inline,
+        pictures={name.removesuffix(".png"): code for name, code in pictures.items()},
         rows=_rows(content),
         settings=content["settings"],
-        configuration=configuration.read_text(encoding="utf-8") if configuration.exists() else None,
+        configuration=configuration_of(folder),
     )
-    path = folder / REPORT
-    draft = folder / f".{REPORT}.draft"
-    draft.write_text(page, encoding="utf-8")
-    os.replace(draft, path)
-    return path
 
 
 def _rows(content: dict[str, Any]) -> list[dict[str, str]]:
