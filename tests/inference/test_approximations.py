@@ -109,18 +109,24 @@ sys.path.insert(0, {here!r})
 import jax
 jax.config.update("jax_enable_x64", True)
 import numpy as np
-from test_approximations import straight
-from volvelle.inference import Variational, fit_guide
+from targets import MEAN
+from test_approximations import WIDTHS, straight
+from volvelle.inference import NUTS, NeuralTransport, Variational, draw, fit_guide, laplace
 from volvelle.inference.importance import weigh
-target = straight()
-fitted = fit_guide(target, Variational("normal", max_steps=500), seed=1)
+target, settings = straight(), Variational("normal", max_steps=500)
+fitted = fit_guide(target, settings, seed=1)
 drawn = weigh(target, fitted.guide, 1000, seed=2)
-np.savez(sys.argv[1], devices=jax.local_device_count(), z=drawn.z, bounds=fitted.bounds)
+method = NeuralTransport(settings, NUTS(warmup=10))
+start = laplace(target.posterior, MEAN[None], WIDTHS)
+chains = draw(target.posterior, start, method, chains=4, draws=10, seed=1)
+np.savez(sys.argv[1], devices=jax.local_device_count(), z=drawn.z, bounds=fitted.bounds,
+         samples=chains.samples)
 """
 
 
 def test_a_fit_over_devices(tmp_path):
-    """Sixteen draws per step on one device and on four: the same numbers, up to rounding."""
+    """Sixteen draws per step on one device and on four, and chains in the guide's coordinates: the
+    same numbers, up to rounding."""
     found = {}
     for number in (1, 4):
         flags = f"--xla_force_host_platform_device_count={number}"
@@ -132,6 +138,7 @@ def test_a_fit_over_devices(tmp_path):
     assert (int(found[1]["devices"]), int(found[4]["devices"])) == (1, 4)
     np.testing.assert_allclose(found[1]["bounds"], found[4]["bounds"], rtol=1e-10)
     np.testing.assert_allclose(found[1]["z"], found[4]["z"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found[1]["samples"], found[4]["samples"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -38,3 +39,9 @@ def mapped(function: Callable[[Any, Array], Any], given: Any, items: Array, batc
     return jax.shard_map(some, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)(
         arrays, items
     )
+
+
+def free_of_devices(tree: Any) -> Any:
+    """The same arrays, tied to no device: a function over a mesh cannot close over those of another
+    one."""
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, tree)

@@ -19,7 +19,7 @@ from jaxtyping import Array
 
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.coordinates import Whitened
-from volvelle.inference.devices import AXIS, mapped, mesh_for
+from volvelle.inference.devices import AXIS, free_of_devices, mapped, mesh_for
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, Kind, draw_eps, log_normal
 
@@ -120,7 +120,7 @@ def fit_guide(
     done = CHUNK * (len(looks) - 1)
     gradients = done * settings.particles
     return Fitted(
-        guide,
+        free_of_devices(guide),
         float(last.mean()) + target.log_volume,
         float(last.std(ddof=1) / np.sqrt(len(last))),
         _without_gain(looks) > REDUCTIONS,
