@@ -64,7 +64,13 @@ def test_nothing_that_is_written_tells_the_truth(blind: tuple[Path, str]) -> Non
     report = (folder / "run" / "report.html").read_text()
     assert "Blinded: ln10A_s_blind, omega_cdm_blind are shifted" in report
     assert "Blinded:" in " ".join(printed.split())
-    numbers = [f"{abs(shift):.6g}" for shift in shifts_of(folder / "run.yaml").values()]
+    moved = Configuration.load(folder / "run.yaml", files=False).sampled
+    hidden_numbers = [*shifts_of(folder / "run.yaml").values()]
+    for parameter in moved:
+        if parameter.name.endswith("_blind"):
+            hidden_numbers += [*parameter.prior.values(), parameter.ref_loc]
+    numbers = [f"{abs(number):.6g}" for number in hidden_numbers]
+    assert len(numbers) == 2 + 2 * 3
     texts = [p for p in (folder / "run").rglob("*") if p.suffix in (".json", ".yaml", ".ranges")]
     assert len(texts) > 5
     for path in texts:

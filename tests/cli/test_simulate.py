@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from volvelle.cli import ConfigurationError
+from volvelle.cli import ConfigurationError, simulate_task
 from volvelle.cli.app import app
 from volvelle.cli.simulate_configuration import Realisation, SimulateConfiguration
 from volvelle.cli.simulate_job import simulate_box
@@ -34,6 +34,9 @@ SMALL: dict[str, Any] = {
     "seed": 3,
     "compute": {"in_process": {}},
 }  # fmt: skip
+
+
+HEAVY = {"cosmology": "planck18", "neutrinos": "grid", "power": {"linear": "learned"}}
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -170,19 +173,39 @@ def test_what_is_refused(tmp_path: Path, key: str, value: Any, words: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("integrator", "linear", "words"),
+    ("changes", "words"),
     [
-        ("bullfrog", "learned", "the growth of bullfrog is the same for all waves"),
-        ("cola", "eisenstein_hu", "grid needs power: {linear: learned}"),
+        ({"integrator": "bullfrog"}, "the growth of bullfrog is the same for all waves"),
+        ({"power": {"linear": "eisenstein_hu"}}, "grid needs power: {linear: learned}"),
+        ({"initial": {"order": 3}}, "choose 1 or 2 beside neutrinos"),
     ],
 )
 def test_neutrinos_where_they_cannot_be(
-    tmp_path: Path, integrator: str, linear: str, words: str
+    tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
-    power = {"linear": linear}
-    given = {"cosmology": "planck18", "neutrinos": "grid", "integrator": integrator}
     with pytest.raises(ConfigurationError, match=words):
-        SimulateConfiguration.load(written(tmp_path, power=power, **given))
+        SimulateConfiguration.load(written(tmp_path, **{**HEAVY, **changes}))
+
+
+def test_neutrinos_on_the_grid_reach_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Particles are baryons and cold dark matter, in the start as in the force."""
+    asked: dict[str, Any] = {}
+
+    def note(name: str) -> Any:
+        def called(*given: Any, **choices: Any) -> None:
+            asked[name] = choices
+
+        return called
+
+    monkeypatch.setattr(simulate_task, "gaussian", note("gaussian"))
+    monkeypatch.setattr(simulate_task, "prepare", note("prepare"))
+    for neutrinos, species in (("grid", "cb"), ("none", "matter")):
+        path = written(tmp_path, **{**HEAVY, "neutrinos": neutrinos})
+        simulate_task._prepared(SimulateConfiguration.load(path), Realisation(1, False))
+        assert asked["gaussian"]["species"] == species
+        assert (asked["prepare"]["neutrinos"] is not None) == (neutrinos == "grid")
 
 
 def test_a_box_that_the_power_spectrum_does_not_cover(tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ class BlindBlock(Block):
     shifts: Annotated[dict[str, Positive], Field(min_length=1)]
     """Largest shift, up or down, by name; of log10 NAME where the scale is log."""
 
+    def number(self, name: str) -> int:
+        """What stands in ``hidden(..)`` for a parameter."""
+        return int(hashlib.sha256(f"{self.key}\n{name}".encode()).hexdigest()[:12], 16)
+
+    def shift(self, name: str) -> float:
+        """By how much a parameter is shown too high."""
+        from ..cosmology import hidden
+
+        return self.shifts[name] * hidden(self.number(name))
+
 
 def blinded(document: Document, block: BlindBlock | None, found: Roles) -> Roles:
     """The roles with every blinded parameter sampled as its shifted self.
@@ -56,22 +66,14 @@ def blinded(document: Document, block: BlindBlock | None, found: Roles) -> Roles
     labels, dropped = dict(found.labels), {*found.parametrisation.dropped}
     for name, width in block.shifts.items():
         old = _checked(document, name, sampled)
-        number = _number(block.key, name)
-        sampled[name] = _shifted(old, width * hidden_shift(number))
-        texts[old.name] = f"{old.name}{SUFFIX} - {width!r} * hidden({number})"
+        sampled[name] = _shifted(old, block.shift(name))
+        texts[old.name] = f"{old.name}{SUFFIX} - {width!r} * hidden({block.number(name)})"
         labels[old.name] = old.label
         dropped.add(f"{old.name}{SUFFIX}")
     ways = replace(
         found.parametrisation, definitions=in_order(texts), dropped=tuple(sorted(dropped))
     )
     return replace(found, sampled=tuple(sampled.values()), parametrisation=ways, labels=labels)
-
-
-def hidden_shift(number: int) -> float:
-    """What ``hidden(number)`` of an expression is, in [-1, 1)."""
-    from ..cosmology import hidden
-
-    return hidden(number)
 
 
 def blinded_run(folder: Path) -> tuple[Configuration, str]:
@@ -105,10 +107,7 @@ def unblind(folder: Path, configuration: Configuration) -> dict[str, float]:
     The blinded summary and report are kept as summary_blind.json and report_blind.html.
     """
     assert configuration.blind is not None
-    shifts = {
-        name: width * hidden_shift(_number(configuration.blind.key, name))
-        for name, width in configuration.blind.shifts.items()
-    }
+    shifts = {name: configuration.blind.shift(name) for name in configuration.blind.shifts}
     if (folder / RECORD).exists():
         return shifts
     from ..learning import write_atomically
@@ -121,10 +120,6 @@ def unblind(folder: Path, configuration: Configuration) -> dict[str, float]:
     record = {"when": when, "shifts": shifts}
     write_atomically(folder / RECORD, json.dumps(record, indent=1).encode())
     return shifts
-
-
-def _number(key: str, name: str) -> int:
-    return int(hashlib.sha256(f"{key}\n{name}".encode()).hexdigest()[:12], 16)
 
 
 def _checked(

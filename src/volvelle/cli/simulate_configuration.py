@@ -286,6 +286,8 @@ def _check_neutrinos(document: Document, file: SimulateFile, cosmology: Cosmolog
         raise document.error(key, "grid, and the universe has m_nu = 0; give it mass, or none")
     if file.power.linear != "learned":
         raise document.error(key, "grid needs power: {linear: learned}, which knows neutrinos")
+    if file.initial.order > 2:
+        raise document.error(key, "grid, and initial.order is 3; choose 1 or 2 beside neutrinos")
     if file.integrator in ("fastpm", "bullfrog"):
         raise document.error(
             key,

@@ -116,26 +116,12 @@ def particle_growth(cosmology: Cosmology, coupling: Coupling | None = None) -> P
     rate = 1.0 / (a**2 * jnp.sqrt(squared_expansion(found, a) / found.total(jnp.ones(()))))
     source = _source(Omega_m, coupling, a)
     start = _start(found, Omega_m, a[0], rate[0])
-    step = x[2] - x[0]
 
     def change(state: Array, rate: Array, source: Array) -> Array:
         growth, momentum = state
         return rate * jnp.stack([momentum, _acceleration(source, growth)])
 
-    def advance(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
-        rates, sources = given
-        k1 = change(state, rates[0], sources[0])
-        k2 = change(state + step / 2.0 * k1, rates[1], sources[1])
-        k3 = change(state + step / 2.0 * k2, rates[1], sources[1])
-        k4 = change(state + step * k3, rates[2], sources[2])
-        state = state + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
-        return state, state
-
-    def threes(values: Array) -> Array:
-        return jnp.stack([values[:-1:2], values[1::2], values[2::2]], -1)
-
-    later = jax.lax.scan(advance, start, (threes(rate), threes(source)))[1]
-    states = jnp.concatenate([start[None], later])
+    states = integrated(change, start, x[2] - x[0], rate, source)
     powers = np.array([1.0, 2.0, 3.0, 3.0, 3.0])
     states = states / states[-1, 0, 0] ** powers
     slopes = jax.vmap(change)(states, rate[::2], source[::2])
@@ -148,6 +134,33 @@ def particle_growth(cosmology: Cosmology, coupling: Coupling | None = None) -> P
         forces=slopes[:, 1],
         coupling=coupling,
     )
+
+
+def integrated(
+    change: Callable[..., Array], start: Array, step: float, *given: Float[Array, "t *rest"]
+) -> Array:
+    """States [(t + 1)/2, ...] of d state/dx = change(state, *given(x)), by Runge & Kutta's fourth
+    order.
+
+    Args:
+        start: the first one.
+        step: in x; ``given`` are tables at its beginning, middle and end, step after step.
+    """
+
+    def threes(values: Array) -> Array:
+        return jnp.stack([values[:-1:2], values[1::2], values[2::2]], 1)
+
+    def advance(state: Array, given: tuple[Array, ...]) -> tuple[Array, Array]:
+        begin, middle, end = ([each[i] for each in given] for i in range(3))
+        k1 = change(state, *begin)
+        k2 = change(state + step / 2.0 * k1, *middle)
+        k3 = change(state + step / 2.0 * k2, *middle)
+        k4 = change(state + step * k3, *end)
+        state = state + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+        return state, state
+
+    later = jax.lax.scan(advance, start, tuple(threes(each) for each in given))[1]
+    return jnp.concatenate([start[None], later])
 
 
 def _source(Omega_m: Array, coupling: Coupling | None, a: Scales) -> Scales:

@@ -89,8 +89,8 @@ class BoxPower(eqx.Module):
         Raises InitialConditionsError where the model does not cover the box, or what it returns is
         no power; ParameterError without h.
         """
-        low, high = mesh.fundamental * (1 - 1e-4), np.sqrt(3.0) * mesh.nyquist * (1 + 1e-4)
-        x = np.linspace(np.log(low), np.log(high), _NODES)
+        x = log_wavenumbers(mesh, _NODES)
+        low, high = np.exp(x[[0, -1]])
         h = cosmology.hubble_parameter
         k, at = jnp.exp(jnp.asarray(x)) * h, jnp.full(_NODES, a)
         model = learned_power() if power is None else power
@@ -126,6 +126,12 @@ class BoxPower(eqx.Module):
         )
         safe = jnp.where(square > 0.0, square, mesh.fundamental**2)
         return jnp.where(square > 0.0, jnp.exp(curve(0.5 * jnp.log(safe))), 0.0)
+
+
+def log_wavenumbers(mesh: Mesh, number: int) -> np.ndarray:
+    """ln k [h/Mpc] in equal steps over all wavenumbers of a mesh, and a bit beyond."""
+    low, high = mesh.fundamental * (1 - 1e-4), np.sqrt(3.0) * mesh.nyquist * (1 + 1e-4)
+    return np.linspace(np.log(low), np.log(high), number)
 
 
 def _known(value: Array | float) -> str:

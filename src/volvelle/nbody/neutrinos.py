@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -31,8 +30,8 @@ from volvelle.power.functions import as_arguments
 from .assignment import order_of, window
 from .errors import ForceError, InitialConditionsError
 from .frames import Displacement, Frame, Scalar
-from .growth import FIRST, STEPS, ParticleGrowth, particle_growth
-from .initial_conditions import InitialConditions
+from .growth import FIRST, STEPS, ParticleGrowth, integrated, particle_growth
+from .initial_conditions import InitialConditions, log_wavenumbers
 from .lpt import lagrangian
 from .mesh import Mesh
 from .modes import Modes, real_dtype, resized
@@ -88,15 +87,14 @@ class LinearResponse(eqx.Module):
             )
         spectrum = nonlinear_spectrum(cosmology, learned_power() if power is None else power)
         h = cosmology.hubble_parameter
-        low, high = mesh.fundamental * (1 - 1e-4), np.sqrt(3.0) * mesh.nyquist * (1 + 1e-4)
-        log_k = np.linspace(np.log(low), np.log(high), _NODES)
+        log_k = log_wavenumbers(mesh, _NODES)
         k = jnp.exp(jnp.asarray(log_k))[:, None] * h
         try:
             spectrum.checked(k, start)
         except (WavenumberError, RedshiftError) as error:
             raise InitialConditionsError(
-                f"neutrinos from a = {start:g} in a box with wavenumbers from {low:.4g} to "
-                f"{high:.4g} h/Mpc: {error}"
+                f"neutrinos from a = {start:g} in a box with wavenumbers from "
+                f"{np.exp(log_k[0]):.4g} to {np.exp(log_k[-1]):.4g} h/Mpc: {error}"
             ) from error
         return _solved(as_arguments(cosmology), spectrum, Nodes.of(log_k), float(start))
 
@@ -161,7 +159,6 @@ def _grown(
     a = jnp.exp(jnp.asarray(x))
     rate = a / small.Q(a)  # d/dx = rate T
     source = 1.5 * small.Omega_m * a[:, None] * matter
-    step = x[2] - x[0]
     # the growing mode among radiation: D = y + 2/3, as in ``growth``
     start = jnp.stack([small.values[0, 0], small.momenta[0, 0]])[:, None] * jnp.ones(
         matter.shape[1]
@@ -170,20 +167,7 @@ def _grown(
     def change(state: Array, rate: Array, source: Array) -> Array:
         return rate * jnp.stack([state[1], source * state[0]])
 
-    def advance(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
-        rates, sources = given
-        k1 = change(state, rates[0], sources[0])
-        k2 = change(state + step / 2.0 * k1, rates[1], sources[1])
-        k3 = change(state + step / 2.0 * k2, rates[1], sources[1])
-        k4 = change(state + step * k3, rates[2], sources[2])
-        state = state + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
-        return state, state
-
-    def threes(values: Array) -> Array:
-        return jnp.stack([values[:-1:2], values[1::2], values[2::2]], 1)
-
-    later = jax.lax.scan(advance, start, (threes(rate), threes(source)))[1]
-    found = jnp.concatenate([start[None], later])
+    found = integrated(change, start, x[2] - x[0], rate, source)
     return found[:, 0] / found[-1, 0], found[:, 1] / found[-1, 0]
 
 
