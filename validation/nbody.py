@@ -346,7 +346,7 @@ def gradients(size: int) -> tuple[list[Check], list[str]]:
     found = kept(f"{size}-gradient", measured)
     few, many = found["bytes"]
     checks = [
-        at_most(f"gradient in {size}^3 of noise against differences", max(found["off"]), 1e-3, 6),
+        at_most(f"gradient in {size}^3 of noise against differences", max(found["off"]), 1e-3, 8),
         at_most("memory of the gradient of 40 steps over that of 10", many / few, 1.2),
     ]
     text = (

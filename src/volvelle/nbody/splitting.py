@@ -11,8 +11,7 @@ q = sqrt(1 - s^2), nearly the most compact in both spaces:
 
     psi = g(beta^2 - (k cutoff)^2)/g(beta^2),  g(y^2) = (cosh y - sinh y/y)/y^2.
 
-A Gaussian split of the same rms error as 4 cells needs 5.1. The method is that of Hockney &
-Eastwood 1988, chapter 8.
+The method is that of Hockney & Eastwood 1988, chapter 8.
 """
 
 from __future__ import annotations
