@@ -155,6 +155,23 @@ def test_files_that_are_done_are_not_measured_again(
     assert read == ["snap_3.hdf5"]
 
 
+def test_files_are_measured_by_processes(files: list[Path], tmp_path: Path) -> None:
+    """To the same numbers; one that cannot be read is named, and the other is kept."""
+    bad = tmp_path / "bad.hdf5"
+    bad.write_bytes(files[1].read_bytes())
+    with h5py.File(bad, "a") as file:
+        del file["PartType1/Velocities"]
+    status, said = measure(files[0], bad, *common(tmp_path / "by"), "--workers", 2)
+    assert status == 2
+    assert "1 of 2 snapshots could not be measured" in said
+    assert "bad.hdf5: SnapshotError" in said
+    kept = list((tmp_path / "by" / "files").iterdir())
+    assert [path.name.startswith("snap_0.hdf5") for path in kept] == [True]
+    assert measure(files[0], *common(tmp_path / "here"))[0] == 0
+    (here,) = (tmp_path / "here" / "files").iterdir()
+    assert here.read_text() == kept[0].read_text()
+
+
 def test_the_report_can_be_made_again(files: list[Path], tmp_path: Path) -> None:
     assert measure(files[0], *common(tmp_path), "--quiet") == (0, "")
     page = (tmp_path / "report.html").read_text()

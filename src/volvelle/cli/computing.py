@@ -82,6 +82,27 @@ def compute_from(workers: int | None, dask: str | None) -> ComputeBlock:
         raise ExecutorError(f"--dask {dask}: {error.errors()[0]['msg']}") from error
 
 
+def within_memory(block: ComputeBlock, tasks: int, needed: int) -> ComputeBlock:
+    """The block, with no more processes on this machine than its memory has room for.
+
+    Args:
+        tasks: how many there are.
+        needed: bytes of each.
+
+    Raises MemoryNeededError where there is no room for one.
+    """
+    from ..nbody import check_memory, memory_free  # which solvers and chains have no need of
+
+    chosen = block.chosen
+    if not isinstance(chosen, Local):
+        return block
+    check_memory(needed)
+    free = memory_free()
+    room = tasks if free is None else min(tasks, free // needed)
+    workers = min(chosen.workers or available_cores(), max(int(room), 1))
+    return ComputeBlock(local=Local(workers=workers, time_limit=chosen.time_limit))
+
+
 def slurm_jobs(block: Slurm) -> SlurmJobs:
     """The jobs that a block asks of SLURM."""
     return SlurmJobs(

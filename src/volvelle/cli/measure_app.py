@@ -9,6 +9,7 @@ import typer
 
 from . import verbs
 from .errors import MeasureError
+from .options import DaskAddress
 
 
 def measure(
@@ -52,6 +53,11 @@ def measure(
     ] = (-1.0, 3.0, 80),
     radii: Annotated[str, typer.Option(help="Of voids [Mpc/h], separated by commas.")] = "",
     threshold: Annotated[float, typer.Option(help="Of the mean delta in voids.")] = -0.7,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Files at a time, in processes; one in this one if not given."),
+    ] = None,
+    dask: DaskAddress = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
 ) -> None:
     """Statistics of snapshots: mean, scatter and covariance over files.
@@ -68,12 +74,15 @@ def measure(
 
     - `volvelle measure snap.hdf5 -s voids --radii 15,20,25,30`
 
+    - `volvelle measure runs/*/snap_z0.hdf5 --workers 4`
+
     Writes `measurements.json`, `.h5` (every realisation), `.sacc.fits`, `.png` and `report.html`.
     Interrupted? Repeat the command: files that are done are not measured again.
 
     Exit status: 0 done, 2 wrong input.
     """
     verbs.enable_float64()
+    from .computing import compute_from
     from .measure_job import measure_files
     from .measurements import Settings
 
@@ -95,7 +104,8 @@ def measure(
         radii=_numbers("--radii", radii),
         threshold=threshold,
     )
-    raise typer.Exit(measure_files(files, settings, output, progress=not quiet))
+    compute = None if workers is None and dask is None else compute_from(workers, dask)
+    raise typer.Exit(measure_files(files, settings, output, compute=compute, progress=not quiet))
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

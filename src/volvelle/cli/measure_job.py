@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,37 @@ from ..learning import write_atomically
 from ..nbody import Snapshot, memory_free, read_header, read_snapshot, snapshot_parts
 from ..report import measurements_table, write_measurements_report
 from ..statistics import Ensemble, Measured, ensemble
+from .compute_block import ComputeBlock
+from .computing import make_executor, within_memory
 from .errors import MeasureError
 from .measurements import Settings, measure_snapshot, packed, unpacked
 from .progress import Reporter
+from .verbs import enable_float64
 
 SAME = 1e-6
 """Relative, of the times and boxes of snapshots that a mean is taken of."""
 SHARED = ("a", "box_size", "Omega_m", "Omega_de", "h")
 
 
+Task = tuple[Path, Settings, Path]
+"""A snapshot, how it is measured, and the folder of the measurements."""
+Known = tuple[list[Measured], dict[str, float]]
+"""What was measured of a snapshot, and its universe."""
+
+
 def measure_files(
-    files: Sequence[Path], settings: Settings, output: Path, *, progress: bool = True
+    files: Sequence[Path],
+    settings: Settings,
+    output: Path,
+    *,
+    compute: ComputeBlock | None = None,
+    progress: bool = True,
 ) -> int:
     """Measure snapshots and write mean, scatter and covariance; returns 0.
 
     What was measured of a file lies in ``output/files`` and is not measured again while neither
-    file nor settings change. Raises VolvelleError for what the user can mend.
+    file nor settings change. ``compute``: where; in this process, if None. Raises VolvelleError for
+    what the user can mend.
     """
     settings.check()
     if not files:
@@ -44,21 +59,23 @@ def measure_files(
     console = Console()
     reporter = Reporter(console, silent=not progress)
     started = time.monotonic()
-    realisations, universes, known = [], [], 0
+    tasks = [(path.absolute(), settings, output.absolute()) for path in files]
+    waiting = [task for task in tasks if _known(task) is None]
     with reporter.bar("measuring"):
-        for number, path in enumerate(files):
-            reporter.files(number, len(files), _left(started, number - known, len(files) - number))
-            blocks, universe, fresh = _measured(path, settings, output)
-            known += not fresh
-            _check_same(path, universe, files[0], universes)
-            realisations.append(blocks)
-            universes.append(universe)
-        reporter.files(len(files), len(files), None)
-    found = ensemble(realisations)
-    content = _content(files, settings, found, universes[0], time.monotonic() - started)
-    write_atomically(output / "measurements.h5", _hdf5(found, files))
+        known = len(tasks) - len(waiting)
+        reporter.files(known, len(tasks), None)
+        for done, _ in enumerate(_measured(waiting, compute, reporter), start=1):
+            left = (time.monotonic() - started) / done * (len(waiting) - done)
+            reporter.files(known + done, len(tasks), left)
+    found = [measure_one(task) for task in tasks]
+    universes = [universe for _, universe in found]
+    for path, universe in zip(files, universes, strict=True):
+        _check_same(path, universe, files[0], universes[0])
+    result = ensemble([blocks for blocks, _ in found])
+    content = _content(files, settings, result, universes[0], time.monotonic() - started)
+    write_atomically(output / "measurements.h5", _hdf5(result, files))
     write_atomically(output / "measurements.json", json.dumps(content, indent=1).encode())
-    _write_sacc(output / "measurements.sacc.fits", found)
+    _write_sacc(output / "measurements.sacc.fits", result)
     report = write_measurements_report(output)
     if progress:
         console.print(measurements_table(content))
@@ -67,28 +84,61 @@ def measure_files(
     return 0
 
 
-def _left(started: float, done: int, waiting: int) -> float | None:
-    """Seconds left, by those that were measured here."""
-    return (time.monotonic() - started) / done * waiting if done > 0 else None
-
-
 def _measured(
-    path: Path, settings: Settings, output: Path
-) -> tuple[list[Measured], dict[str, float], bool]:
-    """Blocks and universe of a file, and whether they were measured now."""
-    store = output / "files" / f"{path.name}-{settings.key(path, snapshot_parts(path))}.json"
+    waiting: list[Task], compute: ComputeBlock | None, reporter: Reporter
+) -> Iterator[Known]:
+    """Each as it is done, here or by an executor."""
+    if compute is None or not waiting:
+        yield from map(measure_one, waiting)
+        return
+    block = within_memory(compute, len(waiting), max(_memory(*task[:2]) for task in waiting))
+    failures = []
+    with make_executor(block, reporter.say) as executor:
+        for index, outcome in executor.map(measure_one, waiting, limited=False):
+            if outcome.value is None:
+                failures.append(f"{waiting[index][0]}: {outcome.error}")
+            else:
+                yield outcome.value
+    if failures:
+        raise MeasureError(
+            f"{len(failures)} of {len(waiting)} snapshots could not be measured; what was measured "
+            f"of the others is kept: {'; '.join(failures[:3])}"
+        )
+
+
+def _store(task: Task) -> Path:
+    path, settings, output = task
+    return output / "files" / f"{path.name}-{settings.key(path, snapshot_parts(path))}.json"
+
+
+def _known(task: Task) -> Known | None:
+    """What is on the disk of a file."""
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # not there, or damaged
-        content = json.loads(store.read_text())
-        return unpacked(content["blocks"]), content["universe"], False
-    particles = sum(read_header(path).totals[settings.kind :][:1])
-    _check_memory(path, settings.memory(particles))
+        content = json.loads(_store(task).read_text())
+        return unpacked(content["blocks"]), content["universe"]
+    return None
+
+
+def measure_one(task: Task) -> Known:
+    """Blocks and universe of a file, from the disk or measured and put there."""
+    found = _known(task)
+    if found is not None:
+        return found
+    enable_float64()
+    path, settings, _ = task
+    _check_memory(path, _memory(path, settings))
     snapshot = read_snapshot(path, kind=settings.kind, length=settings.length, ids=False)
     itemsize = np.dtype(snapshot.positions.dtype).itemsize
     _check_memory(path, settings.memory(snapshot.count, itemsize))
     blocks, universe = measure_snapshot(settings, snapshot), _universe(snapshot)
     content = {"file": str(path), "universe": universe, "blocks": packed(blocks)}
-    write_atomically(store, json.dumps(content).encode())
-    return blocks, universe, True
+    write_atomically(_store(task), json.dumps(content).encode())
+    return blocks, universe
+
+
+def _memory(path: Path, settings: Settings) -> int:
+    """Bytes that a file takes, by its header."""
+    return settings.memory(sum(read_header(path).totals[settings.kind :][:1]))
 
 
 def _check_memory(path: Path, needed: int) -> None:
@@ -107,13 +157,13 @@ def _universe(snapshot: Snapshot) -> dict[str, float]:
 
 
 def _check_same(
-    path: Path, universe: dict[str, float], first: Path, others: list[dict[str, float]]
+    path: Path, universe: dict[str, float], first: Path, expected: dict[str, float]
 ) -> None:
     """A mean is taken over realisations of one universe at one time."""
-    for name in SHARED if others else ():
-        if abs(universe[name] - others[0][name]) > SAME * abs(others[0][name]):
+    for name in SHARED:
+        if abs(universe[name] - expected[name]) > SAME * abs(expected[name]):
             raise MeasureError(
-                f"{path} has {name} = {universe[name]:.8g} and {first} {others[0][name]:.8g}; "
+                f"{path} has {name} = {universe[name]:.8g} and {first} {expected[name]:.8g}; "
                 "measure snapshots of other times or universes with an --output of their own"
             )
 

@@ -12,14 +12,12 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 from .. import __version__
-from ..compute import available_cores
 from ..learning import write_atomically
-from ..nbody import check_memory, memory_free
+from ..nbody import check_memory
 from ..power import linear_power, nonlinear_power, power_model
 from ..report import simulation_words, write_simulation_report
 from .account import Account
-from .compute_block import ComputeBlock, Local
-from .computing import make_executor
+from .computing import make_executor, within_memory
 from .errors import SimulationFailedError
 from .progress import Reporter
 from .simulate_configuration import SimulateConfiguration
@@ -86,7 +84,7 @@ def _ensemble(configuration: SimulateConfiguration, names: list[str], reporter: 
     chosen = {each.name: each for each in configuration.realisations}
     tasks = [(str(configuration.output), chosen[n].seed, chosen[n].paired) for n in names]
     failures: list[str] = []
-    block = _fitting(configuration)
+    block = within_memory(configuration.compute, len(names), configuration.memory)
     with reporter.bar("simulations"), make_executor(block, reporter.say) as executor:
         started = time.monotonic()
         outcomes = executor.map(realise, tasks, limited=False)
@@ -100,19 +98,6 @@ def _ensemble(configuration: SimulateConfiguration, names: list[str], reporter: 
             f"{len(failures)} of {len(tasks)} simulations failed; the others are kept, repeat the "
             f"command for these: {'; '.join(failures[:3])}"
         )
-
-
-def _fitting(configuration: SimulateConfiguration) -> ComputeBlock:
-    """The compute block, with no more local workers than memory has room for."""
-    chosen = configuration.compute.chosen
-    if not isinstance(chosen, Local):
-        return configuration.compute
-    free = memory_free()
-    room = len(configuration.realisations) if free is None else free // configuration.memory
-    if room < 1:
-        check_memory(configuration.memory)
-    workers = min(chosen.workers or available_cores(), max(int(room), 1))
-    return ComputeBlock(local=Local(workers=workers, time_limit=chosen.time_limit))
 
 
 def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
