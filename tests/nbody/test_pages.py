@@ -11,6 +11,8 @@ import pytest
 
 from example_scripts import load_example
 
+SCATTER = 0.04
+"""Of the ratio of two spectra at one k in a box of 48 Mpc/h."""
 PAGE = Path(__file__).parents[2] / "docs" / "nbody.md"
 
 
@@ -34,6 +36,7 @@ def test_the_page() -> None:
             ["--particles", "16", "--steps", "60"],
             "recovered.png",
         ),
+        ("21_neutrino_pair.py", ["--particles", "32", "--steps", "10"], "neutrino_pair.png"),
     ],
 )
 def test_the_examples(
@@ -51,3 +54,8 @@ def test_the_examples(
     if "recovered" in figure:
         found = re.search(r"k < 0.2 h/Mpc: ([\d.]+)", said)
         assert found is not None and float(found.group(1)) > 0.95, said
+    if "neutrino" in figure:
+        found = re.search(r": ([\d.]+), HMcode-2020 ([\d.]+)", said)
+        assert found is not None, said
+        particles, theory = map(float, found.groups())
+        assert particles == pytest.approx(theory, abs=SCATTER), said
