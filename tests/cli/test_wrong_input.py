@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from example_scripts import FOLDER
 from volvelle.cli import Configuration, ConfigurationError
 
 from .conftest import REMOVE
@@ -393,3 +394,12 @@ def test_the_first_of_several_is_told_with_their_number(write) -> None:
     text = message(path)
     assert "params.omega_b.latexx: unknown key" in text
     assert text.endswith("(2 more problems in this file)")
+
+
+@pytest.mark.parametrize(
+    ("file", "verb"),
+    [("11_forecast.yaml", "forecast"), ("18_simulate.yaml", "simulate")],
+)
+def test_a_file_for_another_verb_is_told_its_own(file: str, verb: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"is one for `volvelle {verb}`$"):
+        Configuration.load(FOLDER / file)

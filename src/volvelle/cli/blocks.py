@@ -37,7 +37,7 @@ class Block(BaseModel):
                     raise PydanticCustomError(
                         "unknown_key",
                         "unknown key; {offer}",
-                        {"key": key, "offer": offer(str(key), known)},
+                        {"key": key, "offer": offer(str(key), known), "known": known},
                     )
         return given
 

@@ -16,6 +16,9 @@ from .parameters import TAGS
 UNION = ("int", "float", "str")
 """What pydantic calls the forms of a solver's setting."""
 
+VERBS = {"likelihood": "run", "outputs": "emulate", "survey": "forecast", "box": "simulate"}
+"""Keys at the top of a file by which it is seen whose it is."""
+
 _EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "a block of `key: value` lines",
@@ -39,7 +42,7 @@ def first_error(document: Document, error: ValidationError) -> ConfigurationErro
     problems = error.errors(include_url=False)
     keys = [_key(document, problem) for problem in problems]
     at = min(range(len(problems)), key=lambda i: document.lines.get(keys[i], 0))
-    text = _words(problems[at], keys[at])
+    text = _words(problems[at], keys[at]) + _other_verb(document, problems[at])
     others = len({key for key in keys if key != keys[at]})
     more = f" ({others} more problem{'s' * (others > 1)} in this file)" if others else ""
     return document.error(keys[at], text + more)
@@ -62,6 +65,16 @@ def _key(document: Document, problem: Mapping[str, Any]) -> Key:
     if problem["type"] == "unknown_key":
         key.append(problem["ctx"]["key"])
     return tuple(key)
+
+
+def _other_verb(document: Document, problem: Mapping[str, Any]) -> str:
+    """For which verb a file is whose keys are not known to this one, if that can be seen."""
+    if problem["type"] != "unknown_key" or problem["loc"]:
+        return ""
+    for key, verb in VERBS.items():
+        if key in document.data and key not in problem["ctx"]["known"]:
+            return f"; a file with {key}: is one for `volvelle {verb}`"
+    return ""
 
 
 def _words(problem: Mapping[str, Any], key: Key) -> str:
