@@ -18,8 +18,9 @@ TRUTH = {"S8": 0.82, "Omega_cdm": 0.26, "bias": 1.5}
 
 @pytest.mark.parametrize("mass", ["block"])
 def test_it_finds_what_was_put_in_and_prints_its_diagnostics(mass):
-    words = [sys.executable, str(EXAMPLE), "--mass", mass, "--draws", "120", "--warmup", "120"]
+    words = [sys.executable, str(EXAMPLE), "--mass", mass, "--draws", "80", "--warmup", "80"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "JAX_PLATFORMS": "cpu"}
+    environment.pop("XLA_FLAGS", None)  # it samples longer than it compiles
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[1:7]}
     for name, true in TRUTH.items():
