@@ -5,11 +5,13 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 
 from .compiled import painting_backend
 from .contrast import density_contrast
+from .crossings import Crossings, read_crossings, write_crossings
 from .errors import (
     ForceError,
     FrameError,
     InitialConditionsError,
     KernelError,
+    LightconeError,
     MemoryNeededError,
     MeshError,
     ParticleError,
@@ -17,6 +19,7 @@ from .errors import (
     SimulationError,
     SnapshotError,
 )
+from .footprint import Cap, Footprint, PixelMask
 from .force import Force
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import ParticleGrowth, particle_growth
@@ -28,10 +31,12 @@ from .initial_conditions import (
     to_white_noise,
 )
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
+from .lightcone import Lightcone, Moment
 from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
+from .observing import observe
 from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
@@ -49,7 +54,10 @@ __all__ = [
     "SPACINGS",
     "BoxPower",
     "BullFrog",
+    "Cap",
+    "Crossings",
     "FastPM",
+    "Footprint",
     "Force",
     "ForceError",
     "Frame",
@@ -61,16 +69,20 @@ __all__ = [
     "KickDriftKick",
     "LPTFrame",
     "Lagrangian",
+    "Lightcone",
+    "LightconeError",
     "LinearNeutrinos",
     "LinearResponse",
     "MemoryNeededError",
     "Mesh",
     "MeshError",
+    "Moment",
     "NeutrinoFrame",
     "ParticleError",
     "ParticleGrowth",
     "ParticleMesh",
     "Particles",
+    "PixelMask",
     "RecordedFrame",
     "Rest",
     "ScheduleError",
@@ -89,11 +101,13 @@ __all__ = [
     "memory_free",
     "memory_needed",
     "neutrino_frame",
+    "observe",
     "paint",
     "painting_backend",
     "particle_growth",
     "prepare",
     "read",
+    "read_crossings",
     "read_header",
     "read_snapshot",
     "simulate",
@@ -101,5 +115,6 @@ __all__ = [
     "step_times",
     "to_white_noise",
     "white_noise",
+    "write_crossings",
     "write_snapshot",
 ]

@@ -23,6 +23,10 @@ class KernelError(SimulationError):
     """The compiled kernel was demanded and cannot be had."""
 
 
+class LightconeError(SimulationError):
+    """A lightcone that cannot be had as asked, or a file that holds none."""
+
+
 class MemoryNeededError(SimulationError):
     """A simulation that needs more memory than there is."""
 

@@ -1,0 +1,108 @@
+"""Particles on a lightcone, and their files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .errors import LightconeError
+from .footprint import angles
+
+LIGHT = 299792.458
+"""[km/s]."""
+UNITS = {
+    "positions": "Mpc/h",
+    "velocities": "km/s",
+    "a": "scale factor",
+    "index": "place in the grid",
+    "replication": "boxes",
+}
+
+
+@dataclass(frozen=True)
+class Crossings:
+    """Particles where and when they cross an observer's past lightcone."""
+
+    positions: np.ndarray
+    """[N, 3], comoving, from the observer [Mpc/h]."""
+    velocities: np.ndarray
+    """[N, 3], peculiar [km/s]."""
+    a: np.ndarray
+    """[N], when they cross."""
+    index: np.ndarray
+    """[N], which particles they are."""
+    replication: np.ndarray
+    """[N, 3], by how many boxes they are moved."""
+
+    @classmethod
+    def none(cls) -> Crossings:
+        """No particle."""
+        three, one = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+        return cls(three, three, one, np.zeros(0, np.int64), np.zeros((0, 3), np.int16))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Crossings]) -> Crossings:
+        """One after the other."""
+        if not parts:
+            return cls.none()
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in UNITS))
+
+    @property
+    def count(self) -> int:
+        """Of particles."""
+        return len(self.a)
+
+    @property
+    def distance(self) -> np.ndarray:
+        """Comoving, from the observer [Mpc/h]."""
+        return np.linalg.norm(np.asarray(self.positions, np.float64), axis=1)
+
+    @property
+    def angles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Right ascension and declination [deg]."""
+        return angles(self.positions)
+
+    @property
+    def redshift(self) -> np.ndarray:
+        """Of the expansion alone."""
+        return 1.0 / np.asarray(self.a, np.float64) - 1.0
+
+    @property
+    def observed_redshift(self) -> np.ndarray:
+        """With the Doppler shift of the peculiar velocity along the line of sight."""
+        away = self.positions / np.maximum(self.distance, 1e-10)[:, None]
+        along = np.sum(self.velocities * away, axis=1, dtype=np.float64)
+        return (1.0 + self.redshift) * (1.0 + along / LIGHT) - 1.0
+
+
+def write_crossings(path: str | Path, crossings: Crossings) -> Path:
+    """Write particles of a lightcone to HDF5, whole or not at all; returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    with h5py.File(draft, "w") as file:
+        for name, unit in UNITS.items():
+            file.create_dataset(name, data=getattr(crossings, name)).attrs["unit"] = unit
+    with draft.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    draft.replace(path)
+    return path
+
+
+def read_crossings(path: str | Path) -> Crossings:
+    """Particles of a lightcone; raises LightconeError for files that hold none."""
+    try:
+        with h5py.File(path, "r") as file:
+            missing = [name for name in UNITS if name not in file]
+            if missing:
+                raise LightconeError(
+                    f"{path} has no {', '.join(missing)}; expected a file of a lightcone"
+                )
+            return Crossings(*(np.asarray(file[name]) for name in UNITS))
+    except OSError as error:
+        raise LightconeError(f"{path} cannot be read as HDF5: {error}") from error
