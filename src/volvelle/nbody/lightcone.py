@@ -247,8 +247,8 @@ class Lightcone(eqx.Module):
         if self.footprint is not None:
             directions = directions[self.footprint.contains(directions)]
         with np.errstate(divide="ignore"):
-            walls = np.where(directions > 0.0, self.box_size - self.observer, -self.observer)
-            reach = float(np.min(walls / directions, initial=np.inf))
+            ahead = np.where(directions > 0.0, self.box_size - self.observer, self.observer)
+            reach = float(np.min(ahead / np.abs(directions)))
         if reach < self.far:
             raise LightconeError(
                 f"a lightcone to redshift {self.redshifts[1]:g}, {self.far:.5g} Mpc/h, in a box of "
