@@ -214,7 +214,7 @@ def test_files_round_trip(tmp_path: Path) -> None:
         ({"redshifts": (0.5, 0.2)}, "redshifts 0.5 to 0.2"),
         ({"observer": (1.0, 2.0)}, "three coordinates in the box"),
         ({"observer": (1.0, 2.0, 300.0)}, "three coordinates in the box"),
-        ({"redshifts": (0.0, 0.1), "replicate": False}, "walls are 50 Mpc/h"),
+        ({"redshifts": (0.0, 0.1), "replicate": False}, "whose walls are 50"),
     ],
 )
 def test_what_is_no_lightcone(choices: dict, words: str) -> None:
