@@ -5,6 +5,7 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 
 from .compiled import painting_backend
 from .contrast import density_contrast
+from .course import Course, course
 from .errors import (
     ForceError,
     FrameError,
@@ -16,9 +17,11 @@ from .errors import (
     ScheduleError,
     SimulationError,
     SnapshotError,
+    TilingError,
 )
 from .force import Force
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
+from .ground import Ground, lay_ground
 from .growth import ParticleGrowth, particle_growth
 from .initial_conditions import (
     BoxPower,
@@ -39,6 +42,9 @@ from .simulation import Particles, Simulation, State, prepare, simulate
 from .slabs import SlabParticleMesh
 from .snapshot import Snapshot
 from .snapshot_files import read_header, read_snapshot, snapshot_parts, write_snapshot
+from .tile import Tile, TileParticles
+from .tiles import TileTask, Universe, run_tile, run_tiles
+from .tiling import Tiling
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -49,11 +55,13 @@ __all__ = [
     "SPACINGS",
     "BoxPower",
     "BullFrog",
+    "Course",
     "FastPM",
     "Force",
     "ForceError",
     "Frame",
     "FrameError",
+    "Ground",
     "InitialConditions",
     "InitialConditionsError",
     "Integrator",
@@ -81,11 +89,19 @@ __all__ = [
     "SnapshotError",
     "Stages",
     "State",
+    "Tile",
+    "TileParticles",
+    "TileTask",
+    "Tiling",
+    "TilingError",
+    "Universe",
     "check_memory",
+    "course",
     "density_contrast",
     "from_white_noise",
     "gaussian",
     "lagrangian",
+    "lay_ground",
     "memory_free",
     "memory_needed",
     "neutrino_frame",
@@ -96,6 +112,8 @@ __all__ = [
     "read",
     "read_header",
     "read_snapshot",
+    "run_tile",
+    "run_tiles",
     "simulate",
     "snapshot_parts",
     "step_times",

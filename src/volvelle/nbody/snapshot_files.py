@@ -102,7 +102,14 @@ def snapshot_parts(path: str | Path) -> list[Path]:
         return _all(first, file.header.files)
 
 
-def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/h") -> Path:
+def write_snapshot(
+    path: str | Path,
+    particles: Snapshot,
+    *,
+    length: str = "kpc/h",
+    files: int = 1,
+    total: int | None = None,
+) -> Path:
     """Write particles as one file in HDF5 with GADGET's names, as type 1; returns its path.
 
     The header states its units. A file of that name is replaced when the new one is whole on the
@@ -111,6 +118,8 @@ def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/
     Args:
         path: its name should end in .hdf5.
         length: "kpc/h" or "Mpc/h".
+        files, total: of a snapshot of several files, this one of them ("name.3.hdf5"): how many
+            there are, and how many particles in all; with masses and ids of the particles given.
 
     Raises SnapshotError where there is no room, the folder cannot be written to, or the unit of
     length is not known.
@@ -133,15 +142,16 @@ def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/
     else:
         table[KIND] = float(particles.masses)
     counts = tuple(count if kind == KIND else 0 for kind in range(TYPES))
+    everywhere = count if total is None else total
     header = Header(
         path=path,
         counts=counts,
-        totals=counts,
+        totals=tuple(everywhere if kind == KIND else 0 for kind in range(TYPES)),
         masses=tuple(table),
         a=a,
         redshift=1.0 / a - 1.0,
         box_size=float(particles.box_size) / unit,
-        files=1,
+        files=files,
         Omega_m=float(particles.Omega_m),
         Omega_de=float(particles.Omega_de),
         h=float(particles.h),
