@@ -91,10 +91,10 @@ class DirichletMesh:
     def _add_slopes(self, slopes: np.ndarray, delta: np.ndarray, faces: Faces) -> None:
         """Fill in -grad phi at all points, faces included, as [3, cells + 1, ...]."""
         smooth = self.harmonic(faces.astype(delta.dtype))
-        first = dstn(delta, type=1)
+        first = _sines(delta)
         first /= -self._square(delta.dtype)
         if self.gradient == "finite-difference":
-            smooth[1:-1, 1:-1, 1:-1] += dstn(first, type=1) / self._volume(delta.dtype)
+            smooth[1:-1, 1:-1, 1:-1] += _sines(first) / self._volume(delta.dtype)
         for axis in range(3):
             slopes[axis] = -_difference(smooth, axis) / delta.dtype.type(self.cell)
             if self.gradient == "spectral":
@@ -107,10 +107,10 @@ class DirichletMesh:
         terms = first * (-k).reshape(shape)
         others = [each for each in range(3) if each != axis]
         for each in others:
-            terms = dst(terms, type=1, axis=each, overwrite_x=True)
+            terms = np.asarray(dst(terms, type=1, axis=each, overwrite_x=True))
         pad = [(0, 0)] * 3
         pad[axis] = (1, 1)
-        terms = dct(np.pad(terms, pad), type=1, axis=axis, overwrite_x=True)
+        terms = np.asarray(dct(np.pad(terms, pad), type=1, axis=axis, overwrite_x=True))
         where: list[Any] = [slice(1, -1)] * 3
         where[axis] = slice(None)
         slope[tuple(where)] += terms / self._volume(first.dtype)
@@ -122,7 +122,7 @@ class DirichletMesh:
         turn = np.where(np.arange(1, m) % 2 == 1, 1.0, -1.0)
         modes = np.zeros((m - 1,) * 3, dtype)
         for axis in range(3):
-            low, high = (dstn(faces[axis, side, 1:-1, 1:-1], type=1) for side in (0, 1))
+            low, high = (_sines(faces[axis, side, 1:-1, 1:-1]) for side in (0, 1))
             near, far = (
                 np.expand_dims((2.0 * each).astype(dtype), [a for a in range(3) if a != axis])
                 for each in (wave, wave * turn)
@@ -131,7 +131,7 @@ class DirichletMesh:
         cosine = (2.0 * np.cos(np.pi * np.arange(1, m) / m) - 2.0).astype(dtype)
         modes /= cosine[:, None, None] + cosine[:, None] + cosine
         phi = np.empty((m + 1,) * 3, dtype)
-        phi[1:-1, 1:-1, 1:-1] = dstn(modes, type=1) / self._volume(dtype)
+        phi[1:-1, 1:-1, 1:-1] = _sines(modes) / self._volume(dtype)
         for axis in range(3):
             for side in (0, 1):
                 where: list[Any] = [slice(None)] * 3
@@ -159,6 +159,11 @@ def _painted(on: Sums, x: Array, near: Array) -> Array:
 @partial(jax.jit, static_argnums=0)
 def _taken(on: Sums, x: Array, fields: Array) -> Array:
     return gather(on, x, fields)
+
+
+def _sines(field: np.ndarray) -> np.ndarray:
+    """Sine transform along all axes."""
+    return np.asarray(dstn(field, type=1))
 
 
 def _difference(phi: np.ndarray, axis: int) -> np.ndarray:

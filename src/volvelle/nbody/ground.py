@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +41,7 @@ from .tile import Tile
 from .tiling import Index, Tiling
 
 COURSE, DONE = "course.safetensors", "ground.json"
-ROWS = 2**20
+ROWS = 2**18
 """Particles that are painted at a time."""
 COARSENING = 2
 """Cells of the force's mesh per cell of that of the faces' potential, along each axis."""
@@ -220,7 +221,7 @@ class Ground:
         for positions in self._moved(weights):
             count += np.asarray(paint(coarse, jnp.asarray(positions), assignment=self.assignment))
         count *= count.dtype.type(coarse.cells**3 / tiling.particles**3)
-        modes = rfftn(count, overwrite_x=True)
+        modes = np.asarray(rfftn(count, overwrite_x=True))
         del count
         order, (kx, ky, kz) = order_of(self.assignment), coarse.wavenumbers()
         square = np.asarray(kx**2 + ky**2 + kz**2, self.dtype)
@@ -229,7 +230,7 @@ class Ground:
         for k in (kx, ky, kz):
             ratio = np.sinc(k * fine.cell / (2 * np.pi)) / np.sinc(k * coarse.cell / (2 * np.pi))
             modes *= (ratio**order).astype(self.dtype)
-        return irfftn(modes, s=coarse.shape, axes=(0, 1, 2), overwrite_x=True)
+        return np.asarray(irfftn(modes, s=coarse.shape, axes=(0, 1, 2), overwrite_x=True))
 
     def _moved(self, weights: Float[np.ndarray, " 5"]) -> Iterator[np.ndarray]:
         """Positions, some planes of the grid at a time."""
@@ -259,7 +260,9 @@ class _StoredFaces:
 def lay_faces(task: tuple[str, int]) -> int:
     """The faces of one stage in a folder: a task for an executor."""
     folder, stage = task
-    Ground.open(folder).faces(stage)
+    ground = Ground.open(folder)
+    with jax.enable_x64(ground.dtype == "float64"):  # whatever the worker has
+        ground.faces(stage)
     return stage
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -81,9 +82,39 @@ def read_snapshot(
             f"the header says {header.totals[kind]}"
         )
     masses = found["MASS"] if "MASS" in found else header.masses[kind]
+    return _snapshot(first, header, unit, found, masses)
+
+
+def snapshot_pieces(path: str | Path) -> Iterator[Snapshot]:
+    """The dark matter of a snapshot file by file, without ids: never all of it in memory.
+
+    Args:
+        path: as of ``read_snapshot``, whose errors these are.
+    """
+    first = _first(Path(path))
+    with contextlib.closing(_open(first)) as file:
+        header = file.header
+    unit = header.unit(None)
+    for each in _all(first, header.files):
+        with contextlib.closing(_open(each)) as file:
+            if not file.header.same(header):
+                raise SnapshotError(f"{each} and {first} are not files of the same snapshot")
+            mass = header.masses[KIND] or file.read("MASS", KIND)
+            found = {name: file.read(name, KIND) for name in ("POS", "VEL")}
+        yield _snapshot(each, header, unit, found, mass)
+
+
+def _snapshot(
+    path: Path,
+    header: Header,
+    unit: float,
+    found: dict[str, np.ndarray],
+    masses: float | np.ndarray,
+) -> Snapshot:
+    """Blocks of a file, or of all, in Mpc/h and km/s."""
     box_size = header.box_size * unit
     return Snapshot(
-        _wrapped(first, found["POS"] * np.asarray(unit, found["POS"].dtype), box_size),
+        _wrapped(path, found["POS"] * np.asarray(unit, found["POS"].dtype), box_size),
         found["VEL"] * np.asarray(header.velocity * header.a**0.5, found["VEL"].dtype),
         a=header.a,
         box_size=box_size,

@@ -7,13 +7,13 @@ tile_00_01_02.json              written last: the tile is done
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
@@ -21,12 +21,15 @@ from volvelle.learning import write_atomically
 
 from .errors import TilingError
 from .ground import Ground
+from .memory import peak_memory
 from .snapshot import CRITICAL, Snapshot
 from .snapshot_files import write_snapshot
 from .tile import TileParticles
 from .tiling import Index
 
 GROUND = "ground"
+RETRIES = 2
+"""Of a tile whose worker died."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class TileTask:
     names: tuple[tuple[int, str], ...]
     until: int | None = None
 
+    @property
+    def done(self) -> Path:
+        """The file that is there when the tile is done."""
+        name = "tile_" + "_".join(f"{each:02d}" for each in self.index)
+        return Path(self.folder) / f"{name}.json"
+
 
 def run_tile(task: TileTask) -> dict[str, Any]:
     """Run a tile and store its parts of the snapshots; returns the content of its JSON file.
@@ -69,8 +78,7 @@ def run_tile(task: TileTask) -> dict[str, Any]:
     """
     folder, started = Path(task.folder), time.perf_counter()
     ground = Ground.open(folder / GROUND)
-    name = ground.tiling.name(task.index)
-    done = folder / f"{name}.json"
+    done, number = task.done, ground.tiling.indices().index(task.index)
     last = ground.course.number if task.until is None else task.until
     wanted = {"owner": ground.owner, "until": last, "snapshots": [each for _, each in task.names]}
     if done.is_file():
@@ -84,10 +92,11 @@ def run_tile(task: TileTask) -> dict[str, Any]:
 
     def store(particles: TileParticles) -> None:
         if particles.done in names:
-            path = folder / name / f"{names[particles.done]}.hdf5"
+            path = folder / f"{names[particles.done]}.{number}.hdf5"
             write_part(path, ground, task.universe, particles)
 
-    end = ground.tile(task.index).run(last, store if names else None)
+    with jax.enable_x64(ground.dtype == "float64"):  # whatever the worker has
+        end = ground.tile(task.index).run(last, store if names else None)
     content = {
         **wanted,
         "index": list(task.index),
@@ -123,23 +132,25 @@ def write_part(path: Path, ground: Ground, universe: Universe, particles: TilePa
 def run_tiles(tasks: Sequence[TileTask], executor: Executor) -> Iterator[dict[str, Any]]:
     """Run those that are not done; yields what ``run_tile`` returns as they finish.
 
-    Raises TilingError at the end, with the words of what went wrong, if some failed; the others are
-    kept, and a repeated call does the failed ones alone.
+    A tile whose worker died is done again, twice at most. Raises TilingError at the end, with the
+    words of what went wrong, if some failed; the others are kept, and a repeated call does the
+    failed ones alone.
     """
-    failures = []
-    for number, outcome in executor.map(run_tile, tasks, limited=False):
-        if outcome.value is None:
-            failures.append(f"{tasks[number].index}: {outcome.error}")
-        else:
-            yield outcome.value
+    waiting, failures = list(tasks), []
+    for attempt in range(RETRIES + 1):
+        died = []
+        for number, outcome in executor.map(run_tile, waiting, limited=False):
+            if outcome.value is not None:
+                yield outcome.value
+            elif outcome.signal is not None and attempt < RETRIES:
+                died.append(waiting[number])
+            else:
+                failures.append(f"{waiting[number].index}: {outcome.error}")
+        waiting = died
+        if not waiting:
+            break
     if failures:
         raise TilingError(
             f"{len(failures)} of {len(tasks)} tiles failed; the others are kept, repeat the call "
             f"for these: {'; '.join(failures[:3])}"
         )
-
-
-def peak_memory() -> int:
-    """The largest of this process until now [bytes]."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

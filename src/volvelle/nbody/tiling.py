@@ -139,10 +139,6 @@ class Tiling:
         i, j, k = (each * self.inner - self.buffer for each in index)
         return i, j, k
 
-    def name(self, index: Index) -> str:
-        """Of the files of a tile."""
-        return "tile_" + "_".join(f"{each:02d}" for each in index)
-
     def interior(self, index: Index) -> np.ndarray:
         """Numbers of a tile's own particles in the flattened grid of the box, ascending."""
         n = self.particles
