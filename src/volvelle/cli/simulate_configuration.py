@@ -16,10 +16,11 @@ from .compute_block import ComputeBlock
 from .configuration import computed_where
 from .document import Document
 from .messages import first_error
+from .tiles_block import TilesBlock, checked_tiling, tiles_summary
 
 if TYPE_CHECKING:
     from ..cosmology import Cosmology
-    from ..nbody import Mesh
+    from ..nbody import Mesh, Tiling
 
 PLACE = {"output", "workers", "compute"}
 """Keys that change where, not what."""
@@ -99,6 +100,8 @@ class SimulateFile(Block):
     neutrinos: Literal["none", "grid"] = "none"
     """Whether massive neutrinos are a linear density on the mesh, or part of the one fluid."""
     force: ForceBlock = ForceBlock(pm=PMBlock())
+    tiles: TilesBlock | None = None
+    """The box in parts that are simulated apart; whole if null."""
     power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
     snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
         default_factory=lambda: [0.0]
@@ -139,6 +142,8 @@ class SimulateConfiguration:
     """Whose points are the grid of particles."""
     file: SimulateFile
     compute: ComputeBlock
+    tiling: Tiling | None
+    """How the box is cut; None for no tiles."""
 
     @property
     def cells(self) -> int:
@@ -175,8 +180,12 @@ class SimulateConfiguration:
 
     @property
     def memory(self) -> int:
-        """Bytes that one simulation needs."""
-        from ..nbody import memory_needed
+        """Bytes that one simulation needs, or one worker of those that run its tiles."""
+        from ..nbody import memory_needed, tile_memory
+
+        if self.tiling is not None:
+            fields = {1: 1, 2: 2, 3: 5}[self.file.initial.order]
+            return tile_memory(self.tiling, fields, self.file.precision)
 
         return memory_needed(
             self.mesh.cells,
@@ -216,16 +225,21 @@ class SimulateConfiguration:
                 ("initial", "f_nl"), "needs A_s or ln10A_s in cosmology, which gives sigma8"
             )
         content = file.model_dump(mode="json", exclude=PLACE)
+        if file.tiles is None:  # as files were before there were tiles
+            del content["tiles"]
         _check_neutrinos(document, file, cosmology)
+        mesh = Mesh(file.box.particles, file.box.size)
+        cells = file.box.mesh or 2 * file.box.particles
         found = cls(
             source=document.path,
             text=document.text,
             hash=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
             output=Path(output or file.output),
             cosmology=cosmology,
-            mesh=Mesh(file.box.particles, file.box.size),
+            mesh=mesh,
             file=file,
             compute=computed_where(document, file.compute, file.workers),
+            tiling=checked_tiling(document, file, mesh, cells),
         )
         _check_power(document, found)
         if found.output.is_file():
@@ -235,6 +249,7 @@ class SimulateConfiguration:
     def summary(self) -> dict[str, Any]:
         """What is asked for, and what it costs in memory and forces."""
         file = self.file
+        whose = "" if self.tiling is None else "worker "
         return {
             "box": f"{file.box.size:g} Mpc/h",
             "particles": f"{file.box.particles}^3",
@@ -244,7 +259,8 @@ class SimulateConfiguration:
             f"{file.steps.start:g}",
             "snapshots at redshift": ", ".join(f"{1.0 / a - 1.0:g}" for a in self.times),
             "simulations": len(self.realisations),
-            "memory of each [GiB]": round(self.memory / 2**30, 2),
+            f"memory of each {whose}[GiB]": round(self.memory / 2**30, 2),
+            **({} if self.tiling is None else tiles_summary(self.tiling)),
             "output": self.output,
         }
 

@@ -22,10 +22,13 @@ from .errors import SimulationFailedError
 from .progress import Reporter
 from .simulate_configuration import SimulateConfiguration
 from .simulate_task import DONE, longest, realise, redshift_name, run
+from .tiles_task import run_tiled
 
 GROWTH, MOMENTUM = 0.03, {"float32": 1e-4, "float64": 1e-9}
 """Limits: of the amplitude of the longest waves against the non-linear model's (how a few waves
 couple in one box moves it by a per cent or two); of the mean momentum over the rms."""
+TILES_MOMENTUM = 0.01
+"""The same of tiles, whose forces do not add up to zero: what one gains no other loses."""
 JUDGED, RESOLVED = 0.06, 0.15
 """Waves whose growth is judged: longer than 2 pi over the first [h/Mpc], as others are far from
 linear, and than the particles' Nyquist wavenumber over the second, as others lack force."""
@@ -45,7 +48,10 @@ def simulate_box(configuration: SimulateConfiguration, *, progress: bool = True)
         each for each in configuration.realisations if not (folder / each.name / DONE).exists()
     ]
     with account.stage("simulations"):
-        if len(waiting) == 1:
+        if configuration.tiling is not None:
+            for one in waiting:
+                run_tiled(configuration, one, reporter)
+        elif len(waiting) == 1:
             check_memory(configuration.memory)
             with reporter.bar("steps"):
                 run(configuration, waiting[0], _Pace(reporter))
@@ -147,6 +153,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             name: {"seconds": content["seconds"], "memory": content["memory"]}
             for name, content in each.items()
         },
+        "tiles": next(iter(each.values())).get("tiles"),
         "checks": checks,
         "passed": all(limit is None or off <= limit for off, limit in checks.values()),
     }
@@ -171,9 +178,10 @@ def _checks(
     off = max(abs(each["amplitude"]["nonlinear"] - 1.0) for each in snapshots)
     judged = longest(mesh) * mesh.fundamental <= min(JUDGED, RESOLVED * mesh.nyquist)
     momentum = max(float(each["momentum"]) for each in snapshots)
+    whole = configuration.tiling is None
     return {
         "growth": (off, GROWTH if judged else None),
-        "momentum": (momentum, MOMENTUM[configuration.file.precision]),
+        "momentum": (momentum, MOMENTUM[configuration.file.precision] if whole else TILES_MOMENTUM),
     }
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from ..nbody import (
     Snapshot,
     State,
     gaussian,
+    peak_memory,
     prepare,
     write_snapshot,
 )
@@ -52,7 +51,7 @@ def redshift_name(a: float) -> str:
 
 
 @dataclass
-class _Clock:
+class Clock:
     """Seconds by what they went into."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -88,7 +87,7 @@ def run(
     folder = configuration.output / one.name
     if (folder / DONE).exists():
         return json.loads((folder / DONE).read_text())
-    clock = _Clock()
+    clock = Clock()
     with clock.of("initial conditions"):
         initial, simulation = _prepared(configuration, one)
         state = simulation.init()
@@ -118,8 +117,8 @@ def run(
         "configuration": configuration.hash,
         "stages": number,
         "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
-        "memory": _peak_memory(),
-        "snapshots": {redshift_name(a): _facts(folder, a) for a in configuration.times},
+        "memory": peak_memory(),
+        "snapshots": {redshift_name(a): facts(folder, a) for a in configuration.times},
     }
     write_atomically(folder / DONE, json.dumps(content, indent=1).encode())
     (folder / STATE).unlink(missing_ok=True)
@@ -203,8 +202,32 @@ def _measure(
     positions = np.asarray(particles.positions)
     size, cosmology = configuration.mesh.box_size, configuration.cosmology
     density = Density.of_catalogue(positions, size, cells=configuration.cells)
-    power = power_spectrum(density)
     momenta = np.asarray(particles.momentum, dtype=np.float64)
+    if configuration.file.write_snapshots:
+        path = folder / f"{name}.hdf5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_snapshot(path, _snapshot(particles, positions, cosmology, size))
+    mesh = initial.mesh
+    store_measured(
+        configuration,
+        folder / f"{name}.safetensors",
+        density,
+        float(particles.a),
+        grown(lowest_modes(initial.modes, mesh), mesh, density),
+        float(np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2))),
+    )
+
+
+def store_measured(
+    configuration: SimulateConfiguration,
+    path: Path,
+    density: Density,
+    a: float,
+    growth: float,
+    momentum: float,
+) -> None:
+    """P(k) and a picture of a density, and two numbers, in a file."""
+    power = power_spectrum(density)
     between = configuration.mesh.cell
     layers = max(1, round(max(SLAB, 2.0 * between) / density.mesh.cell))
     arrays = {
@@ -212,16 +235,12 @@ def _measure(
         "power": power.values,
         "modes": power.modes.astype(np.float64),
         "slice": _slab(density, SMOOTHING * between, layers),
-        "a": np.float64(particles.a),
-        "grown": np.float64(_grown(initial, density)),
-        "momentum": np.linalg.norm(momenta.mean(axis=0)) / np.sqrt(np.mean(momenta**2)),
+        "a": np.float64(a),
+        "grown": np.float64(growth),
+        "momentum": np.float64(momentum),
     }
-    if configuration.file.write_snapshots:
-        path = folder / f"{name}.hdf5"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_snapshot(path, _snapshot(particles, positions, cosmology, size))
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    write_atomically(folder / f"{name}.safetensors", save(arrays))
+    write_atomically(path, save(arrays))
 
 
 def _slab(density: Density, radius: float, layers: int) -> np.ndarray:
@@ -248,24 +267,31 @@ def longest(mesh: Mesh) -> int:
     return max(2, int(LINEAR / mesh.fundamental))
 
 
-def _grown(initial: InitialConditions, density: Density) -> float:
-    """The amplitude over the linear one of today, of the box's longest waves."""
-    most = min(longest(initial.mesh), initial.mesh.cells // 2 - 1)
+def lowest_modes(modes: Any, mesh: Mesh) -> np.ndarray:
+    """Those whose growth is judged, over the number of cells."""
+    return np.asarray(modes[_lowest(mesh)[0]]) / mesh.cells**3
+
+
+def _lowest(mesh: Mesh) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Where the longest waves are in a Fourier field of any mesh, and which of them count."""
+    most = min(longest(mesh), mesh.cells // 2 - 1)
     low = [*range(most + 1), *range(-most, 0)]
-    at = np.ix_(low, low, range(most + 1))
     square = np.add.outer(np.add.outer(np.square(low), np.square(low)), np.arange(most + 1) ** 2)
-    weight = (square > 0) & (square <= most**2)
+    return np.ix_(low, low, range(most + 1)), (square > 0) & (square <= most**2)
+
+
+def grown(initial: np.ndarray, mesh: Mesh, density: Density) -> float:
+    """The amplitude over the linear one of today, of the box's longest waves.
+
+    initial: their ``lowest_modes`` on the mesh of the particles.
+    """
+    at, weight = _lowest(mesh)
     later = np.abs(density.modes[at]) ** 2 * weight / density.cells**6
-    first = np.abs(np.asarray(initial.modes)[at]) ** 2 * weight / initial.mesh.cells**6
+    first = np.abs(initial) ** 2 * weight
     return float(np.sqrt(np.sum(later) / np.sum(first)))
 
 
-def _facts(folder: Path, a: float) -> dict[str, float]:
+def facts(folder: Path, a: float) -> dict[str, float]:
+    """Numbers of a snapshot that was measured."""
     arrays = load_file(folder / f"{redshift_name(a)}.safetensors")
     return {name: arrays[name].item() for name in ("a", "grown", "momentum")}
-
-
-def _peak_memory() -> int:
-    """The largest of this process until now [bytes]."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

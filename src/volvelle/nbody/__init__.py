@@ -4,7 +4,8 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 """
 
 from .compiled import painting_backend
-from .contrast import density_contrast
+from .contrast import contrast_of_parts, density_contrast
+from .course import Course, course
 from .crossings import Crossings, read_crossings, write_crossings
 from .errors import (
     ForceError,
@@ -18,10 +19,12 @@ from .errors import (
     ScheduleError,
     SimulationError,
     SnapshotError,
+    TilingError,
 )
 from .footprint import Cap, Footprint, PixelMask
 from .force import Force
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
+from .ground import Ground, lay_faces, lay_ground
 from .growth import ParticleGrowth, particle_growth
 from .initial_conditions import (
     BoxPower,
@@ -33,7 +36,7 @@ from .initial_conditions import (
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
 from .lightcone import Lightcone, Moment
 from .lpt import Lagrangian, lagrangian
-from .memory import check_memory, memory_free, memory_needed
+from .memory import check_memory, memory_free, memory_needed, peak_memory
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
 from .observing import observe
@@ -43,7 +46,17 @@ from .pm import ParticleMesh
 from .simulation import Particles, Simulation, State, prepare, simulate
 from .slabs import SlabParticleMesh
 from .snapshot import Snapshot
-from .snapshot_files import read_header, read_snapshot, snapshot_parts, write_snapshot
+from .snapshot_files import (
+    read_header,
+    read_snapshot,
+    snapshot_parts,
+    snapshot_pieces,
+    write_snapshot,
+)
+from .tile import Tile, TileParticles
+from .tile_costs import disk_needed, expected_errors, ground_memory, measured_pace, tile_memory
+from .tiles import TileTask, Universe, run_tile, run_tiles
+from .tiling import Tiling
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
 
@@ -55,6 +68,7 @@ __all__ = [
     "BoxPower",
     "BullFrog",
     "Cap",
+    "Course",
     "Crossings",
     "FastPM",
     "Footprint",
@@ -62,6 +76,7 @@ __all__ = [
     "ForceError",
     "Frame",
     "FrameError",
+    "Ground",
     "InitialConditions",
     "InitialConditionsError",
     "Integrator",
@@ -93,11 +108,25 @@ __all__ = [
     "SnapshotError",
     "Stages",
     "State",
+    "Tile",
+    "TileParticles",
+    "TileTask",
+    "Tiling",
+    "TilingError",
+    "Universe",
     "check_memory",
+    "contrast_of_parts",
+    "course",
     "density_contrast",
+    "disk_needed",
+    "expected_errors",
     "from_white_noise",
     "gaussian",
+    "ground_memory",
     "lagrangian",
+    "lay_faces",
+    "lay_ground",
+    "measured_pace",
     "memory_free",
     "memory_needed",
     "neutrino_frame",
@@ -105,14 +134,19 @@ __all__ = [
     "paint",
     "painting_backend",
     "particle_growth",
+    "peak_memory",
     "prepare",
     "read",
     "read_crossings",
     "read_header",
     "read_snapshot",
+    "run_tile",
+    "run_tiles",
     "simulate",
     "snapshot_parts",
+    "snapshot_pieces",
     "step_times",
+    "tile_memory",
     "to_white_noise",
     "white_noise",
     "write_crossings",

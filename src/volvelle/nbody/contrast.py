@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.fft
 from jaxtyping import Array, Complex, Float
 
 from volvelle.cosmology.neutrinos import is_traced
@@ -79,6 +82,48 @@ def _contrast(
         for phase in phases:
             factor = factor / window(on.order, phase)
     return (delta * factor).at[0, 0, 0].set(0.0)
+
+
+def contrast_of_parts(
+    mesh: Mesh, parts: Callable[[], Iterable[np.ndarray]], assignment: str = "pcs"
+) -> np.ndarray:
+    """``density_contrast``, interlaced and deconvolved, of particles that come in parts.
+
+    Holds two fields of the mesh, and a part.
+
+    Args:
+        parts: begins anew at every call, of which there are two; positions [N, 3] each.
+
+    Raises ParticleError where there are none, and as ``density_contrast``.
+    """
+    on, total = sums_on(mesh, assignment), 0
+
+    def painted(shift: float) -> np.ndarray:
+        nonlocal total
+        count, total = np.zeros(mesh.shape, np.float32), 0
+        for part in parts():
+            x = as_particles(part)
+            count += np.asarray(_painted(on, x + shift))
+            total += len(x)
+        return np.asarray(scipy.fft.rfftn(count, overwrite_x=True))
+
+    phases = [np.asarray(0.5 * mesh.cell * k) for k in mesh.wavenumbers()]
+    delta = painted(0.5 * mesh.cell)
+    for phase in phases:
+        delta *= np.asarray(_half_turn(jnp.asarray(phase))).astype(delta.dtype)
+    delta += painted(0.0)
+    if total == 0:
+        raise ParticleError("no particles; a density contrast needs one at least")
+    for phase in phases:
+        delta /= np.sinc(phase / np.pi).astype(np.float32) ** on.order
+    delta *= np.float32(0.5 * mesh.cells**3 / total)
+    delta[0, 0, 0] = 0.0
+    return delta
+
+
+@partial(jax.jit, static_argnums=0)
+def _painted(on: Sums, x: Array) -> Array:
+    return spread(on, x, jnp.ones((len(x), 1), x.dtype))[0]
 
 
 def _half_turn(phase: Float[Array, "*s"]) -> Complex[Array, "*s"]:

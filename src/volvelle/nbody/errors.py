@@ -45,3 +45,7 @@ class ScheduleError(SimulationError):
 
 class SnapshotError(SimulationError):
     """A snapshot that cannot be read or written as asked."""
+
+
+class TilingError(SimulationError):
+    """Tiles that do not fit a box, or a folder of tiles that is not there or of another run."""

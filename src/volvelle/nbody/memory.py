@@ -1,6 +1,8 @@
 """Whether a simulation fits in memory, said before it begins."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 from .errors import MemoryNeededError
 
 _MEMORY_FILE = Path("/proc/meminfo")
+_STATUS_FILE = Path("/proc/self/status")
 
 
 def memory_needed(
@@ -58,6 +61,16 @@ def memory_free() -> int | None:
     if "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def peak_memory() -> int:
+    """The largest of this process until now [bytes]."""
+    if _STATUS_FILE.exists():  # Linux, whose getrusage counts what was there before exec as well
+        for line in _STATUS_FILE.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def check_memory(needed: int, free: int | None = None) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -81,9 +82,39 @@ def read_snapshot(
             f"the header says {header.totals[kind]}"
         )
     masses = found["MASS"] if "MASS" in found else header.masses[kind]
+    return _snapshot(first, header, unit, found, masses)
+
+
+def snapshot_pieces(path: str | Path) -> Iterator[Snapshot]:
+    """The dark matter of a snapshot file by file, without ids: never all of it in memory.
+
+    Args:
+        path: as of ``read_snapshot``, whose errors these are.
+    """
+    first = _first(Path(path))
+    with contextlib.closing(_open(first)) as file:
+        header = file.header
+    unit = header.unit(None)
+    for each in _all(first, header.files):
+        with contextlib.closing(_open(each)) as file:
+            if not file.header.same(header):
+                raise SnapshotError(f"{each} and {first} are not files of the same snapshot")
+            mass = header.masses[KIND] or file.read("MASS", KIND)
+            found = {name: file.read(name, KIND) for name in ("POS", "VEL")}
+        yield _snapshot(each, header, unit, found, mass)
+
+
+def _snapshot(
+    path: Path,
+    header: Header,
+    unit: float,
+    found: dict[str, np.ndarray],
+    masses: float | np.ndarray,
+) -> Snapshot:
+    """Blocks of a file, or of all, in Mpc/h and km/s."""
     box_size = header.box_size * unit
     return Snapshot(
-        _wrapped(first, found["POS"] * np.asarray(unit, found["POS"].dtype), box_size),
+        _wrapped(path, found["POS"] * np.asarray(unit, found["POS"].dtype), box_size),
         found["VEL"] * np.asarray(header.velocity * header.a**0.5, found["VEL"].dtype),
         a=header.a,
         box_size=box_size,
@@ -102,7 +133,14 @@ def snapshot_parts(path: str | Path) -> list[Path]:
         return _all(first, file.header.files)
 
 
-def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/h") -> Path:
+def write_snapshot(
+    path: str | Path,
+    particles: Snapshot,
+    *,
+    length: str = "kpc/h",
+    files: int = 1,
+    total: int | None = None,
+) -> Path:
     """Write particles as one file in HDF5 with GADGET's names, as type 1; returns its path.
 
     The header states its units. A file of that name is replaced when the new one is whole on the
@@ -111,6 +149,8 @@ def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/
     Args:
         path: its name should end in .hdf5.
         length: "kpc/h" or "Mpc/h".
+        files, total: of a snapshot of several files, this one of them ("name.3.hdf5"): how many
+            there are, and how many particles in all; with masses and ids of the particles given.
 
     Raises SnapshotError where there is no room, the folder cannot be written to, or the unit of
     length is not known.
@@ -133,15 +173,16 @@ def write_snapshot(path: str | Path, particles: Snapshot, *, length: str = "kpc/
     else:
         table[KIND] = float(particles.masses)
     counts = tuple(count if kind == KIND else 0 for kind in range(TYPES))
+    everywhere = count if total is None else total
     header = Header(
         path=path,
         counts=counts,
-        totals=counts,
+        totals=tuple(everywhere if kind == KIND else 0 for kind in range(TYPES)),
         masses=tuple(table),
         a=a,
         redshift=1.0 / a - 1.0,
         box_size=float(particles.box_size) / unit,
-        files=1,
+        files=files,
         Omega_m=float(particles.Omega_m),
         Omega_de=float(particles.Omega_de),
         h=float(particles.h),

@@ -15,6 +15,8 @@ from .style import EXACT, PALETTE, QUIET, in_house_style, new_figure
 
 FILE = "simulate.json"
 KEYS = ("snapshots", "checks", "realisations")
+LAYERS = 6
+"""Of tiles that are shown, at most."""
 FLOOR = 0.05
 """Of 1 + delta in pictures, below which all is dark."""
 
@@ -60,11 +62,29 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
             f"k = {near[0]:.2f} h/Mpc, half the particles' Nyquist wavenumber: the model's own "
             "error, the box's scatter and the missing resolution are in it."
         )
+    if content.get("tiles"):
+        words.append(tiles_words(content["tiles"]))
     words.append(
         f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
         f"{memory / 2**30:.2f} GiB."
     )
     return words
+
+
+def tiles_words(tiles: dict[str, Any]) -> str:
+    """How the box was cut, what that cost, and how right it is expected to be."""
+    boost = tiles["boost"]
+    potential = tiles["potential"] * (1.0 if boost is None else boost)
+    by = "without the hardware's factor" if boost is None else f"of which s = {boost:.2f}"
+    return (
+        f"{tiles['per_side'] ** 3} tiles were simulated apart, each with its buffers "
+        f"{tiles['extent']:.2g} of the box: {tiles['overcompute']:.2f} times the particles, a "
+        f"parallelisation potential of {potential:.3g} ({by}), a critical path of "
+        f"{duration(tiles['critical_path'])}. Against the box as a whole P(k) is expected within "
+        f"{100 * tiles['errors']['power']:.2g}% and 1 - r below "
+        f"{tiles['errors']['correlation']:.1g} to k = 1 h/Mpc; a worker was predicted to need "
+        f"{tiles['predicted_memory'] / 2**30:.2f} GiB."
+    )
 
 
 def _near(snapshot: dict[str, Any], content: dict[str, Any]) -> tuple[float, float] | None:
@@ -152,6 +172,30 @@ def times_figure(folder: Path) -> Figure:
     return figure
 
 
+@in_house_style
+def tiles_figure(folder: Path) -> Figure:
+    """Which tiles ran how far: a panel for each layer of tiles, coloured by the last redshift."""
+    tiles = read_simulation(folder)["tiles"]
+    n = tiles["per_side"]
+    reached = np.array(tiles["a"]).reshape(n, n, n)
+    layers = np.unique(np.linspace(0, n - 1, min(n, LAYERS)).round().astype(int))
+    figure = new_figure(1.7 * len(layers) + 1.4, 2.3)
+    grid = figure.subplots(1, len(layers), squeeze=False)[0]
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.86, bottom=0.04, wspace=0.08)
+    image = None
+    for axes, layer in zip(grid, layers, strict=True):
+        image = axes.imshow(
+            reached[:, :, layer].T, origin="lower", cmap="viridis", vmin=0.0, vmax=1.0
+        )
+        axes.set_title(f"layer {layer + 1} of {n}")
+        axes.set_xticks(np.arange(n + 1) - 0.5, [""] * (n + 1))
+        axes.set_yticks(np.arange(n + 1) - 0.5, [""] * (n + 1))
+        axes.grid(color="white", lw=0.6)
+    assert image is not None, "there is one layer at least"
+    figure.colorbar(image, ax=list(grid), label="last scale factor", fraction=0.05)
+    return figure
+
+
 def write_simulation_report(folder: Path) -> Path:
     """Write the pictures and ``report.html`` into the folder of simulations; returns its path.
 
@@ -165,6 +209,7 @@ def write_simulation_report(folder: Path) -> Path:
             "slices.png": slices_figure(folder),
             "power.png": power_figure(folder),
             "times.png": times_figure(folder),
+            **({"tiles.png": tiles_figure(folder)} if content.get("tiles") else {}),
         },
     )
     return write_page(
