@@ -15,13 +15,17 @@ from .blocks import Block, Count, FilePath, Positive, empty, offer
 from .compute_block import ComputeBlock
 from .configuration import computed_where
 from .document import Document
+from .lightcone_block import LightconeBlock, checked_lightcone, lightcone_summary
 from .messages import first_error
 from .tiles_block import TilesBlock, checked_tiling, tiles_summary
 
 if TYPE_CHECKING:
     from ..cosmology import Cosmology
-    from ..nbody import Mesh, Tiling
+    from ..nbody import Lightcone, Mesh, Tiling
 
+CROSSING = 120
+"""Bytes of a particle that crosses a lightcone while a step's are put together: 42 in parts, 42
+joined, and room."""
 PLACE = {"output", "workers", "compute"}
 """Keys that change where, not what."""
 
@@ -102,6 +106,8 @@ class SimulateFile(Block):
     force: ForceBlock = ForceBlock(pm=PMBlock())
     tiles: TilesBlock | None = None
     """The box in parts that are simulated apart; whole if null."""
+    lightcone: LightconeBlock | None = None
+    """What an observer in the box sees; nothing if null."""
     power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
     snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
         default_factory=lambda: [0.0]
@@ -144,6 +150,8 @@ class SimulateConfiguration:
     compute: ComputeBlock
     tiling: Tiling | None
     """How the box is cut; None for no tiles."""
+    lightcone: Lightcone | None
+    """None where none is asked for."""
 
     @property
     def cells(self) -> int:
@@ -187,12 +195,27 @@ class SimulateConfiguration:
             fields = {1: 1, 2: 2, 3: 5}[self.file.initial.order]
             return tile_memory(self.tiling, fields, self.file.precision)
 
-        return memory_needed(
+        needed = memory_needed(
             self.mesh.cells,
             self.cells,
             order=self.file.initial.order,
             dtype=self.file.precision,  # pyright: ignore[reportArgumentType]
         )
+        if self.lightcone is None:
+            return needed
+        return needed + int(CROSSING * self._fullest(self.lightcone))
+
+    def _fullest(self, cone: Lightcone) -> float:
+        """Particles that cross in the step in which most do."""
+        from ..nbody import step_times
+
+        steps, times = self.file.steps, self.times
+        when = step_times(
+            cone.growth, self.start, times[-1], steps.number, steps.spacing, times[:-1]
+        )
+        chi = np.clip([cone.distance(float(a)) for a in when], cone.near, cone.far)
+        most = np.max(chi[:-1] ** 3 - chi[1:] ** 3) / (cone.far**3 - cone.near**3)
+        return float(most * cone.volume * (self.mesh.cells / self.mesh.box_size) ** 3)
 
     @classmethod
     def load(cls, path: str | Path, *, output: str | Path | None = None) -> SimulateConfiguration:
@@ -225,8 +248,9 @@ class SimulateConfiguration:
                 ("initial", "f_nl"), "needs A_s or ln10A_s in cosmology, which gives sigma8"
             )
         content = file.model_dump(mode="json", exclude=PLACE)
-        if file.tiles is None:  # as files were before there were tiles
-            del content["tiles"]
+        for name in ("tiles", "lightcone"):  # files without them are what they were before them
+            if content[name] is None:
+                del content[name]
         _check_neutrinos(document, file, cosmology)
         mesh = Mesh(file.box.particles, file.box.size)
         cells = file.box.mesh or 2 * file.box.particles
@@ -240,6 +264,7 @@ class SimulateConfiguration:
             file=file,
             compute=computed_where(document, file.compute, file.workers),
             tiling=checked_tiling(document, file, mesh, cells),
+            lightcone=checked_lightcone(document, file, cosmology, mesh),
         )
         _check_power(document, found)
         if found.output.is_file():
@@ -250,6 +275,7 @@ class SimulateConfiguration:
         """What is asked for, and what it costs in memory and forces."""
         file = self.file
         whose = "" if self.tiling is None else "worker "
+        mean = file.box.particles**3 / file.box.size**3
         return {
             "box": f"{file.box.size:g} Mpc/h",
             "particles": f"{file.box.particles}^3",
@@ -261,6 +287,7 @@ class SimulateConfiguration:
             "simulations": len(self.realisations),
             f"memory of each {whose}[GiB]": round(self.memory / 2**30, 2),
             **({} if self.tiling is None else tiles_summary(self.tiling)),
+            **({} if self.lightcone is None else lightcone_summary(self.lightcone, mean)),
             "output": self.output,
         }
 

@@ -154,6 +154,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             for name, content in each.items()
         },
         "tiles": next(iter(each.values())).get("tiles"),
+        "lightcone": next(iter(each.values())).get("lightcone"),
         "checks": checks,
         "passed": all(limit is None or off <= limit for off, limit in checks.values()),
     }

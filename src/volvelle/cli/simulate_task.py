@@ -33,6 +33,7 @@ from ..nbody import (
 )
 from ..power import power_model
 from ..statistics import Density, power_spectrum
+from .lightcone_task import Watch, put_together
 from .simulate_configuration import Realisation, SimulateConfiguration
 from .verbs import enable_float64
 
@@ -95,6 +96,9 @@ def run(
     state, seconds = _restored(folder / STATE, configuration.hash, state)
     clock.seconds = seconds or clock.seconds
     wanted = {simulation.stage_at(a): a for a in configuration.times}
+    cone, watch = configuration.lightcone, None
+    if cone is not None and not simulation.done(state):
+        watch = Watch(cone, simulation, state, folder)
     number = simulation.stages.number
     while True:
         done = int(state.stage)
@@ -109,8 +113,18 @@ def run(
         with clock.of("steps"):
             state = simulation.step(state)
             jax.block_until_ready(state)
+        if watch is not None:
+            with clock.of("lightcone"):
+                watch.step(state)
         with clock.of("keeping the state"):
             _keep(folder / STATE, configuration.hash, state, clock.seconds)
+    seen: dict[str, Any] = {}
+    if cone is not None:
+        block = configuration.file.lightcone
+        assert block is not None, "where the cone is from"
+        with clock.of("lightcone"):
+            last = simulation.particles(state)
+            seen["lightcone"] = put_together(cone, folder, last, block.thickness)
     content = {
         "seed": one.seed,
         "paired": one.paired,
@@ -119,6 +133,7 @@ def run(
         "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
         "memory": peak_memory(),
         "snapshots": {redshift_name(a): facts(folder, a) for a in configuration.times},
+        **seen,
     }
     write_atomically(folder / DONE, json.dumps(content, indent=1).encode())
     (folder / STATE).unlink(missing_ok=True)

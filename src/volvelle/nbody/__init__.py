@@ -6,7 +6,7 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 from .compiled import painting_backend
 from .contrast import contrast_of_parts, density_contrast
 from .course import Course, course
-from .crossings import Crossings, read_crossings, write_crossings
+from .crossings import Crossings, join_crossings, read_crossings, write_crossings
 from .errors import (
     ForceError,
     FrameError,
@@ -39,7 +39,7 @@ from .lpt import Lagrangian, lagrangian
 from .memory import check_memory, memory_free, memory_needed, peak_memory
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
-from .observing import observe
+from .observing import moment, observe
 from .p3m import P3M
 from .painting import paint, read
 from .pm import ParticleMesh
@@ -123,12 +123,14 @@ __all__ = [
     "from_white_noise",
     "gaussian",
     "ground_memory",
+    "join_crossings",
     "lagrangian",
     "lay_faces",
     "lay_ground",
     "measured_pace",
     "memory_free",
     "memory_needed",
+    "moment",
     "neutrino_frame",
     "observe",
     "paint",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -82,12 +84,47 @@ class Crossings:
 
 def write_crossings(path: str | Path, crossings: Crossings) -> Path:
     """Write particles of a lightcone to HDF5, whole or not at all; returns the path."""
-    path = Path(path)
+    return _written(Path(path), {name: [getattr(crossings, name)] for name in UNITS})
+
+
+def join_crossings(path: str | Path, parts: Sequence[str | Path]) -> Path:
+    """Write the particles of several files to one, without holding more than one file's.
+
+    Raises LightconeError for files that hold no lightcone.
+    """
+    columns = {
+        name: [_Column(Path(part), name) for part in parts] for name in UNITS
+    }  # read when they are written
+    return _written(Path(path), columns)
+
+
+class _Column:
+    """One array of a file, read when it is asked for."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+        with _opened(path) as file:
+            array: Any = file[name]
+            self.shape: tuple[int, ...] = array.shape
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        with _opened(self.path) as file:
+            return np.asarray(file[self.name], dtype)
+
+
+def _written(path: Path, columns: Mapping[str, Sequence[np.ndarray | _Column]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     with h5py.File(draft, "w") as file:
-        for name, unit in UNITS.items():
-            file.create_dataset(name, data=getattr(crossings, name)).attrs["unit"] = unit
+        for name, parts in columns.items():
+            like = getattr(Crossings.none(), name)
+            rows = sum(part.shape[0] for part in parts)
+            to = file.create_dataset(name, (rows, *like.shape[1:]), like.dtype)
+            to.attrs["unit"] = UNITS[name]
+            done = 0
+            for part in parts:
+                to[done : done + part.shape[0]] = np.asarray(part)
+                done += part.shape[0]
     with draft.open("rb+") as stream:
         os.fsync(stream.fileno())
     draft.replace(path)
@@ -96,13 +133,20 @@ def write_crossings(path: str | Path, crossings: Crossings) -> Path:
 
 def read_crossings(path: str | Path) -> Crossings:
     """Particles of a lightcone; raises LightconeError for files that hold none."""
+    with _opened(Path(path)) as file:
+        return Crossings(*(np.asarray(file[name]) for name in UNITS))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
     try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name in UNITS if name not in file]
-            if missing:
-                raise LightconeError(
-                    f"{path} has no {', '.join(missing)}; expected a file of a lightcone"
-                )
-            return Crossings(*(np.asarray(file[name]) for name in UNITS))
+        file = h5py.File(path, "r")
     except OSError as error:
         raise LightconeError(f"{path} cannot be read as HDF5: {error}") from error
+    with file:
+        missing = [name for name in UNITS if name not in file]
+        if missing:
+            raise LightconeError(
+                f"{path} has no {', '.join(missing)}; expected a file of a lightcone"
+            )
+        yield file

@@ -136,6 +136,10 @@ class Lightcone(eqx.Module):
         a, chi = self.table
         return float(np.interp(-distance, -chi, a))
 
+    def distance(self, a: float) -> float:
+        """Comoving, at a scale factor [Mpc/h]; the farthest beyond the cone's redshifts."""
+        return float(np.interp(a, *self.table))
+
     def seen(self, low: np.ndarray, high: np.ndarray) -> tuple[float, float] | None:
         """The first and the last a at which a cuboid of the box is crossed; None if never.
 

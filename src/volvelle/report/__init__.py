@@ -20,7 +20,8 @@ from .overlay import chain_of, overlay
 from .plots import derived, distances, history, spectra, timing, triangle, two_point, write_figures
 from .profile import figure_of_profile, profile_figure, profile_words
 from .record import Chain, read_chain, read_summary
-from .simulation import holds_simulation, simulation_words, write_simulation_report
+from .simulation import simulation_words, write_simulation_report
+from .simulation_content import holds_simulation
 from .terminal import render_summary
 from .words import Verdict, certificate_sentences, verdict
 

@@ -9,26 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
+from .lightcone import cone_figure, difference_figure, lightcone_words
 from .numbers import duration, significant
-from .pages import configuration_of, read_content, write_page, written_and_inlined
+from .pages import configuration_of, write_page, written_and_inlined
+from .simulation_content import FLOOR, read_simulation
 from .style import EXACT, PALETTE, QUIET, in_house_style, new_figure
 
-FILE = "simulate.json"
-KEYS = ("snapshots", "checks", "realisations")
 LAYERS = 6
 """Of tiles that are shown, at most."""
-FLOOR = 0.05
-"""Of 1 + delta in pictures, below which all is dark."""
-
-
-def holds_simulation(folder: Path) -> bool:
-    """Whether a folder is that of simulations."""
-    return (Path(folder) / FILE).is_file()
-
-
-def read_simulation(folder: Path) -> dict[str, Any]:
-    """The content of ``simulate.json``; raises MissingFileError and ReportError."""
-    return read_content(Path(folder) / FILE, KEYS, "simulate")
 
 
 def simulation_words(content: dict[str, Any]) -> list[str]:
@@ -64,6 +52,8 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
         )
     if content.get("tiles"):
         words.append(tiles_words(content["tiles"]))
+    if content.get("lightcone"):
+        words.append(lightcone_words(content["lightcone"]))
     words.append(
         f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
         f"{memory / 2**30:.2f} GiB."
@@ -210,6 +200,7 @@ def write_simulation_report(folder: Path) -> Path:
             "power.png": power_figure(folder),
             "times.png": times_figure(folder),
             **({"tiles.png": tiles_figure(folder)} if content.get("tiles") else {}),
+            **(_cone_pictures(folder) if content.get("lightcone") else {}),
         },
     )
     return write_page(
@@ -224,6 +215,10 @@ def write_simulation_report(folder: Path) -> Path:
         settings=content["settings"],
         configuration=configuration_of(folder),
     )
+
+
+def _cone_pictures(folder: Path) -> dict[str, Figure]:
+    return {"lightcone.png": cone_figure(folder), "difference.png": difference_figure(folder)}
 
 
 def _rows(content: dict[str, Any]) -> list[dict[str, str]]:

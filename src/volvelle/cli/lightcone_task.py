@@ -1,0 +1,134 @@
+"""A lightcone of one simulation: found step by step, put together, counted and drawn."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from ..learning import write_atomically
+from ..nbody import (
+    Crossings,
+    Lightcone,
+    Moment,
+    Particles,
+    Simulation,
+    State,
+    join_crossings,
+    moment,
+    read_crossings,
+    write_crossings,
+)
+
+PARTS, WHOLE, PICTURE = "lightcone_steps", "lightcone.hdf5", "lightcone.safetensors"
+SHELLS, PIXELS = 12, 512
+"""Of the counts against the mean; of a picture, per side."""
+
+
+class Watch:
+    """What crosses in every step of a simulation, on the disk before the next step."""
+
+    def __init__(self, cone: Lightcone, simulation: Simulation, state: State, folder: Path) -> None:
+        self.cone, self.simulation, self.folder = cone, simulation, folder
+        self.before = self._moment(state)
+
+    def _moment(self, state: State) -> Moment:
+        first = int(state.stage) == 0
+        run = self.simulation
+        return moment(run.start_particles() if first else run.particles(state))
+
+    def step(self, state: State) -> None:
+        """Of the step that led to a state."""
+        after = self._moment(state)
+        found = Crossings.none()
+        if after.a > self.before.a:  # a leapfrog's first kick moves nothing
+            found = self.cone.crossings(self.before, after)
+        write_crossings(self.folder / PARTS / f"{int(state.stage):04d}.hdf5", found)
+        self.before = after
+
+
+def put_together(
+    cone: Lightcone, folder: Path, last: Particles, thickness: float
+) -> dict[str, Any]:
+    """One file of all steps, a picture, and counts; returns these.
+
+    Args:
+        last: the particles at the end, which are drawn beside.
+        thickness: of the slab of the pictures [Mpc/h].
+    """
+    mean = len(last.displacement) / cone.box_size**3
+    edges = np.cbrt(np.linspace(cone.near**3, cone.far**3, SHELLS + 1))
+    steps = sorted((folder / PARTS).glob("*.hdf5"))
+    if steps:  # all of which are there until the file of the whole is
+        slabs = _Slabs(cone, thickness, mean)
+        counts = np.zeros(SHELLS, np.int64)
+        for path in steps:
+            found = read_crossings(path)
+            counts += np.histogram(found.distance, edges)[0]
+            slabs.add(found)
+        arrays = {**slabs.pictures(last), "counts": counts}
+        write_atomically(folder / PICTURE, save(arrays))
+        join_crossings(folder / WHOLE, steps)
+        shutil.rmtree(folder / PARTS)
+    counts = load_file(folder / PICTURE)["counts"]
+    return {
+        "particles": int(counts.sum()),
+        "expected": mean * cone.volume,
+        "edges": edges.tolist(),
+        "density": (counts / (mean * cone.volume / SHELLS)).tolist(),
+        "near": cone.near,
+        "far": cone.far,
+        "redshifts": list(cone.redshifts),
+        "sky_fraction": cone.sky_fraction,
+        "thickness": thickness,
+    }
+
+
+class _Slabs:
+    """1 + delta of slabs through the observer: the cone, its part in a box, that box at the end."""
+
+    def __init__(self, cone: Lightcone, thickness: float, mean: float) -> None:
+        self.cone, self.thickness, self.mean = cone, thickness, mean
+        self.axes, self.half = _thinnest(cone), 0.5 * cone.box_size
+        width = 1.5 / np.cbrt(mean)  # one and a half distances between particles
+        self.few = int(np.clip(2.0 * self.half / width, 8, PIXELS))
+        self.many = int(np.clip(2.0 * cone.far / width, 8, PIXELS))
+        self.whole, self.inner = np.zeros((self.many,) * 2), np.zeros((self.few,) * 2)
+
+    def add(self, found: Crossings) -> None:
+        """Count the particles of a step."""
+        self.whole += self._slab(found.positions, self.cone.far, self.many)
+        self.inner += self._slab(found.positions, self.half, self.few)
+
+    def pictures(self, last: Particles) -> dict[str, np.ndarray]:
+        """With the box around the observer as it is at the end."""
+        today = np.asarray(last.positions, np.float64) - self.cone.observer
+        today -= self.cone.box_size * np.round(today / self.cone.box_size)
+        end = self._slab(today, self.half, self.few)
+        found = {"cone": self.whole, "inner": self.inner, "end": end}
+        return {
+            **{name: values.astype(np.float32) for name, values in found.items()},
+            "axes": np.array(self.axes),
+        }
+
+    def _slab(self, x: np.ndarray, reach: float, cells: int) -> np.ndarray:
+        kept = np.abs(x[:, self.axes[2]]) < 0.5 * self.thickness
+        edges = np.linspace(-reach, reach, cells + 1)
+        counts = np.histogram2d(x[kept, self.axes[0]], x[kept, self.axes[1]], (edges, edges))[0]
+        return counts / (self.mean * self.thickness * (2.0 * reach / cells) ** 2)
+
+
+def _thinnest(cone: Lightcone) -> tuple[int, int, int]:
+    """Two axes of a picture and the one across, so that the footprint is seen."""
+    if cone.footprint is None:
+        return 0, 1, 2
+    import healpy
+
+    at = np.stack(healpy.pix2vec(32, np.arange(healpy.nside2npix(32))), -1)
+    seen = at[cone.footprint.contains(at)]
+    across = int(np.argmin(np.abs(seen).mean(axis=0))) if len(seen) else 2
+    first, second = (axis for axis in range(3) if axis != across)
+    return first, second, across
