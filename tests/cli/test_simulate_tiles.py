@@ -116,10 +116,10 @@ def test_a_folder_of_another_file_is_refused(finished: Path, tmp_path: Path) -> 
 
 
 def test_a_tile_beyond_the_memory_is_refused_beforehand(tmp_path: Path) -> None:
-    box = {"size": 6144.0, "particles": 4096, "mesh": 4096}
+    box = {"size": 12288.0, "particles": 8192, "mesh": 8192}
     path = written(tmp_path, **{**TILES, "box": box, "compute": {"local": {}}})
     configuration = SimulateConfiguration.load(path, output=tmp_path / "big")
-    assert configuration.memory < memory_needed(4096, 4096)
+    assert configuration.memory < memory_needed(8192, 8192)
     with pytest.raises(MemoryNeededError, match=r"needs about \d+\.\d+ GiB and .* are free"):
         simulate_box(configuration, progress=False)
 

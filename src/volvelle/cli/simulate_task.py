@@ -269,10 +269,10 @@ def longest(mesh: Mesh) -> int:
 
 def lowest_modes(modes: Any, mesh: Mesh) -> np.ndarray:
     """Those whose growth is judged, over the number of cells."""
-    return np.asarray(modes[_lowest(mesh)[0]]) / mesh.cells**3
+    return np.asarray(modes[lowest(mesh)[0]]) / mesh.cells**3
 
 
-def _lowest(mesh: Mesh) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def lowest(mesh: Mesh) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Where the longest waves are in a Fourier field of any mesh, and which of them count."""
     most = min(longest(mesh), mesh.cells // 2 - 1)
     low = [*range(most + 1), *range(-most, 0)]
@@ -285,7 +285,7 @@ def grown(initial: np.ndarray, mesh: Mesh, density: Density) -> float:
 
     initial: their ``lowest_modes`` on the mesh of the particles.
     """
-    at, weight = _lowest(mesh)
+    at, weight = lowest(mesh)
     later = np.abs(density.modes[at]) ** 2 * weight / density.cells**6
     first = np.abs(initial) ** 2 * weight
     return float(np.sqrt(np.sum(later) / np.sum(first)))

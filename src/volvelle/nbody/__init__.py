@@ -32,6 +32,7 @@ from .initial_conditions import (
 )
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
 from .lpt import Lagrangian, lagrangian
+from .lpt_slabs import Slabs
 from .memory import check_memory, memory_free, memory_needed, peak_memory
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
@@ -92,6 +93,7 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "SlabParticleMesh",
+    "Slabs",
     "Snapshot",
     "SnapshotError",
     "Stages",

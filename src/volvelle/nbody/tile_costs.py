@@ -16,7 +16,7 @@ from .mesh import Mesh
 from .pm import ParticleMesh
 from .tiling import Tiling
 
-PROGRAM = 360 * 2**20
+PROGRAM = 300 * 2**20
 """Bytes of a process with its programs and without a tile."""
 PER_PARTICLE, PER_CELL = 40, 14
 """Numbers that a tile holds at its highest point, of each particle and of each cell."""
