@@ -154,3 +154,9 @@ def test_files_without_tiles_are_what_they_were(tmp_path: Path) -> None:
     cut = SimulateConfiguration.load(written(tmp_path, **TILES))
     assert plain.hash == null.hash != cut.hash
     assert plain.tiling is None and cut.tiling is not None
+
+
+def test_the_example_is_right() -> None:
+    found = SimulateConfiguration.load(Path(__file__).parents[2] / "examples" / "19_tiles.yaml")
+    assert found.tiling is not None and found.tiling.number == 8
+    assert found.tiling.extent <= 0.75 and found.tiling.overcompute < 8.0

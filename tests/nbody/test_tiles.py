@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,3 +230,14 @@ def test_double_precision_does_not_depend_on_the_worker(
     ground.write_fields(lagrangian(initial, 2))
     list(lay_ground(ground, SerialExecutor()))
     assert ground.tile((0, 0, 0)).run().positions.dtype == np.float64
+
+
+def test_the_page() -> None:
+    """The code of docs/tiles.md runs as it stands."""
+    page = Path(__file__).parents[2] / "docs" / "tiles.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert names["end"].done == 4 and len(names["seen"]) == 4
