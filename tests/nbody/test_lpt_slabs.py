@@ -29,8 +29,10 @@ def begun(folder: Path, dtype: str, orders: int = 2, cells: int = 20) -> Ground:
     return Ground.begin(folder, tiling, found, "slabs", orders=orders, dtype=dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("choices", [{}, {"fixed_amplitude": True, "paired": True}])
+@pytest.mark.parametrize(
+    ("dtype", "choices"),
+    [("float32", {}), ("float64", {"fixed_amplitude": True, "paired": True})],
+)
 def test_fields_are_those_of_the_memory(
     tmp_path: Path, dtype: str, choices: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,9 +245,10 @@ def store_measured(
 
 def _slab(density: Density, radius: float, layers: int) -> np.ndarray:
     """The mean of the first layers along the last axis, smoothed by a Gaussian [Mpc/h]."""
-    kernel = np.exp(-0.5 * radius**2 * np.asarray(density.mesh.k_squared()))
-    smooth = replace(density, modes=(density.modes * kernel).astype(density.modes.dtype))
-    return smooth.field()[:, :, :layers].mean(axis=2).astype(np.float32)
+    modes = density.modes.copy()
+    for k in density.mesh.wavenumbers():
+        modes *= np.exp(-0.5 * (radius * k) ** 2).astype(density.precision)
+    return replace(density, modes=modes).field()[:, :, :layers].mean(axis=2).astype(np.float32)
 
 
 def _snapshot(particles: Particles, positions: np.ndarray, cosmology: Any, size: float) -> Snapshot:
