@@ -168,16 +168,21 @@ def compared(size: int, tiling: Tiling, found: np.ndarray) -> dict[str, np.ndarr
     least = np.minimum(np.minimum(depth[:, None, None], depth[None, :, None]), depth)
     number = np.bincount(least.ravel())
     folded = square.reshape((tiling.per_side, tiling.inner) * 3).mean(axis=(0, 2, 4))
-    error = np.fft.irfftn(one - other, axes=(0, 1, 2)) ** 2
-    planes = error.mean(axis=(1, 2)).reshape(tiling.per_side, tiling.inner).mean(0)
+    fields = [np.fft.irfftn(each, axes=(0, 1, 2)) ** 2 for each in (one - other, other)]
+
+    def planes(field: np.ndarray) -> np.ndarray:
+        """Means of planes across an axis, all axes and tiles on top of each other."""
+        every = sum(np.moveaxis(field, axis, 0).mean(axis=(1, 2)) for axis in range(3))
+        return np.asarray(every).reshape(tiling.per_side, tiling.inner).mean(0)
+
+    off, held = (np.roll(planes(field), tiling.inner // 2) for field in fields)
     return {
         "k": bands.k,
         "ratio": power / true,
         "r": bands.cross(one, other) / np.sqrt(power * true),
         "depth": np.sqrt(np.bincount(least.ravel(), square.ravel()) / number),
         "map": np.sqrt(np.roll(folded, tiling.inner // 2, (0, 1, 2)).mean(2)),
-        "planes": np.sqrt(np.roll(planes, tiling.inner // 2)),
-        "density": np.array(np.sqrt(np.mean(np.fft.irfftn(other, axes=(0, 1, 2)) ** 2))),
+        "planes": np.sqrt(off / held),
     }
 
 
@@ -255,10 +260,10 @@ def seams(size: int) -> tuple[list[Check], list[str]]:
         f"{depth[0]:.4f} Mpc/h (rms) in the particles next to the faces, {depth[-1]:.4f} in the "
         f"middle of tiles, {inside:.4f} in all; the ten steps of the box as a whole are off by "
         f"{own:.3f} Mpc/h from {steps} steps. The error comes in through the faces, so that it is "
-        "largest there; the density's, in planes of the mesh at the places of the faces, is "
-        f"{at_face:.4f} where it is {interior:.4f} in all planes and the density itself "
-        f"{float(each['density']):.2f} (rms). Left: displacements, all tiles on top of each other, "
-        "faces in the middle; right: by the distance from the nearest face."
+        "largest there: relative to the density, its error in planes of the mesh at the places of "
+        f"faces is {at_face:.4f}, in all planes {interior:.4f} (rms). Left: displacements, all "
+        "tiles on top of each other, faces in the middle; right: by the distance from the nearest "
+        "face."
     )
     return checks, [words, "![seams](tiles-seams.png)"]
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.compute import ProcessExecutor, SerialExecutor
+from dask_cluster import dask_cluster
+from volvelle.compute import DaskExecutor, ProcessExecutor, SerialExecutor
 from volvelle.cosmology import planck18
 from volvelle.nbody import (
     Course,
@@ -191,6 +192,23 @@ def test_a_killed_worker_costs_its_tile_only(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(list(run_tiles(tasks(tmp_path, ground), SerialExecutor()))) == 8
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_a_cluster_gives_the_same_bits(
+    tmp_path: Path, stored: Path, initial: InitialConditions
+) -> None:
+    """Tiles are tasks of Dask's, whose workers share the folder."""
+    folder = tmp_path / "tiles"
+    ground = laid(folder, initial, course(planck18(), steps=2, through=[SNAPSHOT]))
+    some = tasks(folder, ground)[3:5]
+    with (
+        dask_cluster(tmp_path, workers=1) as cluster,
+        DaskExecutor(cluster.address, say=lambda _: None) as executor,
+    ):
+        assert len(list(run_tiles(some, executor))) == 2
+    for part in (3, 4):
+        found = (folder / f"z0.000.{part}.hdf5").read_bytes()
+        assert found == (stored / f"z0.000.{part}.hdf5").read_bytes()
 
 
 def test_a_tile_that_fails_is_named(tmp_path: Path, initial: InitialConditions) -> None:
