@@ -116,10 +116,10 @@ def test_a_folder_of_another_file_is_refused(finished: Path, tmp_path: Path) -> 
 
 
 def test_a_tile_beyond_the_memory_is_refused_beforehand(tmp_path: Path) -> None:
-    box = {"size": 6144.0, "particles": 4096, "mesh": 4096}
+    box = {"size": 12288.0, "particles": 8192, "mesh": 8192}
     path = written(tmp_path, **{**TILES, "box": box, "compute": {"local": {}}})
     configuration = SimulateConfiguration.load(path, output=tmp_path / "big")
-    assert configuration.memory < memory_needed(4096, 4096)
+    assert configuration.memory < memory_needed(8192, 8192)
     with pytest.raises(MemoryNeededError, match=r"needs about \d+\.\d+ GiB and .* are free"):
         simulate_box(configuration, progress=False)
 
@@ -154,3 +154,9 @@ def test_files_without_tiles_are_what_they_were(tmp_path: Path) -> None:
     cut = SimulateConfiguration.load(written(tmp_path, **TILES))
     assert plain.hash == null.hash != cut.hash
     assert plain.tiling is None and cut.tiling is not None
+
+
+def test_the_example_is_right() -> None:
+    found = SimulateConfiguration.load(Path(__file__).parents[2] / "examples" / "19_tiles.yaml")
+    assert found.tiling is not None and found.tiling.number == 8
+    assert found.tiling.extent <= 0.75 and found.tiling.overcompute < 8.0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.compute import ProcessExecutor, SerialExecutor
+from dask_cluster import dask_cluster
+from volvelle.compute import DaskExecutor, ProcessExecutor, SerialExecutor
 from volvelle.cosmology import planck18
 from volvelle.nbody import (
     Course,
@@ -192,6 +194,23 @@ def test_a_killed_worker_costs_its_tile_only(
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
 
+def test_a_cluster_gives_the_same_bits(
+    tmp_path: Path, stored: Path, initial: InitialConditions
+) -> None:
+    """Tiles are tasks of Dask's, whose workers share the folder."""
+    folder = tmp_path / "tiles"
+    ground = laid(folder, initial, course(planck18(), steps=2, through=[SNAPSHOT]))
+    some = tasks(folder, ground)[3:5]
+    with (
+        dask_cluster(tmp_path, workers=1) as cluster,
+        DaskExecutor(cluster.address, say=lambda _: None) as executor,
+    ):
+        assert len(list(run_tiles(some, executor))) == 2
+    for part in (3, 4):
+        found = (folder / f"z0.000.{part}.hdf5").read_bytes()
+        assert found == (stored / f"z0.000.{part}.hdf5").read_bytes()
+
+
 def test_a_tile_that_fails_is_named(tmp_path: Path, initial: InitialConditions) -> None:
     ground = laid(tmp_path, initial, course(planck18(), steps=2, through=[SNAPSHOT]))
     ground.faces_path(1).unlink()
@@ -229,3 +248,14 @@ def test_double_precision_does_not_depend_on_the_worker(
     ground.write_fields(lagrangian(initial, 2))
     list(lay_ground(ground, SerialExecutor()))
     assert ground.tile((0, 0, 0)).run().positions.dtype == np.float64
+
+
+def test_the_page() -> None:
+    """The code of docs/tiles.md runs as it stands."""
+    page = Path(__file__).parents[2] / "docs" / "tiles.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert names["end"].done == 4 and len(names["seen"]) == 4

@@ -260,9 +260,10 @@ def store_measured(
 
 def _slab(density: Density, radius: float, layers: int) -> np.ndarray:
     """The mean of the first layers along the last axis, smoothed by a Gaussian [Mpc/h]."""
-    kernel = np.exp(-0.5 * radius**2 * np.asarray(density.mesh.k_squared()))
-    smooth = replace(density, modes=(density.modes * kernel).astype(density.modes.dtype))
-    return smooth.field()[:, :, :layers].mean(axis=2).astype(np.float32)
+    modes = density.modes.copy()
+    for k in density.mesh.wavenumbers():
+        modes *= np.exp(-0.5 * (radius * k) ** 2).astype(density.precision)
+    return replace(density, modes=modes).field()[:, :, :layers].mean(axis=2).astype(np.float32)
 
 
 def _snapshot(particles: Particles, positions: np.ndarray, cosmology: Any, size: float) -> Snapshot:
@@ -284,10 +285,10 @@ def longest(mesh: Mesh) -> int:
 
 def lowest_modes(modes: Any, mesh: Mesh) -> np.ndarray:
     """Those whose growth is judged, over the number of cells."""
-    return np.asarray(modes[_lowest(mesh)[0]]) / mesh.cells**3
+    return np.asarray(modes[lowest(mesh)[0]]) / mesh.cells**3
 
 
-def _lowest(mesh: Mesh) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def lowest(mesh: Mesh) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Where the longest waves are in a Fourier field of any mesh, and which of them count."""
     most = min(longest(mesh), mesh.cells // 2 - 1)
     low = [*range(most + 1), *range(-most, 0)]
@@ -300,7 +301,7 @@ def grown(initial: np.ndarray, mesh: Mesh, density: Density) -> float:
 
     initial: their ``lowest_modes`` on the mesh of the particles.
     """
-    at, weight = _lowest(mesh)
+    at, weight = lowest(mesh)
     later = np.abs(density.modes[at]) ** 2 * weight / density.cells**6
     first = np.abs(initial) ** 2 * weight
     return float(np.sqrt(np.sum(later) / np.sum(first)))

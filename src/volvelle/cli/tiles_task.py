@@ -18,6 +18,7 @@ from ..nbody import (
     Course,
     Ground,
     Mesh,
+    Slabs,
     TileTask,
     Tiling,
     Universe,
@@ -38,6 +39,7 @@ from ..nbody import (
     tile_memory,
 )
 from ..nbody.ground import save_array
+from ..nbody.lpt_slabs import SLABS, STEPS
 from ..nbody.tiles import GROUND
 from ..power import power_model
 from ..report.numbers import duration
@@ -51,6 +53,7 @@ from .simulate_task import (
     Clock,
     facts,
     grown,
+    lowest,
     lowest_modes,
     redshift_name,
     store_measured,
@@ -79,9 +82,9 @@ def run_tiled(
     tiling, block = configuration.tiling, configuration.file.force.pm
     assert tiling is not None and block is not None, "as was checked"
     clock = Clock()
+    place = fitting(configuration)
     with clock.of("initial conditions"):
         ground = _ground(configuration, one, folder, reporter)
-    place = fitting(configuration)
     with make_executor(place, reporter.say) as executor:
         with clock.of("potential on the faces"), reporter.bar("potential on the faces"):
             for done in lay_ground(ground, executor):
@@ -137,10 +140,9 @@ def _ground(
     configuration: SimulateConfiguration, one: Realisation, folder: Path, reporter: Reporter
 ) -> Ground:
     """Taken or begun; its displacement fields are there when this returns."""
-    file, mesh = configuration.file, configuration.mesh
+    file = configuration.file
     tiling, pm = configuration.tiling, file.force.pm
     assert tiling is not None and pm is not None, "as was checked"
-    linear = power_model(file.power.linear, "none")
     found = course(
         configuration.cosmology,
         start=configuration.start,
@@ -160,24 +162,44 @@ def _ground(
         assignment=pm.assignment,
         gradient=pm.gradient,
     )
-    if (ground.folder / LOWEST).is_file():
-        return ground
-    reporter.say("initial conditions and perturbation theory of the whole box")
-    dtype = jnp.dtype(file.precision)
-    check_memory(memory_needed(mesh.cells, 2, order=file.initial.order, dtype=dtype))
-    initial = gaussian(
-        configuration.cosmology,
-        mesh,
-        one.seed,
-        power=linear,
-        fixed_amplitude=file.initial.fixed_amplitude,
-        paired=one.paired,
-        f_nl=file.initial.f_nl,
-        dtype=dtype,
-    )
-    ground.write_fields(lagrangian(initial, file.initial.order))
-    save_array(ground.folder / LOWEST, lowest_modes(initial.modes, mesh))
+    if not (ground.folder / LOWEST).is_file():
+        _displace(configuration, one, ground, reporter)
     return ground
+
+
+def _displace(
+    configuration: SimulateConfiguration, one: Realisation, ground: Ground, reporter: Reporter
+) -> None:
+    """Displacement fields: slab by slab on the disk, or in memory where they cannot be."""
+    file, mesh = configuration.file, configuration.mesh
+    linear = power_model(file.power.linear, "none")
+    fixed = file.initial.fixed_amplitude
+    if file.initial.f_nl == 0.0 and file.initial.order < 3:
+        slabs = Slabs(ground, configuration.cosmology, one.seed, linear, fixed, one.paired)
+        with reporter.bar("initial conditions"):
+            for done, _ in enumerate(slabs.make(), start=1):
+                reporter.stepping(done, len(STEPS), None)
+        at = lowest(mesh)[0]
+        modes = next(slabs.waves([at[0].ravel() % mesh.cells]))
+        low = modes[np.ix_(np.arange(len(modes)), at[1].ravel(), at[2].ravel())] / mesh.cells**3
+    else:  # products of three fields, or of the potential
+        reporter.say("initial conditions in memory, for f_nl or third order")
+        dtype = jnp.dtype(file.precision)
+        check_memory(memory_needed(mesh.cells, 2, order=file.initial.order, dtype=dtype))
+        initial = gaussian(
+            configuration.cosmology,
+            mesh,
+            one.seed,
+            power=linear,
+            fixed_amplitude=fixed,
+            paired=one.paired,
+            f_nl=file.initial.f_nl,
+            dtype=dtype,
+        )
+        ground.write_fields(lagrangian(initial, file.initial.order))
+        low = lowest_modes(initial.modes, mesh)
+    save_array(ground.folder / LOWEST, low)
+    shutil.rmtree(ground.folder / SLABS, ignore_errors=True)
 
 
 def _pace(ground: Ground, folder: Path, executor: Executor) -> tuple[float, float | None]:

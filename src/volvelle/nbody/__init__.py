@@ -36,6 +36,7 @@ from .initial_conditions import (
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
 from .lightcone import Lightcone, Moment
 from .lpt import Lagrangian, lagrangian
+from .lpt_slabs import Slabs
 from .memory import check_memory, memory_free, memory_needed, peak_memory
 from .mesh import Mesh
 from .neutrinos import LinearNeutrinos, LinearResponse, NeutrinoFrame, neutrino_frame
@@ -104,6 +105,7 @@ __all__ = [
     "Simulation",
     "SimulationError",
     "SlabParticleMesh",
+    "Slabs",
     "Snapshot",
     "SnapshotError",
     "Stages",

@@ -118,11 +118,14 @@ class BoxPower(eqx.Module):
 
     def on(self, mesh: Mesh, dtype: jnp.dtype) -> Float[Array, "n n half"]:
         """P of every mode; 0 at k = 0."""
-        square = mesh.k_squared().astype(dtype)
+        return self.at(mesh.k_squared().astype(dtype), mesh)
+
+    def at(self, square: Float[Array, "*s"], mesh: Mesh) -> Float[Array, "*s"]:
+        """P where k^2 [(h/Mpc)^2] is one of the mesh; 0 at k = 0."""
         curve = Curve(
             self.log_power.nodes,
-            self.log_power.values.astype(dtype),
-            self.log_power.slopes.astype(dtype),
+            self.log_power.values.astype(square.dtype),
+            self.log_power.slopes.astype(square.dtype),
         )
         safe = jnp.where(square > 0.0, square, mesh.fundamental**2)
         return jnp.where(square > 0.0, jnp.exp(curve(0.5 * jnp.log(safe))), 0.0)

@@ -16,20 +16,21 @@ from .mesh import Mesh
 from .pm import ParticleMesh
 from .tiling import Tiling
 
-PROGRAM = 360 * 2**20
+PROGRAM = 300 * 2**20
 """Bytes of a process with its programs and without a tile."""
 PER_PARTICLE, PER_CELL = 40, 14
 """Numbers that a tile holds at its highest point, of each particle and of each cell."""
 PER_ROW, PER_POINT = 2**23, 5
 """The same of the potential of one stage: of all planes that are painted, and of each point."""
 
-POWER_ERROR, POWER_LENGTH = 0.051, 3.7
-CORRELATION_ERROR, CORRELATION_LENGTH = 5.0e-3, 3.15
-"""Largest errors of P and 1 - r up to k = 1 h/Mpc today, of tiles of 48 Mpc/h with a buffer of 12,
-and the lengths [Mpc/h] of buffer in which they fall by e, from docs/validation/tiles.md."""
-AT_TILE, AT_BUFFER = 48.0, 12.0
-FLOORS = 1e-3, 5e-5
-"""Below which no error was seen."""
+POWER_ERROR, POWER_LENGTH = 0.029, 4.9
+CORRELATION_ERROR, CORRELATION_LENGTH = 1.83e-3, 3.95
+"""Largest errors of P and 1 - r up to k = 1 h/Mpc today, of tiles of 96 Mpc/h with a buffer of 12,
+and the lengths [Mpc/h] of buffer in which they fall by e: through the rows of 128^3 particles in
+docs/validation/tiles.md."""
+AT_TILE, AT_BUFFER = 96.0, 12.0
+FLOORS = 3e-4, 1e-5
+"""Below which errors were not followed."""
 
 
 class Errors(NamedTuple):
@@ -54,8 +55,8 @@ class Pace(NamedTuple):
 def expected_errors(tiling: Tiling) -> Errors:
     """By tile and buffer, for the margin that ``Tiling.of`` chooses.
 
-    error = e_0 exp(-(buffer - 12) / length) 48 / tile, and not below what was ever seen: errors
-    come from the faces, and there are fewer of them in larger tiles.
+    error = e_0 exp(-(buffer - 12) / length) 96 / tile: errors come from the faces, and there are
+    fewer of them in larger tiles.
     """
     buffer, tile = tiling.buffer * tiling.spacing, tiling.inner * tiling.spacing
     found = [

@@ -6,6 +6,7 @@ finer mesh of the same box has the modes of the coarser one and more.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,11 +51,11 @@ def white_noise(
         raise InitialConditionsError(
             f"white noise on {mesh.cells} cells per side; expected at most {_MOST_CELLS}"
         )
-    noise = _noise(_key(seed), mesh, fixed_amplitude, jnp.dtype(dtype))
+    noise = _noise(key_of(seed), mesh, fixed_amplitude, jnp.dtype(dtype))
     return -noise if paired else noise
 
 
-def _key(seed: Seed) -> Array:
+def key_of(seed: Seed) -> Array:
     """The two words of the generator's key."""
     if isinstance(seed, jax.Array):
         if seed.ndim or not jnp.issubdtype(seed.dtype, jnp.integer):
@@ -75,33 +76,37 @@ def _key(seed: Seed) -> Array:
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def _noise(key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype) -> Float[Array, "n n n"]:
-    modes = _modes(key, mesh, fixed, dtype)
+    modes = modes_of_rows(key, mesh, fixed, dtype, np.arange(mesh.cells))
     return jnp.fft.irfftn(modes, s=mesh.shape) * jnp.asarray(mesh.cells**1.5, dtype)
 
 
-def _modes(key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype) -> Complex[Array, "n n half"]:
-    """Modes of unit variance, Hermitian."""
+def modes_of_rows(
+    key: Array, mesh: Mesh, fixed: bool, dtype: jnp.dtype, rows: Array | np.ndarray
+) -> Complex[Array, "r n half"]:
+    """Modes of unit variance, Hermitian; of some numbers along the first axis."""
     n = mesh.cells
     index = np.fft.fftfreq(n, 1.0 / n).astype(np.int32)
     index[n // 2] = n // 2  # the same wave as -n/2, and below written as its own opposite
     opposite = np.where(index == n // 2, index, -index)
-    first, second = index[:, None], index[None, :]
-    other_first, other_second = opposite[:, None], opposite[None, :]
+    xp = jnp if isinstance(rows, jax.Array) else np
+    first, second = xp.asarray(index)[rows][:, None], index[None, :]
+    other_first, other_second = xp.asarray(opposite)[rows][:, None], opposite[None, :]
     # On the planes that are their own opposites, one of each pair of modes gives both.
     turned = (first < other_first) | ((first == other_first) & (second < other_second))
     own = (first == other_first) & (second == other_second)
-    i, j = np.where(turned, other_first, first), np.where(turned, other_second, second)
+    i, j = xp.where(turned, other_first, first), xp.where(turned, other_second, second)
 
-    def drawn(i: np.ndarray, j: np.ndarray, k: np.ndarray) -> tuple[Array, Array]:
+    def drawn(i: Any, j: Any, k: np.ndarray) -> tuple[Array, Array]:
         planes = ((i + _MOST_CELLS).astype(np.uint32) << 16) | (j + _MOST_CELLS).astype(np.uint32)
-        shape = (n, n, k.size)
+        shape = (len(rows), n, k.size)
         counters = (jnp.broadcast_to(each, shape) for each in (planes[..., None], k))
         bits = threefry_2x32(key, jnp.stack(list(counters)).astype(jnp.uint32).ravel())
         amplitude, phase = ((bits.reshape(2, *shape).astype(dtype) + 0.5) * 2.0**-32).astype(dtype)
         return amplitude, 2.0 * np.pi * phase
 
     half = np.arange(n // 2 + 1, dtype=np.uint32)
-    inside = drawn(np.broadcast_to(first, (n, n)), np.broadcast_to(second, (n, n)), half[1:-1])
+    square = (len(rows), n)
+    inside = drawn(xp.broadcast_to(first, square), xp.broadcast_to(second, square), half[1:-1])
     planes = drawn(i, j, half[[0, -1]])
     sizes = [jnp.ones_like(a) if fixed else jnp.sqrt(-jnp.log(a)) for a, _ in (inside, planes)]
     middle = sizes[0] * jnp.exp(1j * inside[1])
