@@ -15,9 +15,12 @@ from dask_cluster import dask_cluster
 from volvelle.compute import DaskExecutor, ProcessExecutor, SerialExecutor
 from volvelle.cosmology import planck18
 from volvelle.nbody import (
+    Cap,
     Course,
+    Crossings,
     Ground,
     InitialConditions,
+    Lightcone,
     Mesh,
     ParticleMesh,
     Particles,
@@ -33,11 +36,15 @@ from volvelle.nbody import (
     gaussian,
     lagrangian,
     lay_ground,
+    observe,
+    prepare,
+    read_crossings,
     read_snapshot,
     run_tile,
     run_tiles,
     simulate,
     snapshot_pieces,
+    stages_seen,
     tiles,
 )
 from volvelle.power import EisensteinHu
@@ -116,6 +123,48 @@ def test_tiles_are_the_box_as_a_whole(both: tuple[str, Ground, list[Particles]])
         power, true = (np.vdot(each, each).real for each in (one, other))
         assert abs(power / true - 1.0) < ALIKE
         assert 1.0 - np.vdot(one, other).real / np.sqrt(power * true) < ALIKE
+
+
+def test_tiles_cross_a_lightcone_as_the_box_does(
+    both: tuple[str, Ground, list[Particles]], initial: InitialConditions
+) -> None:
+    """Those that are never seen do not run; the others stop when they have crossed."""
+    name, ground, _ = both
+    cone = Lightcone.of(
+        planck18(), 192.0, redshifts=(0.0, 0.03), observer=(10.0, 10.0, 10.0),
+        footprint=Cap(45.0, 35.0, 25.0), replicate=False,
+    )  # fmt: skip
+    force = ParticleMesh(MESH, "tsc")
+    simulation = prepare(planck18(), initial, steps=STEPS, integrator=name, force=force)
+    whole = Crossings.joined([found for _, found in observe(simulation, cone)])
+    seen = stages_seen(ground, cone)
+    tile_of = {int(n): index for index in TILING.indices() for n in TILING.interior(index)}
+    assert {tile_of[n] for n in whole.index.tolist()} <= {i for i in seen if seen[i]}
+    tasks = [
+        TileTask(str(ground.folder.parent), index, UNIVERSE, (), until, cone)
+        for index, until in seen.items()
+        if until is not None
+    ]
+    for task in tasks:
+        run_tile(task)
+    found = Crossings.joined([read_crossings(task.crossed) for task in tasks])
+    for task in tasks:
+        task.done.unlink()
+    assert whole.count > 100
+    both_in = set(found.index.tolist()) & set(whole.index.tolist())
+    assert len(both_in) > 0.97 * max(found.count, whole.count)
+    ordered = [each.positions[np.argsort(each.index)] for each in (found, whole)]
+    kept = [
+        x[np.isin(np.sort(each.index), list(both_in))]
+        for x, each in zip(ordered, (found, whole), strict=True)
+    ]
+    assert np.sqrt(np.mean(np.sum((kept[0] - kept[1]) ** 2, -1))) < AWAY[name]
+    near = Lightcone.of(planck18(), 192.0, redshifts=(0.0, 0.002), observer=(48.0,) * 3)
+    reached = stages_seen(ground, near)
+    assert [index for index in TILING.indices() if reached[index]] == [(0, 0, 0)]
+    past = Lightcone.of(planck18(), 192.0, redshifts=(0.2, 0.5))
+    assert all(until is not None and until < ground.course.number for until in
+               stages_seen(ground, past).values())  # fmt: skip
 
 
 def test_a_tile_is_handed_out_at_every_step(both: tuple[str, Ground, list[Particles]]) -> None:

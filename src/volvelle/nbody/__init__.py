@@ -56,7 +56,7 @@ from .snapshot_files import (
 )
 from .tile import Tile, TileParticles
 from .tile_costs import disk_needed, expected_errors, ground_memory, measured_pace, tile_memory
-from .tiles import TileTask, Universe, run_tile, run_tiles
+from .tiles import TileTask, Universe, run_tile, run_tiles, stages_seen
 from .tiling import Tiling
 from .times import SPACINGS, step_times
 from .white_noise import white_noise
@@ -149,6 +149,7 @@ __all__ = [
     "simulate",
     "snapshot_parts",
     "snapshot_pieces",
+    "stages_seen",
     "step_times",
     "tile_memory",
     "to_white_noise",

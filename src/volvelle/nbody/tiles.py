@@ -1,6 +1,7 @@
 """All tiles of a box on an executor: each a task by itself, its results on the disk when it ends.
 
-tile_00_01_02/z0.000.hdf5 ...   parts of GADGET snapshots
+z0.000.3.hdf5 ...               parts of GADGET snapshots
+tile_00_01_02.cone.hdf5         what crossed a lightcone
 tile_00_01_02.json              written last: the tile is done
 """
 
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
 from volvelle.learning import write_atomically
 
+from .crossings import Crossings, write_crossings
 from .errors import TilingError
 from .ground import Ground
+from .lightcone import Lightcone, Moment
 from .memory import peak_memory
 from .snapshot import CRITICAL, Snapshot
 from .snapshot_files import write_snapshot
@@ -28,6 +32,8 @@ from .tile import TileParticles
 from .tiling import Index
 
 GROUND = "ground"
+PLANES = 16
+"""Of the displacement fields that are looked at together."""
 RETRIES = 2
 """Of a tile whose worker died."""
 
@@ -55,7 +61,7 @@ class TileTask:
     """A tile to be run in a folder, whose ``ground`` is laid.
 
     names: of the snapshots, by the number of stages that are done then; until: stages after which
-    the tile stops, all if None.
+    the tile stops, all if None; cone: the lightcone that its particles cross, if any.
     """
 
     folder: str
@@ -63,6 +69,12 @@ class TileTask:
     universe: Universe
     names: tuple[tuple[int, str], ...]
     until: int | None = None
+    cone: Lightcone | None = None
+
+    @property
+    def crossed(self) -> Path:
+        """The file of what crosses the lightcone."""
+        return self.done.with_suffix(".cone.hdf5")
 
     @property
     def done(self) -> Path:
@@ -94,9 +106,14 @@ def run_tile(task: TileTask) -> dict[str, Any]:
         if particles.done in names:
             path = folder / f"{names[particles.done]}.{number}.hdf5"
             write_part(path, ground, task.universe, particles)
+        if watch is not None:
+            watch(particles)
 
+    watch = None if task.cone is None else _Watch(task.cone)
     with jax.enable_x64(ground.dtype == "float64"):  # whatever the worker has
-        end = ground.tile(task.index).run(last, store if names else None)
+        end = ground.tile(task.index).run(last, store if names or watch else None)
+    if watch is not None:
+        write_crossings(task.crossed, Crossings.joined(watch.found))
     content = {
         **wanted,
         "index": list(task.index),
@@ -106,6 +123,50 @@ def run_tile(task: TileTask) -> dict[str, Any]:
     }
     write_atomically(done, json.dumps(content, indent=1).encode())
     return content
+
+
+class _Watch:
+    """What crosses a lightcone between one time that a tile hands out and the next."""
+
+    def __init__(self, cone: Lightcone) -> None:
+        self.cone, self.found = cone, []
+        self.before: Moment | None = None
+
+    def __call__(self, particles: TileParticles) -> None:
+        now = Moment(particles.a, particles.positions, particles.momenta)
+        with jax.enable_x64(True):  # distances need it, whatever particles have
+            if self.before is not None and now.a > self.before.a:
+                self.found.append(self.cone.crossings(self.before, now, particles.ids))
+        self.before = now
+
+
+def stages_seen(ground: Ground, cone: Lightcone) -> dict[Index, int | None]:
+    """After how many stages each tile has crossed a lightcone; None for those that never do.
+
+    Particles are taken to move no further than half as far again as perturbation theory moves the
+    one that it moves most.
+    """
+    tiling, course = ground.tiling, ground.course
+    weights = np.abs(course.at_time[-1][0])
+    largest = np.max([[np.abs(f).max() for f in fields] for fields in _pieces(ground)], axis=0)
+    farthest = float(weights[: len(largest)] @ largest)
+    size, margin = tiling.inner * tiling.spacing, 1.5 * farthest
+    found: dict[Index, int | None] = {}
+    for index in tiling.indices():
+        low = np.array(index) * size - margin
+        seen = cone.seen(low, low + size + 2.0 * margin)
+        if seen is None or seen[0] > course.time[-1]:
+            found[index] = None
+        else:
+            late = np.flatnonzero(course.time >= min(seen[1], float(course.time[-1])) * (1 - 1e-9))
+            found[index] = int(late[0]) + 1
+    return found
+
+
+def _pieces(ground: Ground) -> Iterator[list[np.ndarray]]:
+    """Displacement fields, a few planes at a time."""
+    for first in range(0, ground.tiling.particles, PLANES):
+        yield ground.planes(first, min(first + PLANES, ground.tiling.particles))
 
 
 def write_part(path: Path, ground: Ground, universe: Universe, particles: TileParticles) -> None:
