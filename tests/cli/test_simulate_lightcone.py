@@ -96,7 +96,42 @@ def test_lightcones_that_are_refused(tmp_path: Path, lightcone: dict, words: str
     assert words in said
 
 
-def test_a_cone_from_a_redshift_that_is_not_reached(tmp_path: Path) -> None:
-    status, said = simulate(write(tmp_path, snapshots=[0.5]))
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    path = write(tmp_path, snapshots=[])
+    content = yaml.safe_load(path.read_text())
+    del content["lightcone"]
+    path.write_text(yaml.safe_dump(content))
+    status, said = simulate(path)
     assert status == 2
-    assert "of a simulation to 0.5; add that redshift to snapshots" in said
+    assert "snapshots: nothing to look at; give a redshift, or a lightcone" in said
+
+
+@pytest.mark.parametrize("snapshots", [[], [0.1]])
+def test_tiles_find_the_same_cone_and_do_no_more_than_they_must(
+    tmp_path: Path, snapshots: list[float]
+) -> None:
+    """A cone that ends before today; where snapshots are wanted too, beside them."""
+    changes = {
+        "snapshots": snapshots,
+        "integrator": "cola",
+        "box": {"size": 96, "particles": 16, "mesh": 16},
+        "lightcone": {"redshifts": [0.05, 0.1], "footprint": {"ra": 45, "dec": 35, "radius": 20}},
+        "steps": {"start": 1, "number": 5},
+        "compute": {"in_process": {}},
+    }
+    status, said = simulate(write(tmp_path, **changes))
+    assert status == 0, said
+    whole = read_crossings(tmp_path / "out/seed_00001/lightcone.hdf5")
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    tiles = {"per_side": 2, "buffer": 24}
+    status, said = simulate(write(apart, tiles=tiles, **changes))
+    assert status == 0, said
+    found = read_crossings(apart / "out/seed_00001/lightcone.hdf5")
+    assert found.count == pytest.approx(whole.count, rel=0.03) and whole.count > 100
+    content = json.loads((apart / "out/simulate.json").read_text())
+    assert content["lightcone"]["particles"] == found.count
+    assert content["tiles"]["saved"] == 0.0
+    page = (apart / "out/report.html").read_text()
+    assert ("Snapshot, lightcone, difference" in page) == bool(snapshots)
+    assert not list((apart / "out/seed_00001").glob("*.cone.hdf5"))

@@ -55,24 +55,11 @@ def checked_lightcone(
     if block is None:
         return None
     low, high = block.redshifts
-    key = ("lightcone", "redshifts")
     if high > file.steps.start:
         raise document.error(
-            key,
+            ("lightcone", "redshifts"),
             f"a lightcone to redshift {high:g} of a simulation from {file.steps.start:g}; start "
             "it earlier (steps.start), or take a nearer one",
-        )
-    if low < min(file.snapshots):
-        raise document.error(
-            key,
-            f"a lightcone from redshift {low:g} of a simulation to {min(file.snapshots):g}; add "
-            "that redshift to snapshots, whose lowest is the end",
-        )
-    if file.tiles is not None:
-        raise document.error(
-            ("lightcone",),
-            "beside tiles; from a file choose one of them (from Python, Tile.run hands every step "
-            "to Lightcone.crossings)",
         )
     try:
         return Lightcone.of(

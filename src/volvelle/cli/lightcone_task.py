@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from ..nbody import (
     Crossings,
     Lightcone,
     Moment,
-    Particles,
     Simulation,
     State,
     join_crossings,
@@ -50,29 +50,41 @@ class Watch:
         self.before = after
 
 
+def steps_of(folder: Path) -> list[Path]:
+    """The files of what crossed in every step, as ``Watch`` writes them."""
+    return sorted((folder / PARTS).glob("*.hdf5"))
+
+
 def put_together(
-    cone: Lightcone, folder: Path, last: Particles, thickness: float
+    cone: Lightcone,
+    folder: Path,
+    parts: Sequence[Path],
+    particles: int,
+    thickness: float,
+    last: Iterable[np.ndarray] | None,
 ) -> dict[str, Any]:
-    """One file of all steps, a picture, and counts; returns these.
+    """One file of all parts, a picture, and counts; returns these. The parts are removed.
 
     Args:
-        last: the particles at the end, which are drawn beside.
+        particles: in the box.
         thickness: of the slab of the pictures [Mpc/h].
+        last: positions of the last snapshot, in pieces, which is drawn beside; None without one.
     """
-    mean = len(last.displacement) / cone.box_size**3
+    mean = particles / cone.box_size**3
     edges = np.cbrt(np.linspace(cone.near**3, cone.far**3, SHELLS + 1))
-    steps = sorted((folder / PARTS).glob("*.hdf5"))
-    if steps:  # all of which are there until the file of the whole is
+    if not (folder / WHOLE).is_file():
         slabs = _Slabs(cone, thickness, mean)
         counts = np.zeros(SHELLS, np.int64)
-        for path in steps:
+        for path in parts:
             found = read_crossings(path)
             counts += np.histogram(found.distance, edges)[0]
             slabs.add(found)
         arrays = {**slabs.pictures(last), "counts": counts}
         write_atomically(folder / PICTURE, save(arrays))
-        join_crossings(folder / WHOLE, steps)
-        shutil.rmtree(folder / PARTS)
+        join_crossings(folder / WHOLE, parts)
+    for path in parts:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
     counts = load_file(folder / PICTURE)["counts"]
     return {
         "particles": int(counts.sum()),
@@ -103,12 +115,15 @@ class _Slabs:
         self.whole += self._slab(found.positions, self.cone.far, self.many)
         self.inner += self._slab(found.positions, self.half, self.few)
 
-    def pictures(self, last: Particles) -> dict[str, np.ndarray]:
+    def pictures(self, last: Iterable[np.ndarray] | None) -> dict[str, np.ndarray]:
         """With the box around the observer as it is at the end."""
-        today = np.asarray(last.positions, np.float64) - self.cone.observer
-        today -= self.cone.box_size * np.round(today / self.cone.box_size)
-        end = self._slab(today, self.half, self.few)
-        found = {"cone": self.whole, "inner": self.inner, "end": end}
+        found = {"cone": self.whole, "inner": self.inner}
+        if last is not None:
+            size, end = self.cone.box_size, np.zeros_like(self.inner)
+            for positions in last:
+                x = np.asarray(positions, np.float64) - self.cone.observer
+                end += self._slab(x - size * np.round(x / size), self.half, self.few)
+            found["end"] = end
         return {
             **{name: values.astype(np.float32) for name, values in found.items()},
             "axes": np.array(self.axes),

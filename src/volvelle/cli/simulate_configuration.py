@@ -109,9 +109,7 @@ class SimulateFile(Block):
     lightcone: LightconeBlock | None = None
     """What an observer in the box sees; nothing if null."""
     power: Annotated[LinearBlock, BeforeValidator(empty)] = LinearBlock()
-    snapshots: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
-        default_factory=lambda: [0.0]
-    )
+    snapshots: list[Annotated[float, Field(ge=0)]] = Field(default_factory=lambda: [0.0])
     write_snapshots: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     realisations: Count = 1
@@ -165,8 +163,16 @@ class SimulateConfiguration:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """Scale factors of the snapshots, ascending; the last is the end."""
+        """Scale factors of the snapshots, ascending."""
         return tuple(sorted(1.0 / (1.0 + z) for z in set(self.file.snapshots)))
+
+    @property
+    def stops(self) -> tuple[float, ...]:
+        """Scale factors at which steps end, ascending: snapshots, and where a lightcone begins that
+        is nearer. The last is the end."""
+        cone = self.lightcone
+        near = 0.0 if cone is None else 1.0 / (1.0 + cone.redshifts[0])
+        return self.times if near <= max(self.times, default=0.0) else (*self.times, near)
 
     @property
     def species(self) -> Literal["matter", "cb"]:
@@ -209,9 +215,9 @@ class SimulateConfiguration:
         """Particles that cross in the step in which most do."""
         from ..nbody import step_times
 
-        steps, times = self.file.steps, self.times
+        steps, stops = self.file.steps, self.stops
         when = step_times(
-            cone.growth, self.start, times[-1], steps.number, steps.spacing, times[:-1]
+            cone.growth, self.start, stops[-1], steps.number, steps.spacing, stops[:-1]
         )
         chi = np.clip([cone.distance(float(a)) for a in when], cone.near, cone.far)
         most = np.max(chi[:-1] ** 3 - chi[1:] ** 3) / (cone.far**3 - cone.near**3)
@@ -229,7 +235,11 @@ class SimulateConfiguration:
             raise first_error(document, error) from error
         if (file.force.pm is None) == (file.force.p3m is None):
             raise document.error(("force",), "expected one of pm: and p3m:")
-        last = max(file.snapshots)
+        if not file.snapshots and file.lightcone is None:
+            raise document.error(
+                ("snapshots",), "nothing to look at; give a redshift, or a lightcone"
+            )
+        last = max(file.snapshots, default=0.0)
         if last >= file.steps.start:
             raise document.error(
                 ("snapshots",),
@@ -283,7 +293,7 @@ class SimulateConfiguration:
             "force": "p3m" if file.force.p3m is not None else "pm",
             "integrator": f"{file.integrator}, {self.forces} forces from redshift "
             f"{file.steps.start:g}",
-            "snapshots at redshift": ", ".join(f"{1.0 / a - 1.0:g}" for a in self.times),
+            "snapshots at redshift": ", ".join(f"{1.0 / a - 1.0:g}" for a in self.times) or "none",
             "simulations": len(self.realisations),
             f"memory of each {whose}[GiB]": round(self.memory / 2**30, 2),
             **({} if self.tiling is None else tiles_summary(self.tiling)),

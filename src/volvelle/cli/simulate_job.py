@@ -133,7 +133,8 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
                 **_theory(configuration, k, a),
             }
         )
-    today = _theory(configuration, np.array(snapshots[0]["k"]), 1.0)["linear"]
+    at = np.array(snapshots[0]["k"]) if snapshots else np.zeros(0)
+    today = _theory(configuration, at, 1.0)["linear"] if snapshots else []
     for snapshot in snapshots:
         snapshot["amplitude"] = {
             model: snapshot["grown"] / _expected(configuration, snapshot, model, today)
@@ -174,7 +175,9 @@ def _expected(
 def _checks(
     configuration: SimulateConfiguration, snapshots: list[dict[str, Any]]
 ) -> dict[str, tuple[float, float | None]]:
-    """What is off, and the limit; no limit where the box cannot tell."""
+    """What is off, and the limit; no limit where the box cannot tell, nothing without snapshots."""
+    if not snapshots:
+        return {}
     mesh = configuration.mesh
     off = max(abs(each["amplitude"]["nonlinear"] - 1.0) for each in snapshots)
     judged = longest(mesh) * mesh.fundamental <= min(JUDGED, RESOLVED * mesh.nyquist)

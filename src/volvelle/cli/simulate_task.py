@@ -33,7 +33,7 @@ from ..nbody import (
 )
 from ..power import power_model
 from ..statistics import Density, power_spectrum
-from .lightcone_task import Watch, put_together
+from .lightcone_task import Watch, put_together, steps_of
 from .simulate_configuration import Realisation, SimulateConfiguration
 from .verbs import enable_float64
 
@@ -123,8 +123,12 @@ def run(
         block = configuration.file.lightcone
         assert block is not None, "where the cone is from"
         with clock.of("lightcone"):
-            last = simulation.particles(state)
-            seen["lightcone"] = put_together(cone, folder, last, block.thickness)
+            end = simulation.particles(state)
+            last = [np.asarray(end.positions)] if configuration.times else None
+            number = configuration.mesh.cells**3
+            seen["lightcone"] = put_together(
+                cone, folder, steps_of(folder), number, block.thickness, last
+            )
     content = {
         "seed": one.seed,
         "paired": one.paired,
@@ -160,10 +164,10 @@ def _prepared(
         configuration.cosmology,
         initial,
         start=configuration.start,
-        end=configuration.times[-1],
+        end=configuration.stops[-1],
         steps=file.steps.number,
         spacing=file.steps.spacing,
-        through=configuration.times[:-1],
+        through=configuration.stops[:-1],
         integrator=file.integrator,
         force=_force(configuration),
         order=file.initial.order,

@@ -15,7 +15,6 @@ import numpy as np
 from ..compute import Executor, available_cores, call
 from ..learning import write_atomically
 from ..nbody import (
-    Course,
     Ground,
     Mesh,
     Slabs,
@@ -36,16 +35,19 @@ from ..nbody import (
     memory_needed,
     run_tiles,
     snapshot_pieces,
+    stages_seen,
     tile_memory,
 )
 from ..nbody.ground import save_array
 from ..nbody.lpt_slabs import SLABS, STEPS
 from ..nbody.tiles import GROUND
+from ..nbody.tiling import Index
 from ..power import power_model
 from ..report.numbers import duration
 from ..statistics import Density
 from .compute_block import ComputeBlock, Local
 from .computing import make_executor
+from .lightcone_task import put_together
 from .progress import Reporter
 from .simulate_configuration import Realisation, SimulateConfiguration
 from .simulate_task import (
@@ -59,6 +61,8 @@ from .simulate_task import (
     store_measured,
 )
 
+NEVER = {"seconds": 0.0, "until": 0, "a": 0.0}
+"""Of a tile that no lightcone crosses."""
 LOWEST = "lowest.npy"
 """Longest waves of the initial conditions, for the growth that the report judges."""
 
@@ -90,7 +94,7 @@ def run_tiled(
             for done in lay_ground(ground, executor):
                 reporter.stepping(done, ground.course.number, None)
         pace = _pace(ground, folder, executor)
-    tasks = _tasks(configuration, folder, ground.course, tiling)
+    tasks = _tasks(configuration, folder, ground)
     # fresh workers, whose memory is that of tiles and of nothing before
     with make_executor(place, reporter.say) as executor:
         reporter.say(_prospect(ground, pace, executor.workers))
@@ -99,6 +103,10 @@ def run_tiled(
     with clock.of("measuring"):
         for a in configuration.times:
             _measure_parts(configuration, folder, a, ground)
+    seen: dict[str, Any] = {}
+    if configuration.lightcone is not None:
+        with clock.of("lightcone"):
+            seen["lightcone"] = _cone(configuration, folder, tasks)
     tiles = [json.loads(task.done.read_text()) for task in tasks]
     content = {
         "seed": one.seed,
@@ -109,6 +117,7 @@ def run_tiled(
         "memory": max(each["memory"] for each in tiles),
         "snapshots": {redshift_name(a): facts(folder, a) for a in configuration.times},
         "tiles": _account(ground, pace, tiles, clock),
+        **seen,
     }
     write_atomically(folder / DONE, json.dumps(content, indent=1).encode())
     shutil.rmtree(folder / GROUND)
@@ -146,10 +155,10 @@ def _ground(
     found = course(
         configuration.cosmology,
         start=configuration.start,
-        end=configuration.times[-1],
+        end=configuration.stops[-1],
         steps=file.steps.number,
         spacing=file.steps.spacing,
-        through=configuration.times[:-1],
+        through=configuration.stops[:-1],
         integrator=file.integrator,
     )
     ground = Ground.begin(
@@ -212,12 +221,32 @@ def _pace(ground: Ground, folder: Path, executor: Executor) -> tuple[float, floa
     return seconds, boost
 
 
-def _tasks(
-    configuration: SimulateConfiguration, folder: Path, found: Course, tiling: Tiling
-) -> list[TileTask]:
+def _tasks(configuration: SimulateConfiguration, folder: Path, ground: Ground) -> list[TileTask]:
+    """Of all tiles that somebody wants: for a snapshot all to the end; for a lightcone alone those
+    that are seen, until they have crossed."""
+    cone, indices = configuration.lightcone, ground.tiling.indices()
     universe = Universe.of(configuration.cosmology)
-    names = tuple((found.stage_at(a), redshift_name(a)) for a in configuration.times)
-    return [TileTask(str(folder), index, universe, names) for index in tiling.indices()]
+    names = tuple((ground.course.stage_at(a), redshift_name(a)) for a in configuration.times)
+    until: dict[Index, int | None] = dict.fromkeys(indices, None)
+    if cone is not None and not names:
+        seen = stages_seen(ground, cone)
+        indices = [index for index in indices if seen[index] is not None]
+        until = seen
+    return [TileTask(str(folder), i, universe, names, until[i], cone) for i in indices]
+
+
+def _cone(
+    configuration: SimulateConfiguration, folder: Path, tasks: list[TileTask]
+) -> dict[str, Any]:
+    cone, block = configuration.lightcone, configuration.file.lightcone
+    assert cone is not None and block is not None, "as was asked for"
+    last = None
+    if configuration.times:
+        path = folder / redshift_name(configuration.times[-1])
+        last = (part.positions for part in snapshot_pieces(path))
+    parts = [task.crossed for task in tasks]
+    number = configuration.mesh.cells**3
+    return put_together(cone, folder, parts, number, block.thickness, last)
 
 
 def _run(tasks: list[TileTask], executor: Executor, reporter: Reporter) -> None:
@@ -258,6 +287,9 @@ def _account(
     tiling, (_, boost) = ground.tiling, pace
     errors = expected_errors(tiling)
     longest = max(each["seconds"] for each in tiles)
+    ran = {tuple(each["index"]): each for each in tiles}
+    every = [ran.get(index, NEVER) for index in tiling.indices()]
+    stages = sum(each["until"] for each in every)
     ahead = clock.seconds["initial conditions"] + clock.seconds["potential on the faces"]
     return {
         "per_side": tiling.per_side,
@@ -269,9 +301,10 @@ def _account(
         "predicted_memory": tile_memory(tiling, ground.orders, ground.dtype),
         "disk": disk_needed(tiling, ground.course.number, ground.orders, ground.dtype),
         "critical_path": round(ahead + longest, 2),
-        "seconds": [each["seconds"] for each in tiles],
-        "stages": [each["until"] for each in tiles],
-        "a": [each["a"] for each in tiles],
+        "saved": 1.0 - stages / (tiling.number * ground.course.number),
+        "seconds": [each["seconds"] for each in every],
+        "stages": [each["until"] for each in every],
+        "a": [each["a"] for each in every],
     }
 
 

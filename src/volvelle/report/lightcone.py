@@ -87,3 +87,11 @@ def difference_figure(folder: Path) -> Figure:
     panels[2].set_xlabel(f"{names[0]} [Mpc/h]")
     panels[0].set_ylabel(f"{names[1]} [Mpc/h]")
     return figure
+
+
+def lightcone_figures(folder: Path) -> dict[str, Figure]:
+    """All pictures there are, by the names of their files."""
+    found = {"lightcone.png": cone_figure(folder)}
+    if "end" in _arrays(folder)[1]:
+        found["difference.png"] = difference_figure(folder)
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
-from .lightcone import cone_figure, difference_figure, lightcone_words
+from .lightcone import lightcone_figures, lightcone_words
 from .numbers import duration, significant
 from .pages import configuration_of, write_page, written_and_inlined
 from .simulation_content import FLOOR, read_simulation
@@ -21,17 +21,33 @@ LAYERS = 6
 
 def simulation_words(content: dict[str, Any]) -> list[str]:
     """What was simulated, how it fares, what it took."""
-    checks, number = content["checks"], len(content["realisations"])
+    number = len(content["realisations"])
     settings = content["settings"]
     seconds = [sum(each["seconds"].values()) for each in content["realisations"].values()]
     memory = max(each["memory"] for each in content["realisations"].values())
-    last = content["snapshots"][-1]
-    near = _near(last, content)
     words = [
         f"{number} simulation{'s' if number > 1 else ''} of {settings['particles']} particles in "
         f"{settings['box']}: {settings['integrator']}, force {settings['force']} on "
         f"{settings['mesh']}."
     ]
+    if content["snapshots"]:
+        words += _judged(content)
+    if content.get("tiles"):
+        words.append(tiles_words(content["tiles"]))
+    if content.get("lightcone"):
+        words.append(lightcone_words(content["lightcone"]))
+    words.append(
+        f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
+        f"{memory / 2**30:.2f} GiB."
+    )
+    return words
+
+
+def _judged(content: dict[str, Any]) -> list[str]:
+    """What the snapshots say."""
+    checks, words = content["checks"], []
+    last = content["snapshots"][-1]
+    near = _near(last, content)
     for name, what in (
         ("growth", f"The longest waves have the amplitude of {content['nonlinear']} to"),
         ("momentum", "The mean momentum over the rms is"),
@@ -50,30 +66,33 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
             f"k = {near[0]:.2f} h/Mpc, half the particles' Nyquist wavenumber: the model's own "
             "error, the box's scatter and the missing resolution are in it."
         )
-    if content.get("tiles"):
-        words.append(tiles_words(content["tiles"]))
-    if content.get("lightcone"):
-        words.append(lightcone_words(content["lightcone"]))
-    words.append(
-        f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
-        f"{memory / 2**30:.2f} GiB."
-    )
     return words
 
 
 def tiles_words(tiles: dict[str, Any]) -> str:
     """How the box was cut, what that cost, and how right it is expected to be."""
-    boost = tiles["boost"]
+    boost, number = tiles["boost"], sum(stages > 0 for stages in tiles["stages"])
     potential = tiles["potential"] * (1.0 if boost is None else boost)
     by = "without the hardware's factor" if boost is None else f"of which s = {boost:.2f}"
     return (
-        f"{tiles['per_side'] ** 3} tiles were simulated apart, each with its buffers "
+        f"{number} of {tiles['per_side'] ** 3} tiles were simulated apart, each with its buffers "
         f"{tiles['extent']:.2g} of the box: {tiles['overcompute']:.2f} times the particles, a "
         f"parallelisation potential of {potential:.3g} ({by}), a critical path of "
         f"{duration(tiles['critical_path'])}. Against the box as a whole P(k) is expected within "
         f"{100 * tiles['errors']['power']:.2g}% and 1 - r below "
         f"{tiles['errors']['correlation']:.1g} to k = 1 h/Mpc; a worker was predicted to need "
-        f"{tiles['predicted_memory'] / 2**30:.2f} GiB."
+        f"{tiles['predicted_memory'] / 2**30:.2f} GiB." + _saved(tiles)
+    )
+
+
+def _saved(tiles: dict[str, Any]) -> str:
+    """What a lightcone spares."""
+    if not tiles["saved"]:
+        return ""
+    stopped = sum(0 < n < max(tiles["stages"]) for n in tiles["stages"])
+    return (
+        f" The lightcone spares {100 * tiles['saved']:.3g}% of the steps of tiles: "
+        f"{tiles['stages'].count(0)} are never seen, {stopped} stop before the end."
     )
 
 
@@ -196,11 +215,10 @@ def write_simulation_report(folder: Path) -> Path:
     pictures = written_and_inlined(
         folder,
         {
-            "slices.png": slices_figure(folder),
-            "power.png": power_figure(folder),
+            **(_snapshot_pictures(folder) if content["snapshots"] else {}),
             "times.png": times_figure(folder),
             **({"tiles.png": tiles_figure(folder)} if content.get("tiles") else {}),
-            **(_cone_pictures(folder) if content.get("lightcone") else {}),
+            **(lightcone_figures(folder) if content.get("lightcone") else {}),
         },
     )
     return write_page(
@@ -217,8 +235,8 @@ def write_simulation_report(folder: Path) -> Path:
     )
 
 
-def _cone_pictures(folder: Path) -> dict[str, Figure]:
-    return {"lightcone.png": cone_figure(folder), "difference.png": difference_figure(folder)}
+def _snapshot_pictures(folder: Path) -> dict[str, Figure]:
+    return {"slices.png": slices_figure(folder), "power.png": power_figure(folder)}
 
 
 def _rows(content: dict[str, Any]) -> list[dict[str, str]]:
