@@ -69,7 +69,7 @@ def against_ccl(name: str) -> tuple[float, float, float]:
             ),
         )
     ]
-    if float(cosmology.m_nu or 0.0) > 0.0:
+    if cosmology.M_nu > 0.0:
         return differences[0], differences[1], np.nan
     near = Z <= 10.0
     growth = pyccl.growth_factor(other, A[near])

@@ -27,7 +27,7 @@ from volvelle.compute import require_float64
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.interpolation import Curve, Nodes
-from volvelle.cosmology.neutrinos import HIERARCHIES, is_traced
+from volvelle.cosmology.neutrinos import HIERARCHIES, MASSES, is_traced
 from volvelle.emulator.basis import PrincipalComponents
 from volvelle.learning.checking import Validated, require
 from volvelle.learning.errors import StorageError
@@ -123,11 +123,12 @@ def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
 def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], tuple[float, ...]]:
     """Masses whose rests are added up, and how often each: r = r(0) + sum_i [r(m_i) - r(0)]."""
     masses = cosmology.neutrino_masses
-    if cosmology.neutrino_hierarchy == "single":
+    number = masses.shape[0]
+    if number == 1:
         return masses, (1.0,)
     if cosmology.neutrino_hierarchy == "degenerate":
         return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), (-2.0, 3.0)
-    return jnp.concatenate([jnp.zeros(1), masses]), (-2.0, 1.0, 1.0, 1.0)
+    return jnp.concatenate([jnp.zeros(1), masses]), (1.0 - number, *(1.0,) * number)
 
 
 @storable
@@ -188,14 +189,15 @@ class LearnedPower(Model, Validated):
 
     @staticmethod
     def _point(cosmology: Cosmology) -> tuple[Array | float, ...]:
-        if cosmology.neutrino_hierarchy not in HIERARCHIES:
+        if cosmology.neutrino_hierarchy not in (*HIERARCHIES, MASSES):
             raise DomainError(
                 f"neutrino_hierarchy is {cosmology.neutrino_hierarchy}; the learned linear "
-                f"spectrum knows {', '.join(HIERARCHIES)}: set one, or take a solver's table"
+                f"spectrum knows {', '.join(HIERARCHIES)} and {MASSES}: set one, or take a "
+                "solver's table"
             )
         _ = cosmology.hubble_parameter, cosmology.N_eff_total  # which raise where there is none
-        values: list[Any] = [getattr(cosmology, name) for name in PARAMETERS]
-        return tuple(values)
+        values: dict[str, Any] = {name: getattr(cosmology, name) for name in PARAMETERS}
+        return tuple((values | {"m_nu": cosmology.M_nu}).values())
 
     def spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
         """All that depends on the cosmology.
