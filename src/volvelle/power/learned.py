@@ -7,7 +7,8 @@ components of exact solutions' tables as smooth functions of parameters. The ear
 baryons and cold dark matter at a redshift long before dark energy; it depends on few parameters,
 and its nodes u(k) move with the sound horizon, so that acoustic oscillations keep their phase. The
 late one, l, of all eight, is what growth adds, of matter and of cb. Amplitude and tilt enter
-exactly. From its last redshift on l stays as it is there.
+exactly. From its last redshift on l stays as it is there, and what radiation does to waves near the
+horizon (``early``) is added.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from volvelle.learning.storage import load_model, storable
 
 from .analytic import LOWEST_MODE, Analytic, stretched
 from .base import Model, Spectrum
+from .early import EarlyGrowth
+from .eisenstein_hu import A_MIN
 from .errors import DomainError
 from .table import Surface
 from .variance import eight
@@ -50,8 +53,6 @@ T_CMB = 2.7255
 """Of the training [K]."""
 DARK_ENERGY_LEAST = 0.05
 """Of Omega_de today in the training: the box has corners that are left out."""
-FIRST = 1e-3
-"""The earliest a, shortly before last scattering."""
 _NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 
 Points = Float[Array, " *k"]
@@ -65,6 +66,7 @@ class LearnedSpectrum(Spectrum):
     a_min: float = eqx.field(static=True)
     known: Analytic
     rest: tuple[Surface, Surface]
+    early: EarlyGrowth
     factor: Float[Array, ""]
     """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
 
@@ -83,8 +85,11 @@ class LearnedSpectrum(Spectrum):
 
     def _power(self, species: int, k: Points, a: Points) -> Points:
         surface = self.rest[species]
-        y = jnp.minimum(-jnp.log(a), surface.y.values[-1])
+        last = surface.y.values[-1]
+        y = jnp.minimum(-jnp.log(a), last)
         known = self.known.log_power(k, a)[species]
+        # the rest knows what it is up to its last redshift
+        known = known + self.early(k, a) - self.early(k, jnp.maximum(a, np.exp(-last)))
         exists = jnp.where(self.known.exists(k), self.factor, jnp.nan)
         return exists * jnp.exp(known + surface(jnp.log(k), y))
 
@@ -233,9 +238,10 @@ class LearnedPower(Model, Validated):
         return LearnedSpectrum(
             k_min=float(np.exp(k.values[0])),
             k_max=float(np.exp(k.values[-1])),
-            a_min=FIRST,
+            a_min=A_MIN,
             known=known,
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
+            early=EarlyGrowth.of(densities(cosmology)),
             factor=jnp.where(self._inside(cosmology), 1.0, jnp.nan),
         )
 
