@@ -21,6 +21,8 @@ CASES: dict[str, Cosmology] = {
     "thawing": BASE.replace(w0=-0.8, wa=-0.5),
     "early dark energy": BASE.replace(w0=-0.7, wa=0.5),
     "more radiation": BASE.replace(N_eff=4.0, T_cmb=2.9),
+    "two masses": BASE.replace(m_nu=[0.02, 0.1]),
+    "four masses": BASE.replace(m_nu=[0.01, 0.05, 0.1, 0.3], N_eff=4.2),
     "all": BASE.replace(h=0.74, omega_cdm=0.1, Omega_k=0.02, w0=-1.1, wa=0.4, m_nu=0.4, N_eff=3.5),
 }
 Z = np.concatenate([[1e-3, 0.01, 0.1, 0.5], np.linspace(1.0, 10.0, 10), [30, 100, 300, 1000, 1100]])

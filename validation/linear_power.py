@@ -22,7 +22,7 @@ from volvelle.boltzmann import (
     solve_many,
 )
 from volvelle.compute import ProcessExecutor
-from volvelle.cosmology import comoving_distance, planck18
+from volvelle.cosmology import planck18
 from volvelle.cosmology.neutrinos import minimal_sum
 from volvelle.power import EisensteinHu, learned_power, learned_record, scale_dependent_growth
 from volvelle.training.linear_power import (
@@ -67,7 +67,6 @@ MODES = {"k_per_decade_for_pk": JUDGING["k_per_decade_for_pk"]}
 SEVERAL_SEED = 2
 """Of the universes with several massive states."""
 HIERARCHIES = ("degenerate", "degenerate", "normal", "inverted")
-LAST_SCATTERING = (300.0, 990.0)
 
 
 def own_error() -> list[list[str]]:
@@ -165,44 +164,6 @@ def _in(band: tuple[float, float]) -> np.ndarray:
     return (band[0] <= POWER_K) & (band[1] > POWER_K)
 
 
-def at_last_scattering() -> list[list[str]]:
-    """The continued spectrum, of the fiducial universe, against CLASS."""
-    from classy import Class
-
-    from volvelle.cosmology import to_class
-
-    cosmology = planck18()
-    model = Class()
-    model.set({**to_class(cosmology), **PRECISION, "output": "mPk", "P_k_max_1/Mpc": 10.5,
-               "z_max_pk": LAST_SCATTERING[-1]})  # fmt: skip
-    model.compute()
-    spectrum = learned_power().spectrum(cosmology)
-    rows = []
-    for z in LAST_SCATTERING:
-        exact = model.get_pk_array(POWER_K.copy(), np.array([z]), len(POWER_K), 1, False)
-        found = spectrum(jnp.asarray(POWER_K), 1.0 / (1.0 + z) * jnp.ones(()))
-        error = np.abs(np.asarray(found) / exact - 1.0)
-        rows.append([f"z = {z:g}", *(f"{np.max(error[_in(b)]):.1e}" for b in BANDS.values())])
-    model.struct_cleanup()
-    return rows
-
-
-def lensing_before(redshift: float) -> list[list[str]]:
-    """Share of C_l^kappakappa of the fiducial universe that comes from before a redshift."""
-    cosmology = planck18()
-    spectrum = learned_power().spectrum(cosmology)
-    z = np.expm1(np.linspace(np.log(1.02), np.log(999.0), 4000))
-    a = 1.0 / (1.0 + z)
-    chi = np.asarray(comoving_distance(cosmology, a))
-    star = float(comoving_distance(cosmology, 1.0 / 1090.0))
-    rows = []
-    for ell in (10, 100, 1000):
-        power = np.nan_to_num(np.asarray(spectrum((ell + 0.5) / chi, a)))
-        integrand = (((star - chi) / star) * (1.0 + z)) ** 2 * power * np.gradient(chi)
-        rows.append([f"{ell}", f"{integrand[z > redshift].sum() / integrand.sum():.1e}"])
-    return rows
-
-
 def draw(fresh: Solutions) -> None:
     """Errors of today's matter power at every fresh solution, and of Eisenstein & Hu's fit."""
     figure, axis = plt.subplots(figsize=(7, 4))
@@ -269,10 +230,8 @@ def main() -> None:
             "Three massive states, added up from what was learned with one, to z = 4, against "
             "solutions with the settings of the training (a judge's take minutes each):",
             table(head, several),
-            "Continued beyond z = 100 by growth alone, the fiducial universe against CLASS:",
-            table(head, at_last_scattering()),
-            "Share of the lensing convergence of the CMB from before z = 100 (Limber, linear):",
-            table(("l", "share"), lensing_before(100.0)),
+            "Before z = 100, and with unequal masses: "
+            "[beyond the training](linear_power_beyond.md).",
         ],
         checks,
     )

@@ -171,6 +171,21 @@ def test_states_without_mass_are_one() -> None:
     np.testing.assert_allclose(found[1], found[0], rtol=3e-5)  # radiation: N_eff of the states
 
 
+def test_masses_are_the_hierarchy_that_has_them() -> None:
+    """And a mass that goes to 0 leaves the others."""
+    base = planck18()
+    equal = base.replace(m_nu=0.3, neutrino_hierarchy="degenerate")
+    for one, other, tolerance in (
+        (base.replace(m_nu=[0.1] * 3), equal, 1e-9),
+        # where masses are rounded off (``analytic``), one of 0 keeps a share of 3e-4
+        (base.replace(m_nu=[0.1, 0.1, 0.1, 0.0]), equal, 1e-4),
+    ):
+        found = [evaluate(spectrum_of(each), K, TODAY) for each in (one, other)]
+        np.testing.assert_allclose(*found, rtol=tolerance)
+    with pytest.raises(DomainError, match=r"m_nu is 0\.8; the learned"):
+        learned_power().spectrum(base.replace(m_nu=[0.4, 0.4]))
+
+
 def test_hierarchies_differ_by_free_streaming() -> None:
     """At one sum of masses light states stream farther and turn non-relativistic later: more is
     suppressed on large scales, less on small ones."""

@@ -7,6 +7,7 @@ import pytest
 
 from power_references import BASE, arrays, made
 from volvelle.boltzmann import POWER_K, POWER_Z
+from volvelle.cosmology.interpolation import Nodes
 from volvelle.power import (
     EisensteinHu,
     RedshiftError,
@@ -15,6 +16,7 @@ from volvelle.power import (
     WavenumberError,
     linear_power,
 )
+from volvelle.power.table import Surface
 
 SOLVER_NODES = 2e-4
 """Relative error between the nodes of ``boltzmann.POWER_K``, at the acoustic peaks."""
@@ -44,6 +46,29 @@ def test_between_the_nodes(truth, uneven: bool) -> None:
     np.testing.assert_allclose(spectrum(points, a), truth(points, a), rtol=SOLVER_NODES)
     nodes, times = np.meshgrid(k, 1.0 / (1.0 + z))
     np.testing.assert_allclose(spectrum(nodes, times), model.matter, rtol=1e-10)
+
+
+def test_known_times_are_taken_by_a_matrix() -> None:
+    """The same function, with the same derivatives, as where times are traced."""
+    rng = np.random.default_rng(1)
+    x, y = Nodes.of(np.sort(rng.random(9))), Nodes.of(np.sort(rng.random(6)))
+    values = jnp.asarray(rng.standard_normal((6, 9)))
+    at, times = jnp.asarray(rng.random((5, 4))), rng.random(4)
+
+    def known(values: jax.Array, at: jax.Array) -> jax.Array:
+        return Surface.through(x, y, values)(at, times)
+
+    def traced(values: jax.Array, at: jax.Array) -> jax.Array:
+        return Surface.through(x, y, values)(at, jnp.asarray(times))
+
+    one, other = jax.jit(known)(values, at), jax.jit(traced)(values, at)
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.max(np.abs(other)))
+    for argument in (0, 1):
+        slopes = [
+            jax.jit(jax.grad(lambda *a, f=f: jnp.sum(jnp.sin(f(*a))), argument))(values, at)
+            for f in (known, traced)
+        ]
+        np.testing.assert_allclose(*slopes, rtol=1e-7, atol=1e-7 * np.max(np.abs(slopes[1])))
 
 
 def test_species(truth) -> None:

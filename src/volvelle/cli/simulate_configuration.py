@@ -95,7 +95,7 @@ class SimulateFile(Block):
     """The keys at the top of the file."""
 
     output: FilePath
-    cosmology: str | dict[str, float]
+    cosmology: str | dict[str, float | list[float]]
     neutrino_hierarchy: Literal["single", "degenerate", "normal", "inverted"] = "single"
     box: BoxBlock
     initial: Annotated[InitialBlock, BeforeValidator(empty)] = InitialBlock()
@@ -321,11 +321,13 @@ def _universe(document: Document, file: SimulateFile) -> Cosmology:
         raise document.error(
             ("cosmology", "theta_star_100"), "only a solver knows h of it; give h or H0"
         )
+    for name, value in given.items():
+        if isinstance(value, list) and name != "m_nu":
+            raise document.error(("cosmology", name), f"is {value}; expected a number")
     values = {"tau_reio": 0.054, **given}  # which changes nothing here
+    hierarchy = file.neutrino_hierarchy if "neutrino_hierarchy" in file.model_fields_set else None
     try:
-        return universes.Cosmology.from_parameters(
-            values, neutrino_hierarchy=file.neutrino_hierarchy
-        )
+        return universes.Cosmology.from_parameters(values, neutrino_hierarchy=hierarchy)
     except universes.CosmologyError as error:
         raise document.error(("cosmology",), str(error)) from error
 

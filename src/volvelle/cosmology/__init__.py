@@ -39,6 +39,7 @@ from .expression import (
 from .growth import growth_factor, growth_rate
 from .neutrinos import (
     HIERARCHIES,
+    MASSES,
     N_EFF_PER_MASSIVE_STATE,
     NATIVE,
     NEUTRINO_TEMPERATURE,
@@ -62,6 +63,7 @@ __all__ = [
     "HIERARCHIES",
     "INPUT_PARAMETERS",
     "LIGHT_SPEED",
+    "MASSES",
     "NATIVE",
     "NEUTRINO_TEMPERATURE",
     "N_EFF_PER_MASSIVE_STATE",

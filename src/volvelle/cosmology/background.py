@@ -17,7 +17,12 @@ from .checking import checked_scale_factor
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
 from .cosmology import Cosmology
 from .errors import ExpansionError, NeutrinoError, ParameterError
-from .neutrinos import N_EFF_PER_MASSIVE_STATE, NEUTRINO_TEMPERATURE, is_traced
+from .neutrinos import (
+    N_EFF_PER_MASSIVE_STATE,
+    NEUTRINO_TEMPERATURE,
+    is_traced,
+    neutrino_masses_exact,
+)
 from .quadrature import gauss_fermi
 
 _ORDER = 20  # of the phase-space integral: 2e-6 of one state's density at the worst mass
@@ -84,7 +89,7 @@ def densities(cosmology: Cosmology) -> Densities:
     photons = jnp.asarray(OMEGA_PHOTON * cosmology.T_cmb**4)
     masses = cosmology.neutrino_masses
     number = cosmology.N_eff_total - N_EFF_PER_MASSIVE_STATE * len(masses)
-    possible = cosmology.possible & _enough_states(cosmology, number)
+    possible = cosmology.possible & _enough_states(cosmology, masses)
     if is_traced(possible):
         h2 = jnp.where(possible, h2, jnp.nan)
     if cosmology.extra:
@@ -107,14 +112,20 @@ def densities(cosmology: Cosmology) -> Densities:
     return eqx.tree_at(lambda d: d.dark_energy, made, rest)
 
 
-def _enough_states(cosmology: Cosmology, massless: Any) -> Any:
-    """Whether N_eff has room for the massive states, unless they are massless after all."""
-    enough = (massless >= 0.0) | (cosmology.m_nu == 0.0)
+def _enough_states(cosmology: Cosmology, masses: Float[Array, " n"]) -> Any:
+    """Whether N_eff has room for the states that have mass: those without are massless ones."""
+    if is_traced(cosmology.m_nu):
+        heavy: Any = jnp.sum(masses > 0.0)
+    else:
+        exact = neutrino_masses_exact(cosmology.m_nu, cosmology.neutrino_hierarchy)
+        heavy = sum(mass > 0.0 for mass in exact)
+    massless = cosmology.N_eff_total - N_EFF_PER_MASSIVE_STATE * heavy
+    enough = massless >= 0.0
     if is_traced(enough) or bool(enough):
         return enough
     raise NeutrinoError(
         f"N_eff is {float(cosmology.N_eff_total):.6g}, which leaves {float(massless):.4g} massless "
-        "neutrinos beside the massive ones; raise N_eff or take the single hierarchy"
+        f"neutrinos beside {int(heavy)} massive ones; raise N_eff, or give mass to fewer"
     )
 
 

@@ -5,6 +5,7 @@ massive state, and as many massless states as complete N_eff.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import (
     HIERARCHIES,
+    MASSES,
     N_EFF_PER_MASSIVE_STATE,
     NATIVE,
     NEUTRINO_TEMPERATURE,
@@ -28,13 +30,16 @@ def massive_states(cosmology: Cosmology) -> tuple[tuple[float, float], ...]:
 
     Raises ConversionError where the neutrinos are set by one solver's own inputs.
     """
-    hierarchy = cosmology.neutrino_hierarchy
-    m_nu, _ = neutrino_numbers(cosmology)
-    if hierarchy == "degenerate":
-        states: tuple[tuple[float, float], ...] = ((m_nu / 3.0, 3.0),)
-    else:
-        states = tuple((mass, 1.0) for mass in neutrino_masses_exact(m_nu, hierarchy))
-    return tuple((mass, degeneracy) for mass, degeneracy in states if mass > 0.0)
+    if cosmology.m_nu is None:
+        raise _native_error()
+    masses = neutrino_masses_exact(cosmology.m_nu, cosmology.neutrino_hierarchy)
+    numbers = Counter(mass for mass in masses if mass > 0.0)
+    return tuple((mass, float(number)) for mass, number in numbers.items())
+
+
+def massive_list(cosmology: Cosmology) -> list[float]:
+    """Mass of every state that has one [eV]. Raises as ``massive_states``."""
+    return [mass for mass, number in massive_states(cosmology) for _ in range(int(number))]
 
 
 def massless_number(cosmology: Cosmology) -> float:
@@ -43,24 +48,28 @@ def massless_number(cosmology: Cosmology) -> float:
     Raises ConversionError when the massive states alone exceed N_eff.
     """
     degeneracy = sum(state[1] for state in massive_states(cosmology))
-    _, N_eff = neutrino_numbers(cosmology)
+    N_eff = neutrino_number(cosmology)
     number = N_eff - N_EFF_PER_MASSIVE_STATE * degeneracy
     if number < 0.0:
         raise ConversionError(
             f"N_eff is {N_eff:.6g} but {degeneracy:.0f} massive states need "
-            f"{N_EFF_PER_MASSIVE_STATE * degeneracy:.4f}; raise N_eff or take the single hierarchy"
+            f"{N_EFF_PER_MASSIVE_STATE * degeneracy:.4f}; raise N_eff or give mass to fewer"
         )
     return number
 
 
-def neutrino_numbers(cosmology: Cosmology) -> tuple[float, float]:
-    """m_nu [eV] and N_eff; raises ConversionError where only one solver knows them."""
-    if cosmology.m_nu is None or cosmology.N_eff is None:
-        raise ConversionError(
-            f"neutrino_hierarchy is {NATIVE}: the neutrinos are given in one solver's own words, "
-            "which no other code reads; choose a hierarchy and give m_nu and N_eff"
-        )
-    return float(cosmology.m_nu), float(cosmology.N_eff)
+def neutrino_number(cosmology: Cosmology) -> float:
+    """N_eff; raises ConversionError where only one solver knows it."""
+    if cosmology.N_eff is None:
+        raise _native_error()
+    return float(cosmology.N_eff)
+
+
+def _native_error() -> ConversionError:
+    return ConversionError(
+        f"neutrino_hierarchy is {NATIVE}: the neutrinos are given in one solver's own words, "
+        "which no other code reads; choose a hierarchy and give m_nu and N_eff"
+    )
 
 
 def known_h(cosmology: Cosmology, code: str) -> float:
@@ -148,9 +157,9 @@ def _numbers(value: Any) -> list[float]:
 def from_class(parameters: Mapping[str, Any]) -> Cosmology:
     """Cosmology of a CLASS input; leave out what is no parameter (output, precision in words).
 
-    Unknown numeric inputs are kept in ``extra``. Raises ConversionError for masses that fit no
-    hierarchy, for a dark energy that does not close the universe by itself, and for what would
-    give a parameter another meaning (k_pivot).
+    Masses that fit no hierarchy stay masses. Unknown numeric inputs are kept in ``extra``. Raises
+    ConversionError for neutrinos of another temperature, for a dark energy that does not close the
+    universe by itself, and for what would give a parameter another meaning (k_pivot).
     """
     given = dict(parameters)
     _settle_defaults(given)
@@ -248,8 +257,7 @@ def class_neutrinos(given: dict[str, Any]) -> dict[str, Any]:
     """``m_nu``, ``N_eff`` and ``neutrino_hierarchy`` of CLASS's words, which are taken out of
     ``given``; absent ones are CLASS's defaults.
 
-    Raises ConversionError for other temperatures, fractions of a state, or masses that fit no
-    hierarchy.
+    Raises ConversionError for other temperatures and fractions of a state.
     """
     massless = _pop(given, "N_ur")
     massless = 3.044 if massless is None else massless
@@ -268,16 +276,21 @@ def class_neutrinos(given: dict[str, Any]) -> dict[str, Any]:
     ]
     if not all(float(value).is_integer() for value in degeneracies):
         raise ConversionError(f"deg_ncdm is {degeneracies}; expected whole numbers")
-    return {
-        "m_nu": sum(spread),
-        "neutrino_hierarchy": hierarchy_of(spread),
-        "N_eff": massless + N_EFF_PER_MASSIVE_STATE * len(spread),
-    }
+    return masses_or_sum(spread) | {"N_eff": massless + N_EFF_PER_MASSIVE_STATE * len(spread)}
 
 
-def hierarchy_of(masses: list[float]) -> str:
-    """The hierarchy whose states have these masses [eV]; raises ConversionError if none does."""
+def masses_or_sum(masses: list[float]) -> dict[str, Any]:
+    """``m_nu`` and ``neutrino_hierarchy`` of states with these masses [eV].
+
+    A sum where a hierarchy has them, and the positive ones themselves where none does.
+    """
     positive = sorted(mass for mass in masses if mass > 0.0)
+    hierarchy = _hierarchy_of(positive)
+    given: Any = positive if hierarchy == MASSES else math.fsum(positive)
+    return {"m_nu": given, "neutrino_hierarchy": hierarchy}
+
+
+def _hierarchy_of(positive: list[float]) -> str:
     if len(positive) <= 1:
         return "single"
     total = sum(positive)
@@ -290,6 +303,4 @@ def hierarchy_of(masses: list[float]) -> str:
         expected = neutrino_masses_exact(trial, hierarchy)
         if all(abs(a - b) <= MASS_TOLERANCE * total for a, b in zip(padded, expected, strict=True)):
             return hierarchy
-    raise ConversionError(
-        f"neutrino masses {positive} eV fit none of {', '.join(HIERARCHIES)}; use one of these"
-    )
+    return MASSES

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
-from .conversions import hierarchy_of, known_h, massive_states, neutrino_numbers
+from .conversions import known_h, masses_or_sum, massive_list, neutrino_number
 from .cosmology import Cosmology
 from .errors import ConversionError
 
@@ -38,13 +38,12 @@ def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
     Raises ConversionError without h, and for neutrinos in a solver's own words.
     """
     h = known_h(cosmology, "astropy")
-    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
-    _, N_eff = neutrino_numbers(cosmology)
+    masses, N_eff = massive_list(cosmology), neutrino_number(cosmology)
     masses += [0.0] * (int(N_eff) - len(masses))
     if len(masses) > int(N_eff):
         raise ConversionError(
             f"N_eff is {N_eff:.6g} with {len(masses)} massive states, and astropy has int(N_eff) "
-            "states; raise N_eff or take the single hierarchy"
+            "states; raise N_eff or give mass to fewer"
         )
     T_cmb = float(cosmology.T_cmb)
     matter = (float(cosmology.omega_b) + float(cosmology.omega_cdm)) / h**2
@@ -75,8 +74,8 @@ def from_astropy(
     What astropy does not have is given beside it: ``n_s``, ``tau_reio`` and one of ``A_s`` and
     ``sigma8`` (its named realisations hold some of them in ``model.meta``).
 
-    Raises ConversionError for other equations of state, a universe without baryons, radiation or
-    neutrinos in it, and masses that fit no hierarchy.
+    Raises ConversionError for other equations of state, and a universe without baryons, radiation
+    or neutrinos in it.
     """
     kind = type(model).__name__
     if kind not in _EQUATIONS or not type(model).__module__.startswith("astropy."):
@@ -105,9 +104,8 @@ def from_astropy(
         tau_reio=tau_reio,
         A_s=A_s,
         sigma8=sigma8,
-        m_nu=sum(masses),
         N_eff=N_eff,
-        neutrino_hierarchy=hierarchy_of(masses),
+        **masses_or_sum(masses),
         Omega_k=0.0 if kind.startswith("Flat") else curvature,
         T_cmb=T_cmb,
         **dark,

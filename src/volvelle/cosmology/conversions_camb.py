@@ -6,14 +6,17 @@ from typing import Any
 
 from .conversions import (
     MASS_TOLERANCE,
-    hierarchy_of,
     known_h,
+    masses_or_sum,
     massive_states,
     massless_number,
 )
 from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import N_EFF_PER_MASSIVE_STATE, NATIVE, OMEGA_NU_PER_EV
+
+_MOST_STATES = 5
+"""``max_nu`` of CAMB's modules."""
 
 
 def to_camb(cosmology: Cosmology) -> dict[str, Any]:
@@ -47,6 +50,11 @@ def to_camb(cosmology: Cosmology) -> dict[str, Any]:
 
 def _neutrinos_to_camb(cosmology: Cosmology) -> dict[str, Any]:
     states = massive_states(cosmology)
+    if len(states) > _MOST_STATES:
+        raise ConversionError(
+            f"{len(states)} different masses of neutrinos; CAMB has room for {_MOST_STATES}: give "
+            "some the same mass, or take CLASS"
+        )
     total = sum(mass * degeneracy for mass, degeneracy in states)
     return {
         "omnuh2": float(cosmology.omega_nu) if states else 0.0,
@@ -97,9 +105,8 @@ def from_camb(parameters: Any) -> Cosmology:
         tau_reio=parameters["tau"],
         A_s=parameters.get("As"),
         sigma8=parameters.get("sigma8"),
-        m_nu=total,
         N_eff=N_eff,
-        neutrino_hierarchy=hierarchy_of(masses),
+        **masses_or_sum(masses),
         w0=parameters["w"],
         wa=parameters["wa"],
         Omega_k=parameters["omk"],

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from .conversions import hierarchy_of, known_h, massive_states, neutrino_numbers
+from .conversions import known_h, masses_or_sum, massive_list, neutrino_number
 from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import NEUTRINO_TEMPERATURE
@@ -17,7 +17,6 @@ def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
     Raises ConversionError without h, and for neutrinos in a solver's own words.
     """
     h = known_h(cosmology, "CCL")
-    masses = [mass for mass, g in massive_states(cosmology) for _ in range(round(g))]
     result: dict[str, Any] = {
         "Omega_b": float(cosmology.omega_b) / h**2,
         "Omega_c": float(cosmology.omega_cdm) / h**2,
@@ -27,8 +26,8 @@ def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
         "w0": float(cosmology.w0),
         "wa": float(cosmology.wa),
         "T_CMB": float(cosmology.T_cmb),
-        "Neff": neutrino_numbers(cosmology)[1],
-        "m_nu": masses,
+        "Neff": neutrino_number(cosmology),
+        "m_nu": massive_list(cosmology),
         "mass_split": "list",
         "T_ncdm": NEUTRINO_TEMPERATURE,
     }
@@ -45,7 +44,7 @@ def from_ccl(model: Any, *, tau_reio: float) -> Cosmology:
     package's mass differences.
 
     Raises ConversionError for modified gravity, a radiation density of its own, neutrinos of
-    another temperature, and masses that fit no hierarchy.
+    another temperature, and a split of CCL's that has no counterpart.
     """
     if type(model).__name__ not in ("Cosmology", "CosmologyVanillaLCDM", "CosmologyCalculator") or (
         not type(model).__module__.startswith("pyccl.")
@@ -86,8 +85,7 @@ def from_ccl(model: Any, *, tau_reio: float) -> Cosmology:
 def _masses(given: dict[str, Any]) -> dict[str, Any]:
     masses = given["m_nu"]
     if not isinstance(masses, (int, float)):
-        listed = [float(mass) for mass in masses]
-        return {"m_nu": sum(listed), "neutrino_hierarchy": hierarchy_of(listed)}
+        return masses_or_sum([float(mass) for mass in masses])
     if masses == 0.0:
         return {"m_nu": 0.0}
     split = str(given["mass_split"])

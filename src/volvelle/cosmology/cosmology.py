@@ -8,12 +8,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .errors import ParameterError
 from .neutrinos import (
+    MASSES,
     NATIVE,
     check_mass_sum,
+    check_masses,
     is_traced,
     minimal_sum,
     neutrino_masses,
@@ -61,6 +64,20 @@ def _scalar(value: Any) -> Any:
         raise ParameterError(f"a cosmological parameter is {value!r}; expected a number") from None
 
 
+def _masses(value: Any) -> Any:
+    """A list of numbers becomes an array, of double precision where they are known."""
+    if isinstance(value, (list, tuple)):
+        each = [_scalar(mass) for mass in value]
+        known = all(isinstance(mass, float) for mass in each)
+        return np.array(each, dtype=float) if known else jnp.stack([jnp.asarray(m) for m in each])
+    return np.array(value, dtype=float) if _listed(value) else _scalar(value)
+
+
+def _listed(value: Any) -> bool:
+    """Whether it can only be masses of several states; an array of JAX may be a batch of sums."""
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): _scalar(value) for name, value in values.items()}
 
@@ -72,8 +89,10 @@ class Cosmology(eqx.Module):
     ``h``; what is kept, and stays when another parameter is replaced, is omega. Exactly one of
     ``h`` and ``theta_star_100``, and exactly one of ``A_s`` and ``sigma8``.
     ``theta_star_100`` is 100 r_s(z_*)/D_M(z_*) with z_* where the optical depth without
-    reionisation is 1. ``m_nu`` [eV] is the sum, split by ``neutrino_hierarchy``; ``N_eff`` is the
-    total, massive states included (see ``neutrinos``); None means 0.06 and 3.044. ``Y_he`` None
+    reionisation is 1. ``m_nu`` [eV] is the sum, split by ``neutrino_hierarchy`` (``single`` unless
+    said otherwise), or a list or array of the masses of any number of states (hierarchy
+    ``masses``); ``N_eff`` is the total, massive states included (see ``neutrinos``), and stays
+    where a mass goes to 0; None means 0.06 and 3.044. ``Y_he`` None
     means big-bang nucleosynthesis. ``extra`` holds numeric inputs that only one solver knows, in
     its own words (CLASS: ``Gamma_dcdm``; CAMB: an attribute path such as
     ``Reion.delta_redshift``). With ``neutrino_hierarchy`` ``native`` they hold all neutrinos
@@ -92,7 +111,7 @@ class Cosmology(eqx.Module):
     theta_star_100: Scalar | None = eqx.field(converter=_scalar)
     A_s: Scalar | None = eqx.field(converter=_scalar)
     sigma8: Scalar | None = eqx.field(converter=_scalar)
-    m_nu: Scalar | None = eqx.field(converter=_scalar)
+    m_nu: Scalar | Float[Array, " n"] | np.ndarray | None = eqx.field(converter=_masses)
     N_eff: Scalar | None = eqx.field(converter=_scalar)
     w0: Scalar = eqx.field(converter=_scalar)
     wa: Scalar = eqx.field(converter=_scalar)
@@ -123,7 +142,7 @@ class Cosmology(eqx.Module):
         Omega_b: Any = None,
         Omega_cdm: Any = None,
         extra: Mapping[str, Any] | None = None,
-        neutrino_hierarchy: str = "single",
+        neutrino_hierarchy: str | None = None,
     ) -> None:
         given = {"omega_b": omega_b, "omega_cdm": omega_cdm, "n_s": n_s, "tau_reio": tau_reio}
         given |= _from_fractions({"Omega_b": Omega_b, "Omega_cdm": Omega_cdm}, given, h)
@@ -133,6 +152,13 @@ class Cosmology(eqx.Module):
         self.omega_b, self.omega_cdm = given["omega_b"], given["omega_cdm"]
         self.n_s, self.tau_reio = given["n_s"], given["tau_reio"]
         self.h, self.theta_star_100, self.A_s, self.sigma8 = h, theta_star_100, A_s, sigma8
+        if neutrino_hierarchy is None:
+            neutrino_hierarchy = _form_of(m_nu)
+        elif _listed(m_nu) and neutrino_hierarchy != MASSES:
+            raise ParameterError(
+                f"m_nu is a list of {len(m_nu)} masses and neutrino_hierarchy is "
+                f"{neutrino_hierarchy}, which splits a sum; leave it out, or give the sum"
+            )
         native = neutrino_hierarchy == NATIVE
         self.m_nu = _STANDARD_NEUTRINOS["m_nu"] if m_nu is None and not native else m_nu
         self.N_eff = _STANDARD_NEUTRINOS["N_eff"] if N_eff is None and not native else N_eff
@@ -152,11 +178,13 @@ class Cosmology(eqx.Module):
             value = getattr(self, name)
             if value is None or is_traced(value):
                 continue
-            if jnp.ndim(value) == 0 and not low < float(value) < high:
-                raise ParameterError(
-                    f"{name} is {float(value):.6g}; expected a value between "
-                    f"{max(low, -1e30):.6g} and {high:.6g}"
-                )
+            each = np.ravel(value) if jnp.ndim(value) == 0 or self._own_masses(name) else ()
+            for one in each:
+                if not low < float(one) < high:
+                    raise ParameterError(
+                        f"{name} is {float(one):.6g}; expected a value between "
+                        f"{max(low, -1e30):.6g} and {high:.6g}"
+                    )
         given = [name for name in _STANDARD_NEUTRINOS if getattr(self, name) is not None]
         if self.neutrino_hierarchy == NATIVE:
             if given:
@@ -165,8 +193,13 @@ class Cosmology(eqx.Module):
                     "own inputs (CLASS: N_ur, N_ncdm, m_ncdm, ...) set all neutrinos; drop the one "
                     "or the other"
                 )
+        elif self.neutrino_hierarchy == MASSES:
+            check_masses(self._neutrino("m_nu"))
         elif jnp.ndim(self._neutrino("m_nu")) == 0:
             check_mass_sum(self._neutrino("m_nu"), self.neutrino_hierarchy)
+
+    def _own_masses(self, name: str) -> bool:
+        return name == "m_nu" and self.neutrino_hierarchy == MASSES
 
     @property
     def possible(self) -> Bool[Array, ""] | bool:
@@ -178,8 +211,9 @@ class Cosmology(eqx.Module):
         for name, low, high in _LIMITS:
             value = getattr(self, name)
             if is_traced(value):
-                result = result & (value > low) & (value < high)
-        if self.neutrino_hierarchy != NATIVE and is_traced(self.m_nu):
+                within = (value > low) & (value < high)
+                result = result & (jnp.all(within, -1) if self._own_masses(name) else within)
+        if self.neutrino_hierarchy not in (NATIVE, MASSES) and is_traced(self.m_nu):
             smallest = minimal_sum(self.neutrino_hierarchy)
             result = result & (self._neutrino("m_nu") >= smallest * (1.0 - _ROUNDING))
         return result
@@ -189,7 +223,7 @@ class Cosmology(eqx.Module):
         cls,
         parameters: Mapping[str, Any],
         *,
-        neutrino_hierarchy: str = "single",
+        neutrino_hierarchy: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> "Cosmology":
         """Build from a mapping of registry names, ``H0`` [km/s/Mpc] and ``ln10A_s`` included.
@@ -198,7 +232,7 @@ class Cosmology(eqx.Module):
         conflicts.
         """
         values = dict(parameters)
-        hierarchy = str(values.pop("neutrino_hierarchy", neutrino_hierarchy))
+        hierarchy = values.pop("neutrino_hierarchy", neutrino_hierarchy)
         for name in values:
             _check_input_name(name)
         for groups in (("h", "H0", "theta_star_100"), ("A_s", "ln10A_s", "sigma8")):
@@ -220,12 +254,18 @@ class Cosmology(eqx.Module):
         """A copy with some fields changed, checked again.
 
         ``Omega_b`` and ``Omega_cdm`` set omega_b and omega_cdm, by the new ``h`` if it is changed
-        too; raises ParameterError without h, and for unknown names.
+        too; a list of masses in the place of a sum, or a sum in the place of masses, sets the
+        hierarchy as a new cosmology would, unless that is given too. Raises ParameterError without
+        h, and for unknown names.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         fractions = {name: changes.pop(name) for name in _FRACTIONS if name in changes}
         own = {name: changes.get(name) for name in _FRACTIONS.values()}
         changes |= _from_fractions(fractions, own, changes.get("h", self.h))
+        if "m_nu" in changes and "neutrino_hierarchy" not in changes:
+            own = self.neutrino_hierarchy == MASSES
+            if own != (_form_of(changes["m_nu"]) == MASSES):
+                changes["neutrino_hierarchy"] = None
         unknown = [name for name in changes if name not in fields]
         if unknown:
             near = nearest_names(unknown[0], list(fields))
@@ -235,7 +275,15 @@ class Cosmology(eqx.Module):
     @property
     def omega_nu(self) -> Scalar:
         """Omega_nu h^2 of non-relativistic neutrinos."""
-        return omega_nu(self._neutrino("m_nu"), self.T_cmb)
+        return omega_nu(self.M_nu, self.T_cmb)
+
+    @property
+    def M_nu(self) -> Scalar:
+        """Sum of the neutrino masses [eV]."""
+        given = self._neutrino("m_nu")
+        if self.neutrino_hierarchy != MASSES:
+            return given
+        return float(np.sum(given)) if isinstance(given, np.ndarray) else jnp.sum(given, -1)
 
     @property
     def omega_m(self) -> Scalar:
@@ -292,7 +340,7 @@ class Cosmology(eqx.Module):
         """N_eff; raises ParameterError where one solver's own inputs set the neutrinos."""
         return self._neutrino("N_eff")
 
-    def _neutrino(self, name: str) -> Scalar:
+    def _neutrino(self, name: str) -> Any:
         value = getattr(self, name)
         if value is None:
             raise ParameterError(
@@ -314,6 +362,7 @@ class Cosmology(eqx.Module):
     def canonical(self) -> dict[str, float | str]:
         """Every field that is set, as plain floats and strings: the identity of the model.
 
+        Masses of several states appear as ``m_nu.1``, ``m_nu.2``, lightest first.
         Solver-native inputs appear as ``extra.NAME``. Unset alternatives, an unset Y_he and, with
         native neutrinos, m_nu and N_eff are absent.
         """
@@ -322,6 +371,10 @@ class Cosmology(eqx.Module):
             value = getattr(self, field.name)
             if field.name in ("neutrino_hierarchy", "extra") or value is None:
                 continue
+            if self._own_masses(field.name):
+                masses = sorted(float(mass) for mass in value)
+                result |= {f"m_nu.{n}": mass for n, mass in enumerate(masses, 1)}
+                continue
             result[field.name] = float(value)
         result.update({f"extra.{name}": float(value) for name, value in self.extra.items()})
         return dict(sorted(result.items()))
@@ -329,9 +382,17 @@ class Cosmology(eqx.Module):
     @classmethod
     def from_canonical(cls, values: Mapping[str, float | str]) -> "Cosmology":
         """Inverse of ``canonical``."""
-        fields = {n: v for n, v in values.items() if not n.startswith("extra.")}
+        fields: dict[str, Any] = {n: v for n, v in values.items() if "." not in n}
+        masses = [v for n, v in values.items() if n.startswith("m_nu.")]
+        if masses:
+            fields["m_nu"] = masses
         extra = {n[len("extra.") :]: v for n, v in values.items() if n.startswith("extra.")}
-        return cls(**fields, extra=extra)  # pyright: ignore[reportArgumentType]
+        return cls(**fields, extra=extra)
+
+
+def _form_of(m_nu: Any) -> str:
+    """The hierarchy that a cosmology has unless one is given."""
+    return MASSES if m_nu is not None and jnp.ndim(_masses(m_nu)) > 0 else "single"
 
 
 def _from_fractions(

@@ -1,5 +1,6 @@
 """Neutrino masses, temperature and density: one convention for every code.
 
+The masses are those into which a hierarchy splits their sum, or any number of own ones.
 Every massive state has the temperature 0.71611 T_cmb (the CLASS default), which accounts for
 incomplete decoupling and gives sum(m_nu)/omega_nu = 93.14 eV. It adds (0.71611 / (4/11)^(1/3))^4 =
 1.0132 to N_eff; massless states fill N_eff up to its total (3.044). Mass differences: NuFIT 6.0
@@ -7,9 +8,11 @@ with atmospheric data, arXiv:2410.05380.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -17,6 +20,8 @@ from .constants import BOLTZMANN, CRITICAL_DENSITY, ELECTRON_VOLT, HBAR, LIGHT_S
 from .errors import NeutrinoError
 
 HIERARCHIES: tuple[str, ...] = ("single", "degenerate", "normal", "inverted")
+MASSES = "masses"
+"""In a hierarchy's place: each state has a mass of its own."""
 NATIVE = "native"
 """In a hierarchy's place: the neutrino sector is given in a solver's own words."""
 
@@ -60,17 +65,17 @@ def _heavier_offsets(hierarchy: str) -> tuple[float, float]:
 def minimal_sum(hierarchy: str) -> float:
     """Smallest sum of the masses that a hierarchy allows [eV]."""
     _check_hierarchy(hierarchy)
-    if hierarchy in ("single", "degenerate"):
+    if hierarchy in ("single", "degenerate", MASSES):
         return 0.0
     first, second = _heavier_offsets(hierarchy)
     return math.sqrt(first) + math.sqrt(second)
 
 
 def _check_hierarchy(hierarchy: str) -> None:
-    if hierarchy not in HIERARCHIES:
+    if hierarchy not in (*HIERARCHIES, MASSES):
         raise NeutrinoError(
-            f"neutrino_hierarchy is '{hierarchy}'; expected one of {', '.join(HIERARCHIES)} or "
-            f"{NATIVE}"
+            f"neutrino_hierarchy is '{hierarchy}'; expected one of {', '.join(HIERARCHIES)}, "
+            f"{MASSES} or {NATIVE}"
         )
 
 
@@ -94,13 +99,23 @@ def _lightest_mass_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     return mass, tangents[0] / slope  # the mass differences are constants
 
 
-def neutrino_masses(m_nu: Float[Array, ""] | float, hierarchy: str) -> Float[Array, " n"]:
-    """Masses of the massive states, lightest first [eV]; shape (1,) for ``single``, (3,) otherwise.
+def neutrino_masses(
+    m_nu: Float[Array, ""] | Float[Array, " n"] | float, hierarchy: str
+) -> Float[Array, " n"]:
+    """Masses of the massive states [eV].
 
-    Differentiable in m_nu, also at the smallest sum that the hierarchy allows.
+    Of a hierarchy, one or three, lightest first; of ``masses`` those that are given. Differentiable
+    in m_nu, also at the smallest sum that the hierarchy allows.
 
-    Raises NeutrinoError for an unknown hierarchy or a sum below the hierarchy's minimum.
+    Args:
+        m_nu: the sum; with ``masses`` the mass of each state [eV].
+
+    Raises NeutrinoError for an unknown hierarchy, a sum below the hierarchy's minimum, and what is
+    no list of masses where one is expected.
     """
+    if hierarchy == MASSES:
+        check_masses(m_nu)
+        return jnp.asarray(m_nu)
     check_mass_sum(m_nu, hierarchy)
     total = jnp.asarray(m_nu)
     if hierarchy == "single":
@@ -113,9 +128,13 @@ def neutrino_masses(m_nu: Float[Array, ""] | float, hierarchy: str) -> Float[Arr
     return jnp.stack([lightest, *heavier])
 
 
-def neutrino_masses_exact(m_nu: float, hierarchy: str) -> tuple[float, ...]:
+def neutrino_masses_exact(m_nu: Any, hierarchy: str) -> tuple[float, ...]:
     """The same masses in double precision without JAX, for the solvers [eV]."""
+    if hierarchy == MASSES:
+        check_masses(m_nu)
+        return tuple(float(mass) for mass in m_nu)
     check_mass_sum(m_nu, hierarchy)
+    m_nu = float(m_nu)
     if hierarchy == "single":
         return (m_nu,)
     if hierarchy == "degenerate":
@@ -144,6 +163,20 @@ def check_mass_sum(m_nu: Float[Array, ""] | float, hierarchy: str) -> None:
         raise NeutrinoError(
             f"m_nu is {float(m_nu):.6g} eV; the {hierarchy} hierarchy needs at least "
             f"{smallest:.6f} eV: raise m_nu or choose another neutrino_hierarchy"
+        )
+
+
+def check_masses(m_nu: Any) -> None:
+    """Refuse what is no list of masses and, unless traced, a mass below 0."""
+    if jnp.ndim(m_nu) == 0 or jnp.shape(m_nu)[-1] == 0:
+        given = "a single number" if jnp.ndim(m_nu) == 0 else "an empty list"
+        raise NeutrinoError(
+            f"m_nu is {given} and neutrino_hierarchy is {MASSES}; expected a list of the mass of "
+            "each state [eV], or a sum and another hierarchy (0 where no neutrino has mass)"
+        )
+    if not is_traced(m_nu) and not np.all(np.asarray(m_nu) >= 0.0):
+        raise NeutrinoError(
+            f"a neutrino of {float(np.min(np.asarray(m_nu))):.6g} eV; expected masses of 0 or more"
         )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..cosmology import class_neutrinos, nearest_names
+from ..cosmology import HIERARCHIES, MASSES, class_neutrinos, nearest_names
 from .errors import PluginInputError
 
 ALIASES: dict[str, tuple[str, float]] = {
@@ -167,7 +167,13 @@ def neutrinos(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any
         return result
     if "m_ncdm" in words and "N_ncdm" not in words:
         words["N_ncdm"] = len(str(words["m_ncdm"]).split(","))
-    return result | class_neutrinos(words)
+    found = result | class_neutrinos(words)
+    if found["neutrino_hierarchy"] == MASSES:
+        raise PluginInputError(
+            f"neutrinos of {', '.join(f'{mass:g}' for mass in found['m_nu'])} eV fit none of "
+            f"{', '.join(HIERARCHIES)}, and an emulator knows these"
+        )
+    return found
 
 
 def unknown(name: str, known: Collection[str]) -> PluginInputError:

@@ -48,15 +48,21 @@ class Spectrum(eqx.Module):
         """P of baryons and cold dark matter; inside of the edges."""
 
     def __call__(
-        self, k: Float[Array, " *k"], a: Float[Array, " *k"], species: str = "matter"
+        self,
+        k: Float[Array, " *k"],
+        a: Float[Array, " *k"] | np.ndarray,
+        species: str = "matter",
     ) -> Float[Array, " *k"]:
         """P of ``matter`` or ``cb``; NaN outside of the edges."""
-        k, a = jnp.asarray(k), jnp.asarray(a)
+        k = jnp.asarray(k)
+        # known times stay known: a table takes them by a constant matrix
+        at = np if isinstance(a, np.ndarray) else jnp
+        a = at.asarray(a)
         low, high = self.k_min * (1.0 - ROUNDING), self.k_max * (1.0 + ROUNDING)
         first, last = self.a_min * (1.0 - ROUNDING), 1.0 + ROUNDING
         within, late = (k >= low) & (k <= high), (a >= first) & (a <= last)
         # no clip: its derivative at an edge, today's say, is half of the function's
-        safe_k, safe_a = jnp.where(within, k, self.k_max), jnp.where(late, a, 1.0)
+        safe_k, safe_a = jnp.where(within, k, self.k_max), at.where(late, a, 1.0)
         value = getattr(self, species)(safe_k, safe_a)
         return jnp.where(within & late, value, jnp.nan)
 

@@ -21,7 +21,9 @@ from .filters import top_hat_variance
 
 PIVOT = 0.05
 """Wavenumber at which A_s is the primordial power [1/Mpc]."""
-K_MIN, K_MAX, A_MIN = 1e-7, 1e6, 1e-3
+K_MIN, K_MAX = 1e-7, 1e6
+A_MIN = 1.0 / 1201.0
+"""The earliest a: z = 1200, before last scattering."""
 _N_EFF, _PER_NEUTRINO = 3.044, 0.22710731766
 """At this N_eff equality is where the paper has it; energy of a neutrino over the photons'."""
 _EARLY = 1e-8
@@ -184,7 +186,7 @@ class EisensteinHuSpectrum(Spectrum):
 class EisensteinHu(Model):
     """Eisenstein & Hu 1998, with baryonic oscillations or (``wiggles=False``) their smooth shape.
 
-    Normalised by the cosmology's A_s or sigma8, whichever it has; 1e-3 <= a <= 1.
+    Normalised by the cosmology's A_s or sigma8, whichever it has; z <= 1200.
     """
 
     wiggles: bool = eqx.field(static=True, default=True)

@@ -288,7 +288,7 @@ def _cold_ratio(cosmology: Cosmology, collapse: Collapse, a: Redshifts) -> Value
     f = collapse.f_nu
     theta = jnp.asarray(cosmology.T_cmb) / 2.7
     omega_m = jnp.asarray(cosmology.omega_m)
-    states = cosmology.neutrino_masses.shape[0]
+    states = jnp.maximum(jnp.sum(cosmology.neutrino_masses > 0.0), 1)
     fall = (5.0 - jnp.sqrt(1.0 + 24.0 * (1.0 - f))) / 4.0
     growth = (1.0 + 2.5e4 * omega_m / theta**4) * collapse.early(a)[:, None]
     q = states * _K * theta**2 / omega_m

@@ -7,7 +7,8 @@ components of exact solutions' tables as smooth functions of parameters. The ear
 baryons and cold dark matter at a redshift long before dark energy; it depends on few parameters,
 and its nodes u(k) move with the sound horizon, so that acoustic oscillations keep their phase. The
 late one, l, of all eight, is what growth adds, of matter and of cb. Amplitude and tilt enter
-exactly. From its last redshift on l stays as it is there.
+exactly. From its last redshift on l stays as it is there, and what radiation does to waves near the
+horizon (``early``) is added.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from volvelle.compute import require_float64
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.interpolation import Curve, Nodes
-from volvelle.cosmology.neutrinos import HIERARCHIES, is_traced
+from volvelle.cosmology.neutrinos import HIERARCHIES, MASSES, is_traced
 from volvelle.emulator.basis import PrincipalComponents
 from volvelle.learning.checking import Validated, require
 from volvelle.learning.errors import StorageError
@@ -36,6 +37,8 @@ from volvelle.learning.storage import load_model, storable
 
 from .analytic import LOWEST_MODE, Analytic, stretched
 from .base import Model, Spectrum
+from .early import EarlyGrowth
+from .eisenstein_hu import A_MIN
 from .errors import DomainError
 from .table import Surface
 from .variance import eight
@@ -50,8 +53,6 @@ T_CMB = 2.7255
 """Of the training [K]."""
 DARK_ENERGY_LEAST = 0.05
 """Of Omega_de today in the training: the box has corners that are left out."""
-FIRST = 1e-3
-"""The earliest a, shortly before last scattering."""
 _NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 
 Points = Float[Array, " *k"]
@@ -65,6 +66,7 @@ class LearnedSpectrum(Spectrum):
     a_min: float = eqx.field(static=True)
     known: Analytic
     rest: tuple[Surface, Surface]
+    early: EarlyGrowth
     factor: Float[Array, ""]
     """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
 
@@ -83,8 +85,11 @@ class LearnedSpectrum(Spectrum):
 
     def _power(self, species: int, k: Points, a: Points) -> Points:
         surface = self.rest[species]
-        y = jnp.minimum(-jnp.log(a), surface.y.values[-1])
+        last = surface.y.values[-1]
+        y = jnp.minimum(-jnp.log(a), last)
         known = self.known.log_power(k, a)[species]
+        # the rest knows what it is up to its last redshift
+        known = known + self.early(k, a) - self.early(k, jnp.maximum(a, np.exp(-last)))
         exists = jnp.where(self.known.exists(k), self.factor, jnp.nan)
         return exists * jnp.exp(known + surface(jnp.log(k), y))
 
@@ -123,11 +128,12 @@ def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
 def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], tuple[float, ...]]:
     """Masses whose rests are added up, and how often each: r = r(0) + sum_i [r(m_i) - r(0)]."""
     masses = cosmology.neutrino_masses
-    if cosmology.neutrino_hierarchy == "single":
+    number = masses.shape[0]
+    if number == 1:
         return masses, (1.0,)
     if cosmology.neutrino_hierarchy == "degenerate":
         return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), (-2.0, 3.0)
-    return jnp.concatenate([jnp.zeros(1), masses]), (-2.0, 1.0, 1.0, 1.0)
+    return jnp.concatenate([jnp.zeros(1), masses]), (1.0 - number, *(1.0,) * number)
 
 
 @storable
@@ -188,14 +194,15 @@ class LearnedPower(Model, Validated):
 
     @staticmethod
     def _point(cosmology: Cosmology) -> tuple[Array | float, ...]:
-        if cosmology.neutrino_hierarchy not in HIERARCHIES:
+        if cosmology.neutrino_hierarchy not in (*HIERARCHIES, MASSES):
             raise DomainError(
                 f"neutrino_hierarchy is {cosmology.neutrino_hierarchy}; the learned linear "
-                f"spectrum knows {', '.join(HIERARCHIES)}: set one, or take a solver's table"
+                f"spectrum knows {', '.join(HIERARCHIES)} and {MASSES}: set one, or take a "
+                "solver's table"
             )
         _ = cosmology.hubble_parameter, cosmology.N_eff_total  # which raise where there is none
-        values: list[Any] = [getattr(cosmology, name) for name in PARAMETERS]
-        return tuple(values)
+        values: dict[str, Any] = {name: getattr(cosmology, name) for name in PARAMETERS}
+        return tuple((values | {"m_nu": cosmology.M_nu}).values())
 
     def spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
         """All that depends on the cosmology.
@@ -231,9 +238,10 @@ class LearnedPower(Model, Validated):
         return LearnedSpectrum(
             k_min=float(np.exp(k.values[0])),
             k_max=float(np.exp(k.values[-1])),
-            a_min=FIRST,
+            a_min=A_MIN,
             known=known,
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
+            early=EarlyGrowth.of(densities(cosmology)),
             factor=jnp.where(self._inside(cosmology), 1.0, jnp.nan),
         )
 

@@ -64,7 +64,8 @@ class NonLinearSpectrum(Spectrum):
         return self._power(self.log_cb, k, a)
 
     def _power(self, surface: Surface, k: Points, a: Points) -> Points:
-        value = jnp.exp(surface(jnp.log(k), -jnp.log(a)))
+        y = -np.log(a) if isinstance(a, np.ndarray) else -jnp.log(a)
+        value = jnp.exp(surface(jnp.log(k), y))
         first = self.first_mode
         return value if isinstance(first, float) else jnp.where(k >= first, value, jnp.nan)
 

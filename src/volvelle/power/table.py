@@ -26,45 +26,59 @@ class Surface(eqx.Module):
 
     x: Nodes = eqx.field(static=True)
     y: Nodes = eqx.field(static=True)
-    values: Float[Array, "z k 4"]
-    """f, f_x, f_y, f_xy."""
+    value: Values
+    along: Values
+    """Its slope f_x."""
+    up: Values
+    """f_y; this and the next are apart, so that what looks at no other times does not need them."""
+    both: Values
+    """f_xy."""
 
     @classmethod
     def through(cls, x: Nodes, y: Nodes, values: Values) -> "Surface":
         """Bicubic through ``values``, with the slopes of splines along each axis."""
-        both = jnp.stack([values, jnp.asarray(y.slopes) @ values], -1)
-        along = jnp.einsum("kq,zqc->zkc", jnp.asarray(x.slopes), both)
-        return cls(x, y, jnp.stack([both[..., 0], along[..., 0], both[..., 1], along[..., 1]], -1))
+        values, across = jnp.asarray(values), jnp.asarray(x.slopes).T
+        up = jnp.asarray(y.slopes) @ values
+        return cls(x, y, values, values @ across, up, up @ across)
 
-    def __call__(self, x: Points, y: Points) -> Points:
-        """f, elementwise; beyond the ends, the outermost cubics."""
+    def __call__(self, x: Points, y: Points | np.ndarray) -> Points:
+        """f, elementwise; beyond the ends, the outermost cubics.
+
+        Where ``y`` is an array of NumPy, and x has a column for each, a constant matrix takes the
+        table there: its derivative is a product, not a scatter.
+        """
         if x.ndim == 1 and y.ndim == 2 and y.shape[1] == 1:
             return self._on_grid(x, y[:, 0])
         if x.ndim == 2 and y.shape == x.shape[1:]:
-            return self._in_columns(x, y)
-        (i, t, width), (j, u, height) = self.x.locate(x), self.y.locate(y)
+            return self._in_columns(x, self._rows(y))
+        (i, t, width), (j, u, height) = self.x.locate(x), self.y.locate(jnp.asarray(y))
         wx, wy = hermite(t), hermite(u)
         total = jnp.zeros(jnp.broadcast_shapes(x.shape, y.shape))
         for up in (0, 1):
             for right in (0, 1):
-                corner = self.values[j + up, i + right]
-                along = wx[right] * corner[..., 0] + width * wx[2 + right] * corner[..., 1]
-                slope = wx[right] * corner[..., 2] + width * wx[2 + right] * corner[..., 3]
+                at = (j + up, i + right)
+                along = wx[right] * self.value[at] + width * wx[2 + right] * self.along[at]
+                slope = wx[right] * self.up[at] + width * wx[2 + right] * self.both[at]
                 total = total + wy[up] * along + height * wy[2 + up] * slope
         return total
 
-    def _on_grid(self, x: Float[Array, " k"], y: Float[Array, " z"]) -> Values:
+    def _on_grid(self, x: Float[Array, " k"], y: Float[Array, " z"] | np.ndarray) -> Values:
         """f of every y and x, one axis after the other: rows are looked up, not numbers, as the
         derivative of looking up scatters."""
-        columns = jnp.moveaxis(self.values, -1, 0)  # f, f_x, f_y, f_xy
-        rows = _between(self.y, y, columns[:2], columns[2:])
-        value, slope = (jnp.swapaxes(each, 0, 1) for each in rows)
+        value, slope = (each.T for each in self._rows(y))
         return _between(self.x, x, value[None], slope[None])[0].T
 
-    def _in_columns(self, x: Float[Array, "l n"], y: Float[Array, " n"]) -> Float[Array, "l n"]:
+    def _rows(self, y: Float[Array, " n"] | np.ndarray) -> Float[Array, "2 n k"]:
+        """f and f_x at every y and the nodes of x."""
+        if isinstance(y, np.ndarray):
+            matrix = jnp.asarray(self.y.matrix(y))
+            return jnp.stack([matrix @ self.value, matrix @ self.along])
+        values, slopes = jnp.stack([self.value, self.along]), jnp.stack([self.up, self.both])
+        return _between(self.y, y, values, slopes)
+
+    def _in_columns(self, x: Float[Array, "l n"], found: Float[Array, "2 n k"]) -> Array:
         """f at many x for every y, one row of the table for each of them."""
-        columns = jnp.moveaxis(self.values, -1, 0)
-        rows = jnp.moveaxis(_between(self.y, y, columns[:2], columns[2:]), 0, -1)
+        rows = jnp.moveaxis(found, 0, -1)
         i, t, width = self.x.locate(x.T)
 
         def ends(row: Float[Array, "k 2"], first: Array) -> Float[Array, "l 2 2"]:

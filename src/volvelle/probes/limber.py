@@ -71,8 +71,8 @@ def project(
     asked = (ell[:, None] + 0.5) / grid.transverse
     at = slice(None) if thin is None else thin.index
     a = np.maximum(grid.a[at], spectrum.a_min)
-    logarithm, continued = log_power(spectrum, asked[:, at], jnp.asarray(a))
-    inside = _inside(asked, grid, spectrum)
+    logarithm, continued = log_power(spectrum, asked[:, at], a)
+    inside = _inside(ell, grid, spectrum)
     made = Projection(
         ell=ell,
         grid=grid,
@@ -97,7 +97,9 @@ def project(
     return eqx.tree_at(lambda p: p.cold, made, ratio, is_leaf=lambda leaf: leaf is None)
 
 
-def log_power(spectrum: Spectrum, asked: Sheet, a: Float[Array, " n"]) -> tuple[Sheet, Sheet]:
+def log_power(
+    spectrum: Spectrum, asked: Sheet, a: Float[Array, " n"] | np.ndarray
+) -> tuple[Sheet, Sheet]:
     """ln P of matter at wavenumbers ``asked`` [k, n] and times ``a`` [n]: as it is at the edges of
     k beyond them, and going on there as the power law of the edge, unless that diverges."""
     low, high = spectrum.lowest, spectrum.k_max
@@ -115,11 +117,16 @@ def log_power(spectrum: Spectrum, asked: Sheet, a: Float[Array, " n"]) -> tuple[
 
 def above(projection: Projection, highest: Multipoles) -> Projection:
     """The part of the integrals at wavenumbers above ``highest`` [1/Mpc] of each multipole."""
-    x = jnp.log((projection.ell[:, None] + 0.5) / projection.grid.transverse)
+    x = _log_wavenumber(projection.ell, projection.grid)
     beyond = (x - jnp.log(highest)[:, None]) / _width(projection.grid)
     share = jnp.clip(beyond + 0.5, 0.0, 1.0)
     parts = (projection.known * share, projection.unknown * jax.lax.stop_gradient(share))
     return eqx.tree_at(lambda p: (p.known, p.unknown), projection, parts)
+
+
+def _log_wavenumber(ell: Multipoles, grid: Grid) -> Sheet:
+    """ln k of every multipole and node, of as few logarithms as there are of both."""
+    return jnp.log(ell + 0.5)[:, None] - jnp.log(grid.transverse)
 
 
 def _width(grid: Grid) -> Float[Array, " n"]:
@@ -128,12 +135,12 @@ def _width(grid: Grid) -> Float[Array, " n"]:
     return 0.5 * (jnp.append(between, between[-1]) + jnp.insert(between, 0, between[0]))
 
 
-def _inside(asked: Sheet, grid: Grid, spectrum: Spectrum) -> Sheet:
+def _inside(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Sheet:
     """The fraction of every node's cell inside of the edges.
 
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
-    x, width = jnp.log(asked), _width(grid)
+    x, width = _log_wavenumber(ell, grid), _width(grid)
     high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
     low = jnp.clip((x - jnp.log(spectrum.lowest)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))

@@ -233,6 +233,8 @@ def _products(projection: Projection, terms: dict[int, Terms], pairs: Pairs) -> 
     rest = tuple(pair for pair in pairs if whole & set(pair))
     values, missing = _join(_factored(projection, terms, plain), _general(projection, terms, rest))
     order = np.asarray([(plain + rest).index(pair) for pair in pairs])
+    if np.all(order == np.arange(order.size)):
+        return values, missing
     return values[order], missing[order]
 
 
