@@ -84,3 +84,14 @@ def test_what_is_refused() -> None:
         density_contrast(MESH, np.zeros((2, 3)), [1.0, -1.0])
     with pytest.raises(ParticleError, match="no particles"):
         density_contrast(MESH, np.zeros((0, 3)))
+
+
+def test_particles_in_parts_are_those_at_once() -> None:
+    """To rounding in float32, with which parts are painted."""
+    mesh = Mesh(16, 50.0)
+    x = np.random.default_rng(3).uniform(0.0, 50.0, (5000, 3)).astype(np.float32)
+    wanted = np.asarray(density_contrast(mesh, x, assignment="pcs"))
+    found = contrast_of_parts(mesh, lambda: iter((x[:1000], x[1000:1001], x[1001:])))
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+    with pytest.raises(ParticleError, match="no particles"):
+        contrast_of_parts(mesh, lambda: iter(()))
