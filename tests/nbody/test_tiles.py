@@ -284,6 +284,11 @@ def test_folders_of_others_are_refused(stored: Path, tmp_path: Path) -> None:
     path.write_text(content)
 
 
+def test_times_between_steps_are_refused() -> None:
+    with pytest.raises(ScheduleError, match=r"a = 0.33 is not the end of a step"):
+        course(planck18(), steps=2).stage_at(0.33)
+
+
 def test_another_integrator_is_refused() -> None:
     with pytest.raises(SimulationError, match="integrator is 'euler'"):
         course(planck18(), integrator="euler")

@@ -23,7 +23,7 @@ from volvelle.power.functions import as_arguments
 from .errors import SimulationError
 from .growth import particle_growth
 from .integrators import INTEGRATORS, Integrator
-from .times import shared_steps, step_times
+from .times import shared_steps, stage_at, step_times
 
 Numbers = Float[np.ndarray, " *a"]
 
@@ -62,10 +62,11 @@ class Course:
         return {each.name: np.asarray(getattr(self, each.name)) for each in fields(self)}
 
     def stage_at(self, a: float) -> int:
-        """How many stages are done when particles can be had at ``a``, the end of a step."""
-        i = int(np.argmin(np.abs(self.time - a)))
-        assert abs(self.time[i] - a) < 1e-5 * a, f"no step ends at {a}"
-        return i + 1
+        """How many stages are done when particles can be had at ``a``.
+
+        Raises ScheduleError for another time than the end of a step.
+        """
+        return stage_at(self.time, a)
 
 
 def course(

@@ -26,7 +26,7 @@ from .memory import check_memory, memory_needed
 from .mesh import Mesh
 from .neutrinos import LinearResponse, NeutrinoFrame, neutrino_frame, with_neutrinos
 from .pm import ParticleMesh
-from .times import shared_steps, step_times
+from .times import shared_steps, stage_at, step_times
 
 Displacement = Float[Array, "N 3"]
 Scalar = Float[Array, ""]
@@ -190,15 +190,7 @@ class Simulation(eqx.Module):
 
         Raises ScheduleError for another time than the end of a step.
         """
-        times = np.asarray(self.stages.time)
-        i = int(np.argmin(np.abs(times - a)))
-        if abs(times[i] - a) > 1e-5 * a:
-            raise ScheduleError(
-                f"a = {a:g} is not the end of a step; those near it are "
-                f"{', '.join(f'{t:.6g}' for t in times[max(i - 1, 0) : i + 2])}: name it in "
-                "step_times(..., through=...)"
-            )
-        return i + 1
+        return stage_at(self.stages.time, a)
 
     def record(self) -> RecordedFrame:
         """The whole run as a frame, which holds two arrays of all particles for every stage.

@@ -18,7 +18,7 @@ from .tiling import Tiling
 
 PROGRAM = 300 * 2**20
 """Bytes of a process with its programs and without a tile."""
-PER_PARTICLE, PER_CELL = 40, 14
+PER_PARTICLE, PER_CELL = 58, 14
 """Numbers that a tile holds at its highest point, of each particle and of each cell."""
 PER_ROW, PER_POINT = 2**23, 5
 """The same of the potential of one stage: of all planes that are painted, and of each point."""

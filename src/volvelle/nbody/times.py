@@ -102,3 +102,19 @@ def shared_steps(
     for _ in range(int(steps) - len(lengths)):
         shares[np.argmax(lengths / shares)] += 1
     return marks, shares.tolist()
+
+
+def stage_at(times: Scales | np.ndarray, a: float) -> int:
+    """How many stages, which hand particles out at ``times``, are done at ``a``.
+
+    Raises ScheduleError for another time than these.
+    """
+    known = np.asarray(times)
+    i = int(np.argmin(np.abs(known - a)))
+    if abs(known[i] - a) > 1e-5 * a:
+        raise ScheduleError(
+            f"a = {a:g} is not the end of a step; those near it are "
+            f"{', '.join(f'{t:.6g}' for t in known[max(i - 1, 0) : i + 2])}: name it in "
+            "step_times(..., through=...)"
+        )
+    return i + 1
