@@ -4,8 +4,24 @@ Lengths are in Mpc/h, wavenumbers in h/Mpc. Every measurement takes a `Density`,
 on a mesh or of a catalogue, and returns a frozen object.
 """
 
+from .angular_power import (
+    AngularPower,
+    angular_power,
+    band_theory,
+    banded,
+    redshift_of,
+    shell_tracer,
+)
 from .bins import linear_edges, log_edges
 from .bispectrum import Bispectrum, bispectrum, bispectrum_angles
+from .convergence import (
+    BornKernel,
+    born_kernel,
+    convergence,
+    convergence_noise,
+    convergence_tracer,
+    smooth_convergence,
+)
 from .correlation import Correlation, correlation_function, pair_correlation
 from .density import Density
 from .differentiable import differentiable_pdf, differentiable_power
@@ -16,6 +32,7 @@ from .errors import (
     DensityError,
     EmptyBinWarning,
     RadiusError,
+    SkyError,
     StatisticsError,
     TriangleError,
 )
@@ -28,12 +45,15 @@ from .power import (
     power_spectrum,
     transfer,
 )
+from .shells import Shells, cap, shells
 from .smoothing import smoothed
 from .voids import Voids, VoidSizes, find_voids
 
 __all__ = [
+    "AngularPower",
     "BinError",
     "Bispectrum",
+    "BornKernel",
     "Correlation",
     "Density",
     "DensityError",
@@ -46,12 +66,22 @@ __all__ = [
     "PowerSpectrum",
     "RadiusError",
     "Ratio",
+    "Shells",
+    "SkyError",
     "StatisticsError",
     "TriangleError",
     "VoidSizes",
     "Voids",
+    "angular_power",
+    "band_theory",
+    "banded",
     "bispectrum",
     "bispectrum_angles",
+    "born_kernel",
+    "cap",
+    "convergence",
+    "convergence_noise",
+    "convergence_tracer",
     "correlation_function",
     "cross_correlation",
     "density_pdf",
@@ -64,7 +94,11 @@ __all__ = [
     "pair_correlation",
     "power_multipoles",
     "power_spectrum",
+    "redshift_of",
+    "shell_tracer",
+    "shells",
     "sigma",
+    "smooth_convergence",
     "smoothed",
     "transfer",
 ]
