@@ -36,6 +36,7 @@ from .errors import (
     StatisticsError,
     TriangleError,
 )
+from .mock_galaxies import Galaxies, bias_weights, mock_galaxies, write_galaxies
 from .power import (
     Multipoles,
     PowerSpectrum,
@@ -61,6 +62,7 @@ __all__ = [
     "EmptyBinWarning",
     "Ensemble",
     "Fluctuations",
+    "Galaxies",
     "Measured",
     "Multipoles",
     "PowerSpectrum",
@@ -75,6 +77,7 @@ __all__ = [
     "angular_power",
     "band_theory",
     "banded",
+    "bias_weights",
     "bispectrum",
     "bispectrum_angles",
     "born_kernel",
@@ -91,6 +94,7 @@ __all__ = [
     "find_voids",
     "linear_edges",
     "log_edges",
+    "mock_galaxies",
     "pair_correlation",
     "power_multipoles",
     "power_spectrum",
@@ -101,4 +105,5 @@ __all__ = [
     "smooth_convergence",
     "smoothed",
     "transfer",
+    "write_galaxies",
 ]
