@@ -37,6 +37,7 @@ from .errors import (
     TriangleError,
 )
 from .mock_galaxies import Galaxies, bias_weights, mock_galaxies, write_galaxies
+from .mock_survey import SkySample, mock_data_vector
 from .power import (
     Multipoles,
     PowerSpectrum,
@@ -70,6 +71,7 @@ __all__ = [
     "Ratio",
     "Shells",
     "SkyError",
+    "SkySample",
     "StatisticsError",
     "TriangleError",
     "VoidSizes",
@@ -94,6 +96,7 @@ __all__ = [
     "find_voids",
     "linear_edges",
     "log_edges",
+    "mock_data_vector",
     "mock_galaxies",
     "pair_correlation",
     "power_multipoles",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table as AstropyTable
 
@@ -85,7 +86,9 @@ def mock_galaxies(
         )
     distance = np.sqrt(np.sum(places**2, axis=1))
     z = 1.0 / scale - 1.0
-    per_length = np.asarray(hubble(cosmology, scale)) / LIGHT_SPEED / cosmology.hubble_parameter
+    per_length = (
+        np.asarray(hubble(cosmology, jnp.asarray(scale))) / LIGHT_SPEED / cosmology.hubble_parameter
+    )
     wanted = per_steradian * np.asarray(sample(z)) * per_length / distance**2  # [(h/Mpc)^3]
     if np.any(wanted > density):
         worst = int(np.argmax(wanted))
