@@ -31,3 +31,10 @@ def test_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = run("snapshots.md")
     np.testing.assert_allclose(names["snapshot"].velocities, names["made"].velocities, rtol=1e-6)
     assert names["seen"].shape == (1000, 3)
+
+
+def test_lightcone_maps() -> None:
+    names = run("lightcone-maps.md")
+    assert names["theory"].shape == (3, 4)
+    assert np.all(names["theory"][[0, 2]] > 0.0)
+    assert np.all(np.abs(names["lensing"].values) < 4.0 * names["lensing"].error)

@@ -23,5 +23,9 @@ class RadiusError(StatisticsError):
     """Radii of spheres that a mesh or a box does not hold."""
 
 
+class SkyError(StatisticsError):
+    """Particles, maps, masks or shells on the sky that do not fit together."""
+
+
 class EmptyBinWarning(UserWarning):
     """Bins without a mode, a pair or a cell: their values are NaN."""
