@@ -45,8 +45,9 @@ from volvelle.power import EisensteinHu
 FOLDER = ROOT / "runs" / "lightcone-validation"
 CELL, SEED, START, STEPS = 2.0, 5, 0.1, 10
 """Distance of particles [Mpc/h]; first scale factor; steps, equal in a, of BullFrog."""
-DISTANCES, THICK = (600.0, 1200.0, 1800.0), 64.0
-"""Of the middles of the shells, and how thick they are [Mpc/h]."""
+DISTANCES, THIN, THICK = (600.0, 1200.0, 1800.0), 32.0, 64.0
+"""Of the middles of the shells, and how thick they are [Mpc/h]: linear P changes by 1.4% and 2.8%
+from one side to the other, so that 1% in any pattern of structures is asked of the thin ones."""
 K_MAX, WIDTH = 1.0, 0.05
 """[h/Mpc]"""
 LAYER = 8.0
@@ -102,10 +103,12 @@ def moments(simulation: Simulation) -> Iterator[Moment]:
 class Shell:
     """A shell within a cube as wide as the box, around a place along the first axis."""
 
-    def __init__(self, universe: Cosmology, mesh: Mesh, distance: float, place: float) -> None:
+    def __init__(
+        self, universe: Cosmology, mesh: Mesh, distance: float, thick: float, place: float
+    ) -> None:
         box = mesh.box_size
         self.mesh, self.distance = mesh, distance
-        self.near, self.far = distance - 0.5 * THICK, distance + 0.5 * THICK
+        self.near, self.far = distance - 0.5 * thick, distance + 0.5 * thick
         self.corner = np.array([distance, 0.0, 0.0]) - 0.5 * box
         self.observer = np.full(3, place * box)
         a, chi = Lightcone.of(universe, box, redshifts=(0.0, 1.5)).table
@@ -148,15 +151,15 @@ def modes_of(shell: Shell, x: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def bands(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """The band of each mode, from the thickness of a shell on; and their middles [h/Mpc]."""
+    """The band of each mode, from the thin shells' thickness on; and their middles [h/Mpc]."""
     k = np.sqrt(np.asarray(mesh.k_squared()))
-    edges = np.arange(np.pi / THICK, min(K_MAX, 0.8 * mesh.nyquist) + 1e-9, WIDTH)
+    edges = np.arange(np.pi / THIN, min(K_MAX, 0.8 * mesh.nyquist) + 1e-9, WIDTH)
     return np.digitize(k, edges), 0.5 * (edges[1:] + edges[:-1])
 
 
-def compared(shell: Shell, seen: np.ndarray, cut: np.ndarray) -> dict[str, Any]:
+def compared(shell: Shell, seen: np.ndarray, cut: np.ndarray, mean: np.ndarray) -> dict[str, Any]:
     """P over that of the snapshot, their correlation, and the counts by distance from a seam."""
-    mean, (index, k) = window(shell), bands(shell.mesh)
+    index, k = bands(shell.mesh)
     one, other = modes_of(shell, seen, mean), modes_of(shell, cut, mean)
     weight = np.full(shell.mesh.fourier_shape, 2.0)
     weight[..., 0] = 1.0
@@ -185,7 +188,8 @@ def shells(size: int) -> dict[str, Any]:
     """Shells at every distance, inside and across seams, against snapshots of as many steps."""
     universe, mesh = planck18(), Mesh(size, CELL * size)
     every = {
-        f"{name} {distance:g}": Shell(universe, mesh, distance, place)
+        f"{name} {distance:g} {thick:g}": Shell(universe, mesh, distance, thick, place)
+        for thick in (THIN, THICK)
         for name, place in PLACES.items()
         for distance in DISTANCES
     }
@@ -197,12 +201,15 @@ def shells(size: int) -> dict[str, Any]:
                 found[name].append(shell.cone.crossings(before, after))
         before = after
     times = tuple(sorted({shell.a for shell in every.values()}))
-    result = {}
+    result, windows = {}, {}
     for now in moments(prepared(universe, mesh, STEPS, times)):
         for name, shell in every.items():
             if abs(now.a - shell.a) < 1e-6:
                 seen = shell.crossed(Crossings.joined(found[name]))
-                result[name] = compared(shell, seen, shell.cut(np.asarray(now.positions)))
+                if (shell.near, shell.far) not in windows:  # it is the same across seams
+                    windows[shell.near, shell.far] = window(shell)
+                mean = windows[shell.near, shell.far]
+                result[name] = compared(shell, seen, shell.cut(np.asarray(now.positions)), mean)
     return result
 
 
@@ -211,29 +218,25 @@ def check_shells(size: int) -> tuple[list[Check], list[str]]:
     results = kept(f"{size}-shells", lambda: shells(size))
     checks, rows = [], []
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-    for n, (name, each) in enumerate(results.items()):
-        place, distance = name.split()
+    for name, each in results.items():
+        place, distance, thick = name.split()
         z = 1.0 / each["a"] - 1.0
         off, layers = 100.0 * (np.array(each["ratio"]) - 1.0), 100.0 * np.array(each["layers"])
         where = "within one box" if place == "inside" else "across two seams"
-        style = {"color": f"C{n % len(DISTANCES)}", "ls": "-" if place == "inside" else "--"}
-        axes[0].plot(each["k"], off, label=f"z = {z:.2f}, {where}", **style)
-        axes[1].plot(LAYER * (np.arange(len(layers)) + 0.5), layers, **style)
-        checks.append(
-            at_most(f"P of the shell at z = {z:.2f} {where} [%]", float(np.abs(off).max()), 1.0)
-        )
+        style = {
+            "color": f"C{DISTANCES.index(float(distance))}",
+            "ls": "-" if place == "inside" else "--",
+        }
+        if float(thick) == THIN:
+            axes[0].plot(each["k"], off, label=f"z = {z:.2f}, {where}", **style)
+            axes[1].plot(LAYER * (np.arange(len(layers)) + 0.5), layers, **style)
+            words = f"the shell at z = {z:.2f} {where}"
+            checks.append(at_most(f"P of {words} [%]", float(np.abs(off).max()), 1.0))
+            checks.append(at_least(f"r of {words}", min(each["r"]), 0.999, 5))
         rows.append(
-            (f"{z:.3f}", f"{float(distance):g}", where, f"{each['counts'][0]}",
+            (f"{z:.3f}", distance, thick, where, f"{each['counts'][0]}",
              f"{each['counts'][1]}", f"{np.abs(off).max():.2f}", f"{min(each['r']):.5f}",
              f"{np.abs(layers).max():.2f}")
-        )  # fmt: skip
-    for distance in DISTANCES:
-        inner, seam = (results[f"{name} {distance:g}"] for name in PLACES)
-        checks.append(
-            at_least(
-                f"r of the shell at z = {1 / seam['a'] - 1:.2f} across seams", min(seam["r"]),
-                min(min(inner["r"]), 0.999) - 5e-4, 5,
-            )
         )  # fmt: skip
     axes[0].axhspan(-1.0, 1.0, color="0.9", zorder=0)
     axes[0].set(xlabel="k [h/Mpc]", ylabel="P of the shell over the snapshot's - 1 [%]")
@@ -248,20 +251,22 @@ def check_shells(size: int) -> tuple[list[Check], list[str]]:
     last = next(iter(results.values()))["k"][-1] + 0.5 * WIDTH
     text = (
         f"## Shells and seams\n\n{size}^3 particles in {box:g} Mpc/h, {STEPS} steps of BullFrog "
-        f"equal in a from a = {START:g}, forces on {2 * size}^3 cells. A shell is {THICK:g} Mpc/h "
-        f"thick in a cube of {box:g} Mpc/h; the snapshot is that of its middle's redshift, of a "
-        f"second run of {STEPS} steps with the three snapshots among them, cut to the same shell. "
-        "Phases and window are the same, so what is compared has no sample variance. P is in bands "
-        f"of {WIDTH:g} h/Mpc from pi over the thickness to k = {last:.2f} h/Mpc. Seams are faces "
+        f"equal in a from a = {START:g}, forces on {2 * size}^3 cells. A shell lies in a cube of "
+        f"{box:g} Mpc/h; the snapshot is that of its middle's redshift, of a second run of {STEPS} "
+        "steps with the three snapshots among them, cut to the same shell. Phases and window are "
+        "the same, so what is compared has no sample variance; what differs is that structures "
+        "grow from the far side of a shell to the near one, and do not lie in its middle. P is in "
+        f"bands of {WIDTH:g} h/Mpc from {np.pi / THIN:.2f} to {last:.2f} h/Mpc. Seams are faces "
         "between replications; two cross in the middle of a shell where the observer is in a "
         f"corner of the box. Layers are {LAYER:g} Mpc/h thick, by distance from the nearer of "
-        "these two planes."
+        "these two planes; the outermost holds fewest particles."
     )
     headers = (
-        "z", "distance [Mpc/h]", "", "particles", "snapshot's", "P: largest [%]", "r: least",
-        "layers: largest [%]",
+        "z", "distance [Mpc/h]", "thick [Mpc/h]", "", "particles", "snapshot's",
+        "P: largest [%]", "r: least", "layers: largest [%]",
     )  # fmt: skip
-    return checks, [text, table(headers, rows), "![shells](lightcone.png)"]
+    picture = "![shells](lightcone.png)\n\nThe thin shells."
+    return checks, [text, table(headers, rows), picture]
 
 
 def interpolated(size: int) -> dict[str, Any]:
@@ -294,7 +299,7 @@ def check_interpolation(size: int) -> tuple[list[Check], list[str]]:
     """How far the interpolation is off for steps as long as those of the shells."""
     found = kept(f"{size}-interpolation", lambda: interpolated(size))
     name = f"places of crossing interpolated over {FINE // COARSE} steps: rms [Mpc/h]"
-    checks = [at_most(name, found["rms"], 0.05)]
+    checks = [at_most(name, found["rms"], 0.01, 4)]
     text = (
         f"## Interpolation\n\n{size}^3 particles in {CELL * size:g} Mpc/h, a run of {FINE} steps, "
         f"of which the lightcone is told every moment, or every {COARSE}th as if there were "
