@@ -45,9 +45,9 @@ from volvelle.power import EisensteinHu
 FOLDER = ROOT / "runs" / "lightcone-validation"
 CELL, SEED, START, STEPS = 2.0, 5, 0.1, 10
 """Distance of particles [Mpc/h]; first scale factor; steps, equal in a, of BullFrog."""
-DISTANCES, THIN, THICK = (600.0, 1200.0, 1800.0), 32.0, 64.0
-"""Of the middles of the shells, and how thick they are [Mpc/h]: linear P changes by 1.4% and 2.8%
-from one side to the other, so that 1% in any pattern of structures is asked of the thin ones."""
+DISTANCES, THICK = (600.0, 1200.0, 1800.0), 64.0
+"""Of the middles of the shells, and how thick they are [Mpc/h]: linear P changes by 2.8% from one
+side to the other."""
 K_MAX, WIDTH = 1.0, 0.05
 """[h/Mpc]"""
 LAYER = 8.0
@@ -103,12 +103,10 @@ def moments(simulation: Simulation) -> Iterator[Moment]:
 class Shell:
     """A shell within a cube as wide as the box, around a place along the first axis."""
 
-    def __init__(
-        self, universe: Cosmology, mesh: Mesh, distance: float, thick: float, place: float
-    ) -> None:
+    def __init__(self, universe: Cosmology, mesh: Mesh, distance: float, place: float) -> None:
         box = mesh.box_size
         self.mesh, self.distance = mesh, distance
-        self.near, self.far = distance - 0.5 * thick, distance + 0.5 * thick
+        self.near, self.far = distance - 0.5 * THICK, distance + 0.5 * THICK
         self.corner = np.array([distance, 0.0, 0.0]) - 0.5 * box
         self.observer = np.full(3, place * box)
         a, chi = Lightcone.of(universe, box, redshifts=(0.0, 1.5)).table
@@ -131,8 +129,18 @@ class Shell:
         r = np.linalg.norm(x + self.corner, axis=1)
         return x[(r >= self.near) & (r < self.far)]
 
+    def weights(self, x: np.ndarray) -> np.ndarray:
+        """From 1 in the middle to 0 at the edges, so that no cluster is cut."""
+        r = np.linalg.norm(x + self.corner, axis=1)
+        return np.cos(np.pi * (r - self.distance) / (self.far - self.near)) ** 2
 
-def window(shell: Shell) -> np.ndarray:
+    def painted(self, x: np.ndarray, smooth: bool) -> np.ndarray:
+        """Particles per cell, with weights or without."""
+        weights = self.weights(x) if smooth else None
+        return np.asarray(paint(self.mesh, x, weights, assignment="tsc"))
+
+
+def window(shell: Shell, smooth: bool) -> np.ndarray:
     """What particles without structure would give, from 8 in each place of the grid."""
     size = 2 * shell.mesh.cells
     points = (np.arange(size) + 0.5) * shell.mesh.box_size / size
@@ -141,26 +149,22 @@ def window(shell: Shell) -> np.ndarray:
         block = np.stack(np.meshgrid(x, points, points, indexing="ij"), -1).reshape(-1, 3)
         r = np.linalg.norm(block + shell.corner, axis=1)
         inside = block[(r >= shell.near) & (r < shell.far)]
-        field += np.asarray(paint(shell.mesh, inside, assignment="tsc")) / 8.0
+        field += shell.painted(inside, smooth) / 8.0
     return field
 
 
-def modes_of(shell: Shell, x: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Of the density contrast within the shell, 0 outside."""
-    return np.fft.rfftn(np.asarray(paint(shell.mesh, x, assignment="tsc")) - mean)
-
-
 def bands(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """The band of each mode, from the thin shells' thickness on; and their middles [h/Mpc]."""
+    """The band of each mode, from the shells' thickness on; and their middles [h/Mpc]."""
     k = np.sqrt(np.asarray(mesh.k_squared()))
-    edges = np.arange(np.pi / THIN, min(K_MAX, 0.8 * mesh.nyquist) + 1e-9, WIDTH)
+    edges = np.arange(2.0 * np.pi / THICK, min(K_MAX, 0.8 * mesh.nyquist) + 1e-9, WIDTH)
     return np.digitize(k, edges), 0.5 * (edges[1:] + edges[:-1])
 
 
-def compared(shell: Shell, seen: np.ndarray, cut: np.ndarray, mean: np.ndarray) -> dict[str, Any]:
+def compared(
+    shell: Shell, seen: np.ndarray, cut: np.ndarray, windows: dict[bool, np.ndarray]
+) -> dict[str, Any]:
     """P over that of the snapshot, their correlation, and the counts by distance from a seam."""
     index, k = bands(shell.mesh)
-    one, other = modes_of(shell, seen, mean), modes_of(shell, cut, mean)
     weight = np.full(shell.mesh.fourier_shape, 2.0)
     weight[..., 0] = 1.0
 
@@ -168,28 +172,26 @@ def compared(shell: Shell, seen: np.ndarray, cut: np.ndarray, mean: np.ndarray) 
         values = (a * np.conj(b)).real * weight
         return np.bincount(index.ravel(), values.ravel(), len(k) + 2)[1:-1]
 
-    own, true = power(one, one), power(other, other)
+    found: dict[str, Any] = {"a": shell.a, "k": k.tolist(), "counts": [len(seen), len(cut)]}
+    for smooth, mean in windows.items():
+        one, other = (np.fft.rfftn(shell.painted(x, smooth) - mean) for x in (seen, cut))
+        own, true = power(one, one), power(other, other)
+        name = "smooth" if smooth else "sharp"
+        found[f"{name} ratio"] = (own / true).tolist()
+        found[f"{name} r"] = (power(one, other) / np.sqrt(own * true)).tolist()
     middle = 0.5 * shell.mesh.box_size
     edges = np.arange(0.0, middle + 1e-9, LAYER)
     layers = [
         np.histogram(np.min(np.abs(x[:, 1:] - middle), axis=1), edges)[0] for x in (seen, cut)
     ]
-    return {
-        "a": shell.a,
-        "k": k.tolist(),
-        "ratio": (own / true).tolist(),
-        "r": (power(one, other) / np.sqrt(own * true)).tolist(),
-        "counts": [len(seen), len(cut), float(mean.sum())],
-        "layers": (layers[0] / layers[1] - 1.0).tolist(),
-    }
+    return {**found, "layers": (layers[0] / layers[1] - 1.0).tolist()}
 
 
 def shells(size: int) -> dict[str, Any]:
     """Shells at every distance, inside and across seams, against snapshots of as many steps."""
     universe, mesh = planck18(), Mesh(size, CELL * size)
     every = {
-        f"{name} {distance:g} {thick:g}": Shell(universe, mesh, distance, thick, place)
-        for thick in (THIN, THICK)
+        f"{name} {distance:g}": Shell(universe, mesh, distance, place)
         for name, place in PLACES.items()
         for distance in DISTANCES
     }
@@ -206,10 +208,10 @@ def shells(size: int) -> dict[str, Any]:
         for name, shell in every.items():
             if abs(now.a - shell.a) < 1e-6:
                 seen = shell.crossed(Crossings.joined(found[name]))
-                if (shell.near, shell.far) not in windows:  # it is the same across seams
-                    windows[shell.near, shell.far] = window(shell)
-                mean = windows[shell.near, shell.far]
-                result[name] = compared(shell, seen, shell.cut(np.asarray(now.positions)), mean)
+                if shell.distance not in windows:  # which are the same across seams
+                    windows[shell.distance] = {each: window(shell, each) for each in (True, False)}
+                cut = shell.cut(np.asarray(now.positions))
+                result[name] = compared(shell, seen, cut, windows[shell.distance])
     return result
 
 
@@ -219,24 +221,24 @@ def check_shells(size: int) -> tuple[list[Check], list[str]]:
     checks, rows = [], []
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for name, each in results.items():
-        place, distance, thick = name.split()
+        place, distance = name.split()
         z = 1.0 / each["a"] - 1.0
-        off, layers = 100.0 * (np.array(each["ratio"]) - 1.0), 100.0 * np.array(each["layers"])
+        off, sharp = (100.0 * (np.array(each[f"{n} ratio"]) - 1.0) for n in ("smooth", "sharp"))
+        layers = 100.0 * np.array(each["layers"])
         where = "within one box" if place == "inside" else "across two seams"
         style = {
             "color": f"C{DISTANCES.index(float(distance))}",
             "ls": "-" if place == "inside" else "--",
         }
-        if float(thick) == THIN:
-            axes[0].plot(each["k"], off, label=f"z = {z:.2f}, {where}", **style)
-            axes[1].plot(LAYER * (np.arange(len(layers)) + 0.5), layers, **style)
-            words = f"the shell at z = {z:.2f} {where}"
-            checks.append(at_most(f"P of {words} [%]", float(np.abs(off).max()), 1.0))
-            checks.append(at_least(f"r of {words}", min(each["r"]), 0.999, 5))
+        axes[0].plot(each["k"], off, label=f"z = {z:.2f}, {where}", **style)
+        axes[1].plot(LAYER * (np.arange(len(layers)) + 0.5), layers, **style)
+        words = f"the shell at z = {z:.2f} {where}"
+        checks.append(at_most(f"P of {words} [%]", float(np.abs(off).max()), 1.0))
+        checks.append(at_least(f"r of {words}", min(each["smooth r"]), 0.999, 5))
         rows.append(
-            (f"{z:.3f}", distance, thick, where, f"{each['counts'][0]}",
-             f"{each['counts'][1]}", f"{np.abs(off).max():.2f}", f"{min(each['r']):.5f}",
-             f"{np.abs(layers).max():.2f}")
+            (f"{z:.3f}", distance, where, str(each["counts"][0]), str(each["counts"][1]),
+             f"{np.abs(off).max():.2f}", f"{min(each['smooth r']):.5f}",
+             f"{np.abs(sharp).max():.2f}", f"{np.abs(layers).max():.2f}")
         )  # fmt: skip
     axes[0].axhspan(-1.0, 1.0, color="0.9", zorder=0)
     axes[0].set(xlabel="k [h/Mpc]", ylabel="P of the shell over the snapshot's - 1 [%]")
@@ -251,22 +253,23 @@ def check_shells(size: int) -> tuple[list[Check], list[str]]:
     last = next(iter(results.values()))["k"][-1] + 0.5 * WIDTH
     text = (
         f"## Shells and seams\n\n{size}^3 particles in {box:g} Mpc/h, {STEPS} steps of BullFrog "
-        f"equal in a from a = {START:g}, forces on {2 * size}^3 cells. A shell lies in a cube of "
-        f"{box:g} Mpc/h; the snapshot is that of its middle's redshift, of a second run of {STEPS} "
-        "steps with the three snapshots among them, cut to the same shell. Phases and window are "
-        "the same, so what is compared has no sample variance; what differs is that structures "
-        "grow from the far side of a shell to the near one, and do not lie in its middle. P is in "
-        f"bands of {WIDTH:g} h/Mpc from {np.pi / THIN:.2f} to {last:.2f} h/Mpc. Seams are faces "
-        "between replications; two cross in the middle of a shell where the observer is in a "
-        f"corner of the box. Layers are {LAYER:g} Mpc/h thick, by distance from the nearer of "
-        "these two planes; the outermost holds fewest particles."
+        f"equal in a from a = {START:g}, forces on {2 * size}^3 cells. A shell is {THICK:g} Mpc/h "
+        f"thick, in a cube of {box:g} Mpc/h; the snapshot is that of its middle's redshift, "
+        f"of a second run of {STEPS} steps with the three snapshots among them, cut to the same "
+        "shell. Phases and window are the same, so what is compared has no sample variance; what "
+        "differs is that structures grow from the far side of a shell to the near one, and do not "
+        "lie in its middle. Weights fall from 1 in the middle of a shell to 0 at its edges as "
+        "cos^2; sharp edges cut clusters, and cut them elsewhere in the snapshot. "
+        f"P is in bands of {WIDTH:g} h/Mpc from {2 * np.pi / THICK:.2f} "
+        f"to {last:.2f} h/Mpc. Seams are faces between replications; two cross in the middle of a "
+        f"shell where the observer is in a corner of the box. Layers are {LAYER:g} Mpc/h thick, by "
+        "distance from the nearer of these two planes, without weights."
     )
     headers = (
-        "z", "distance [Mpc/h]", "thick [Mpc/h]", "", "particles", "snapshot's",
-        "P: largest [%]", "r: least", "layers: largest [%]",
+        "z", "distance [Mpc/h]", "", "particles", "snapshot's", "P: largest [%]", "r: least",
+        "P, sharp edges [%]", "layers: largest [%]",
     )  # fmt: skip
-    picture = "![shells](lightcone.png)\n\nThe thin shells."
-    return checks, [text, table(headers, rows), picture]
+    return checks, [text, table(headers, rows), "![shells](lightcone.png)"]
 
 
 def interpolated(size: int) -> dict[str, Any]:
