@@ -98,7 +98,7 @@ def mock_data_vector(
         for each in samples.values()
     ]
     spectra = angular_cl(cosmology, middle, tracers, power, limber="always")
-    noise = [each.noise for each in samples.values()]
+    noise = np.array([each.noise for each in samples.values()])
     covariance = gaussian_covariance(spectra, noise, f_sky, edges=bands)
     made.add_covariance(np.asarray(covariance.dense()))
     return made
