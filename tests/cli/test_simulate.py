@@ -155,7 +155,7 @@ def test_more_than_the_memory_is_refused_beforehand(tmp_path: Path) -> None:
         ("box.particles", 15, "multiple of 2"),
         ("box.size", -1.0, "above 0"),
         ("snapshots", [9.0], "a snapshot at redshift 9 of a simulation from 9"),
-        ("snapshots", [], "at least 1"),
+        ("snapshots", [], "nothing to look at"),
         ("steps.number", 1, "1 steps to 2 snapshots"),
         ("cosmology", "planck19", "'planck19' is no universe; did you mean planck1"),
         ("cosmology.omega_k", 0.0, "omega_k: is no parameter of the universe; did you mean"),

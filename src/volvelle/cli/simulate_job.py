@@ -151,7 +151,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
         "first": next(iter(each)),
         "snapshots": snapshots,
         "realisations": {
-            name: {"seconds": content["seconds"], "memory": content["memory"]}
+            name: {key: content[key] for key in ("seconds", "memory", "peaks")}
             for name, content in each.items()
         },
         "tiles": next(iter(each.values())).get("tiles"),

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,18 @@ def redshift_name(a: float) -> str:
 
 @dataclass
 class Clock:
-    """Seconds by what they went into."""
+    """Seconds by what they went into, and the most memory this process has had when it ended."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+    """[bytes]."""
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
         started = time.monotonic()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        self.peaks[name] = max(self.peaks.get(name, 0), peak_memory())
 
 
 def realise(task: tuple[str, int, bool]) -> str:
@@ -93,8 +96,7 @@ def run(
         initial, simulation = _prepared(configuration, one)
         state = simulation.init()
         jax.block_until_ready(state)
-    state, seconds = _restored(folder / STATE, configuration.hash, state)
-    clock.seconds = seconds or clock.seconds
+    state, clock = _restored(folder / STATE, configuration.hash, state, clock)
     wanted = {simulation.stage_at(a): a for a in configuration.times}
     cone, watch = configuration.lightcone, None
     if cone is not None and not simulation.done(state):
@@ -117,7 +119,7 @@ def run(
             with clock.of("lightcone"):
                 watch.step(state)
         with clock.of("keeping the state"):
-            _keep(folder / STATE, configuration.hash, state, clock.seconds)
+            _keep(folder / STATE, configuration.hash, state, clock)
     seen: dict[str, Any] = {}
     if cone is not None:
         block = configuration.file.lightcone
@@ -136,6 +138,7 @@ def run(
         "stages": number,
         "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
         "memory": peak_memory(),
+        "peaks": clock.peaks,
         "snapshots": {redshift_name(a): facts(folder, a) for a in configuration.times},
         **seen,
     }
@@ -186,28 +189,28 @@ def _force(configuration: SimulateConfiguration) -> ParticleMesh | P3M:
     return P3M(mesh, softening, block.p3m.cutoff)
 
 
-def _keep(path: Path, owner: str, state: State, seconds: dict[str, float]) -> None:
+def _keep(path: Path, owner: str, state: State, clock: Clock) -> None:
     arrays = {
         "displacement": np.asarray(state.displacement),
         "momentum": np.asarray(state.momentum),
         "stage": np.asarray(state.stage),
     }
-    metadata = {"configuration": owner, "seconds": json.dumps(seconds)}
+    metadata = {"configuration": owner, "clock": json.dumps(asdict(clock))}
     write_atomically(path, save(arrays, metadata))
 
 
-def _restored(path: Path, owner: str, start: State) -> tuple[State, dict[str, float]]:
-    """The last state that was kept, with the seconds until then; the start without one."""
+def _restored(path: Path, owner: str, start: State, clock: Clock) -> tuple[State, Clock]:
+    """The last state that was kept, with its clock; the start and its own without one."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
     except (FileNotFoundError, SafetensorError):
-        return start, {}
+        return start, clock
     if metadata.get("configuration") != owner:
-        return start, {}
+        return start, clock
     arrays = load_file(path)
     kept = State(*(jnp.asarray(arrays[n]) for n in ("displacement", "momentum", "stage")))
-    return kept, json.loads(metadata["seconds"])
+    return kept, Clock(**json.loads(metadata["clock"]))
 
 
 def _measure(

@@ -115,6 +115,7 @@ def run_tiled(
         "stages": ground.course.number,
         "seconds": {name: round(value, 2) for name, value in clock.seconds.items()},
         "memory": max(each["memory"] for each in tiles),
+        "peaks": {**clock.peaks, "tiles": max(each["memory"] for each in tiles)},
         "snapshots": {redshift_name(a): facts(folder, a) for a in configuration.times},
         "tiles": _account(ground, pace, tiles, clock),
         **seen,

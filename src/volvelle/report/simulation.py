@@ -168,15 +168,18 @@ def slices_figure(folder: Path) -> Figure:
 
 @in_house_style
 def times_figure(folder: Path) -> Figure:
-    """Seconds of a simulation by what they went into, the mean of all."""
-    content = read_simulation(folder)
-    each = [entry["seconds"] for entry in content["realisations"].values()]
-    names = list(each[0])
-    mean = [float(np.mean([seconds.get(name, 0.0) for seconds in each])) for name in names]
+    """Seconds of a simulation by what they went into, the mean of all, and the most memory that a
+    process had by the end of it."""
+    entries = list(read_simulation(folder)["realisations"].values())
+    names = list(entries[0]["seconds"])[::-1]
+    mean = [float(np.mean([each["seconds"].get(name, 0.0) for each in entries])) for name in names]
+    most = [max(each["peaks"].get(name, 0) for each in entries) / 2**30 for name in names]
     figure = new_figure(6.4, 0.7 + 0.34 * len(names))
     axes = figure.add_subplot()
     figure.subplots_adjust(left=0.28, right=0.95, top=0.95, bottom=0.3)
-    axes.barh(names[::-1], mean[::-1], height=0.6, color=EXACT)
+    bars = axes.barh(names, mean, height=0.6, color=EXACT)
+    axes.bar_label(bars, [f"{peak:.2f} GiB" for peak in most], padding=4, fontsize="small")
+    axes.set_xlim(right=1.25 * max(mean))
     axes.set_xlabel("seconds")
     return figure
 
