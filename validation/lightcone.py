@@ -265,7 +265,8 @@ def check_shells(size: int) -> tuple[list[Check], list[str]]:
     text = (
         f"## Shells and seams\n\n{size}^3 particles in {box:g} Mpc/h, {STEPS} steps of BullFrog "
         f"from a = {START:g}, as equal in a as the snapshots among them let them be, forces on "
-        f"{2 * size}^3 cells. A shell is {THICK:g} Mpc/h thick, in a cube of {box:g} Mpc/h; the snapshot is that of its middle's redshift, "
+        f"{2 * size}^3 cells. A shell is {THICK:g} Mpc/h thick, in a cube of {box:g} Mpc/h; "
+        "the snapshot is that of its middle's redshift, "
         "which is the end of a step, cut to the same shell. Phases and window are the same, so "
         "what is compared has no sample variance; what differs is that structures grow from the "
         "far side of a shell to the near one, and do not lie in its middle. Weights fall from 1 in "
