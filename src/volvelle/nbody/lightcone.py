@@ -8,7 +8,6 @@ particles are grouped: the whole box, or tiles of it.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -224,14 +223,14 @@ class Lightcone(eqx.Module):
                 last = min(last, np.ceil((size - low[axis]) / size))
             ranges.append(np.arange(first, last + 1.0))
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        n = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
+        away = middle + n * size - self.observer
+        nearest = np.linalg.norm(np.maximum(np.abs(away) - half, 0.0), axis=1)
+        farthest = np.linalg.norm(np.abs(away) + half, axis=1)
         radius = float(np.linalg.norm(half))
-        for n in itertools.product(*ranges):
-            away = middle + np.array(n) * size - self.observer
-            nearest = float(np.linalg.norm(np.maximum(np.abs(away) - half, 0.0)))
-            farthest = float(np.linalg.norm(np.abs(away) + half))
-            if farthest < near or nearest > far or not self._faces(away, radius):
-                continue
-            yield np.array(n), nearest, farthest
+        for i in np.flatnonzero((farthest >= near) & (nearest <= far)):
+            if self._faces(away[i], radius):
+                yield n[i], float(nearest[i]), float(farthest[i])
 
     def _faces(self, away: np.ndarray, radius: float) -> bool:
         """Whether a sphere may lie in the footprint."""
