@@ -136,8 +136,8 @@ def main() -> None:
     figure.savefig(PAGES / "lightcone_maps.png", dpi=130)
     text = (
         f"{len(runs)} simulations of {particles}^3 particles in {box:g} Mpc/h, two pairs of "
-        f"opposite phases and fixed amplitudes, {STEPS} steps of BullFrog, forces on {2 * particles}^3 "
-        f"cells; all the sky from redshift {REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}, {near:.0f} to "
+        f"opposite phases and fixed amplitudes, {STEPS} steps of BullFrog, forces on "
+        f"{2 * particles}^3 cells; all the sky from redshift {REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}, {near:.0f} to "
         f"{far:.0f} Mpc/h, the box replicated, in {number} shells at nside {NSIDE}. Shot noise of "
         "Poisson's points is subtracted, the window of pixels divided out. The theory is the "
         "learned linear power with HMcode-2020, of matter between the same distances, beyond "
