@@ -137,8 +137,9 @@ def main() -> None:
     text = (
         f"{len(runs)} simulations of {particles}^3 particles in {box:g} Mpc/h, two pairs of "
         f"opposite phases and fixed amplitudes, {STEPS} steps of BullFrog, forces on "
-        f"{2 * particles}^3 cells; all the sky from redshift {REDSHIFTS[0]:g} to {REDSHIFTS[1]:g}, {near:.0f} to "
-        f"{far:.0f} Mpc/h, the box replicated, in {number} shells at nside {NSIDE}. Shot noise of "
+        f"{2 * particles}^3 cells; all the sky from redshift {REDSHIFTS[0]:g} to "
+        f"{REDSHIFTS[1]:g}, {near:.0f} to {far:.0f} Mpc/h, the box replicated, in {number} "
+        f"shells at nside {NSIDE}. Shot noise of "
         "Poisson's points is subtracted, the window of pixels divided out. The theory is the "
         "learned linear power with HMcode-2020, of matter between the same distances, beyond "
         "Limber's approximation where that matters. Errors are those of the mean, by the scatter "
