@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..compute import Executor, available_cores, call
+from ..compute import Executor, call
 from ..learning import write_atomically
 from ..nbody import (
     Ground,
@@ -31,7 +31,6 @@ from ..nbody import (
     lagrangian,
     lay_ground,
     measured_pace,
-    memory_free,
     memory_needed,
     run_tiles,
     snapshot_pieces,
@@ -45,8 +44,7 @@ from ..nbody.tiling import Index
 from ..power import power_model
 from ..report.numbers import duration
 from ..statistics import Density
-from .compute_block import ComputeBlock, Local
-from .computing import make_executor
+from .computing import make_executor, within_memory
 from .lightcone_task import put_together
 from .progress import Reporter
 from .simulate_configuration import Realisation, SimulateConfiguration
@@ -86,7 +84,8 @@ def run_tiled(
     tiling, block = configuration.tiling, configuration.file.force.pm
     assert tiling is not None and block is not None, "as was checked"
     clock = Clock()
-    place = fitting(configuration)
+    needed = max(configuration.memory, ground_memory(tiling, configuration.file.precision))
+    place = within_memory(configuration.compute, tiling.number, needed)
     with clock.of("initial conditions"):
         ground = _ground(configuration, one, folder, reporter)
     with make_executor(place, reporter.say) as executor:
@@ -126,24 +125,6 @@ def run_tiled(
         for path in folder.glob("z*.*.hdf5"):
             path.unlink()
     return content
-
-
-def fitting(configuration: SimulateConfiguration) -> ComputeBlock:
-    """The compute block, with no more local workers than memory has room for.
-
-    Raises MemoryNeededError where there is room for none.
-    """
-    chosen = configuration.compute.chosen
-    if not isinstance(chosen, Local):
-        return configuration.compute
-    tiling, free = configuration.tiling, memory_free()
-    assert tiling is not None, "as was checked"
-    wanted = chosen.workers or available_cores()
-    needed = max(configuration.memory, ground_memory(tiling, configuration.file.precision))
-    room = wanted if free is None else int(free // needed)
-    if room < 1:
-        check_memory(needed)
-    return ComputeBlock(local=Local(workers=min(wanted, max(room, 1)), time_limit=None))
 
 
 def _ground(
