@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,17 @@ def within(what: str, value: float, middle: float, margin: float, digits: int = 
 def holds(what: str, measured: str, wanted: str, passed: bool) -> Check:
     """A statement that has to be true."""
     return Check(what, measured, wanted, passed)
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``make`` returns, from a file in JSON where it is there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(make()))
+        draft.replace(path)
+        print(path.stem, flush=True)
+    return json.loads(path.read_text())
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

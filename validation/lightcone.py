@@ -7,8 +7,7 @@ and not done again. Some ten minutes on two cores with 128^3 particles.
 """
 
 import itertools
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from common import (  # isort: skip
@@ -20,6 +19,7 @@ from common import (  # isort: skip
     at_most,
     check_table,
     finish,
+    kept,
     table,
 )
 
@@ -36,10 +36,10 @@ from volvelle.nbody import (
     ParticleMesh,
     Simulation,
     gaussian,
+    moment,
     paint,
     prepare,
 )
-from volvelle.nbody.observing import moment
 from volvelle.power import EisensteinHu
 
 FOLDER = ROOT / "runs" / "lightcone-validation"
@@ -70,17 +70,6 @@ SURVEYS = {
 }  # fmt: skip
 
 
-def kept(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``make`` returns, from a file where it is there."""
-    path = FOLDER / f"{name}.json"
-    if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        found = make()
-        path.write_text(json.dumps(found))
-        print(name, flush=True)
-    return json.loads(path.read_text())
-
-
 def prepared(universe: Cosmology, mesh: Mesh, steps: int, through: tuple[float, ...] = ()) -> Any:
     """BullFrog on a mesh of twice the particles."""
     initial = gaussian(universe, mesh, SEED, power=EisensteinHu())
@@ -92,12 +81,12 @@ def prepared(universe: Cosmology, mesh: Mesh, steps: int, through: tuple[float, 
 
 
 def moments(simulation: Simulation) -> Iterator[Moment]:
-    """All of a simulation's, from its start."""
-    yield moment(simulation.start_particles())
+    """The start, and the end of every step."""
     state = simulation.init()
+    yield moment(simulation, state)
     while not simulation.done(state):
         state = simulation.step(state)
-        yield moment(simulation.particles(state))
+        yield moment(simulation, state)
 
 
 class Shell:
@@ -225,7 +214,7 @@ def shells(size: int) -> dict[str, Any]:
 
 def check_shells(size: int) -> tuple[list[Check], list[str]]:
     """P(k) and counts of every shell, in a table and a figure."""
-    results = kept(f"{size}-shells", lambda: shells(size))
+    results = kept(FOLDER / f"{size}-shells.json", lambda: shells(size))
     checks, rows = [], []
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for name, each in results.items():
@@ -314,7 +303,7 @@ def interpolated(size: int) -> dict[str, Any]:
 
 def check_interpolation(size: int) -> tuple[list[Check], list[str]]:
     """How far the interpolation is off for steps as long as those of the shells."""
-    found = kept(f"{size}-interpolation", lambda: interpolated(size))
+    found = kept(FOLDER / f"{size}-interpolation.json", lambda: interpolated(size))
     name = f"places of crossing interpolated over {FINE // COARSE} steps: rms [Mpc/h]"
     checks = [at_most(name, found["rms"], 0.01, 4)]
     text = (

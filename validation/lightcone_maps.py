@@ -8,10 +8,9 @@ runs/lightcone-maps-validation and not made again. Some ten minutes on two cores
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
-from common import PAGES, ROOT, Check, arguments, at_most, check_table, finish, table  # isort: skip
+from common import PAGES, ROOT, Check, arguments, at_most, check_table, finish, kept, table  # isort: skip
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,22 +63,20 @@ def observed(particles: int, box: float, number: int, seed: int, paired: bool) -
 
 def spectra(shape: tuple[int, float, int], seed: int, paired: bool) -> dict[str, list[float]]:
     """C_l of the convergence and of the middle shell, from a file where it is there."""
-    path = FOLDER / f"{shape[0]}-{shape[1]:g}-{shape[2]}-{seed}-{paired}.json"
-    if not path.exists():
+
+    def measured() -> dict[str, list[float]]:
         found = observed(*shape, seed, paired)
         kappa, middle = convergence(UNIVERSE, found, SOURCES), shape[2] // 2
         noise = float(convergence_noise(UNIVERSE, found, SOURCES))
         of_shell = float(found.shot_noise[middle])
-        content = {
+        return {
             "edges": found.edges.tolist(),
             "convergence": angular_power(kappa, EDGES, noise=noise).values.tolist(),
             "shell": angular_power(found.contrast[middle], EDGES, noise=of_shell).values.tolist(),
-            "particles": [float(found.counts.sum())],
         }
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
-        print(path.stem, flush=True)
-    return json.loads(path.read_text())
+
+    name = f"{shape[0]}-{shape[1]:g}-{shape[2]}-{seed}-{paired}.json"
+    return kept(FOLDER / name, measured)
 
 
 def judged(name: str, ratio: np.ndarray) -> Check:

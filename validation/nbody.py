@@ -6,9 +6,7 @@ Writes docs/validation/nbody.md and two figures. What is done is kept in runs/nb
 not done again. Some fifteen minutes on two cores with 128^3 particles.
 """
 
-import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from common import (  # isort: skip
@@ -20,6 +18,7 @@ from common import (  # isort: skip
     at_most,
     check_table,
     finish,
+    kept,
     table,
     within,
 )
@@ -70,17 +69,6 @@ MASS_BOUNDS = {0.15: 2.0, 0.6: 4.0}
 """Of the suppression to k = 1 h/Mpc against HMcode-2020, in percent."""
 LARGE = 0.05
 """k [h/Mpc] below which the suppression is to be CLASS's linear one."""
-
-
-def kept(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``make`` returns, from a file where it is there."""
-    path = FOLDER / f"{name}.json"
-    if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        found = make()
-        path.write_text(json.dumps(found))
-        print(name, flush=True)
-    return json.loads(path.read_text())
 
 
 class Bands:
@@ -144,7 +132,8 @@ def ten_forces(size: int) -> tuple[list[Check], list[str]]:
     ]
     for name, spacing, steps in cases:
         results[name, spacing, steps] = kept(
-            f"{size}-{name}-{spacing}-{steps}", lambda n=name, s=spacing, k=steps: compared(n, s, k)
+            FOLDER / f"{size}-{name}-{spacing}-{steps}.json",
+            lambda n=name, s=spacing, k=steps: compared(n, s, k),
         )
     tens = {case: each for case, each in results.items() if case[2] in (9, 10)}
     for (name, spacing, steps), each in results.items():
@@ -244,7 +233,10 @@ def suppressed(mesh: Mesh, amplitude: float) -> dict[Any, np.ndarray]:
         return {name: (pair[0][name] + pair[1][name]).tolist() for name in pair[0]}
 
     spectra = {
-        mass: kept(f"{size}-neutrinos-{box:g}-{amplitude:g}-{mass:g}", lambda mass=mass: both(mass))
+        mass: kept(
+            FOLDER / f"{size}-neutrinos-{box:g}-{amplitude:g}-{mass:g}.json",
+            lambda mass=mass: both(mass),
+        )
         for mass in (0.0, *MASSES)
     }
     return {
@@ -343,7 +335,7 @@ def gradients(size: int) -> tuple[list[Check], list[str]]:
             seconds.append(time.perf_counter() - began)
         return {"off": off, "bytes": sizes, "seconds": seconds}
 
-    found = kept(f"{size}-gradient", measured)
+    found = kept(FOLDER / f"{size}-gradient.json", measured)
     few, many = found["bytes"]
     checks = [
         at_most(f"gradient in {size}^3 of noise against differences", max(found["off"]), 1e-3, 8),

@@ -115,7 +115,7 @@ def test_it_does_not_matter_how_particles_are_grouped() -> None:
 
 @pytest.mark.parametrize("replicate", [True, False])
 def test_a_cuboid_is_crossed_between_the_times_that_are_told(replicate: bool) -> None:
-    looks = Cap(40.0, 20.0, 15.0)
+    looks = Cap(10.0, 20.0, 8.0)
     deep = 0.3 if replicate else 0.03
     cone = Lightcone.of(
         UNIVERSE, BOX, redshifts=(0.0, deep), observer=(5.0, 5.0, 30.0), footprint=looks,
@@ -135,8 +135,8 @@ def test_a_cuboid_is_crossed_between_the_times_that_are_told(replicate: bool) ->
             first, last = seen
             assert first - SINGLE <= found.a[inside].min()
             assert found.a[inside].max() <= last + SINGLE
-    assert counted == found.count > 20
-    assert unseen == (0 if replicate else 4) or not replicate
+    assert counted == found.count > 5
+    assert (unseen == 0) == replicate
     assert np.all(looks.contains(found.positions / found.distance[:, None]))
 
 
@@ -159,7 +159,7 @@ def test_footprints() -> None:
 
 def test_the_crossing_is_differentiable() -> None:
     """In positions and momenta, as the implicit function of the cone."""
-    passage = _passage(UNIVERSE, particle_growth(UNIVERSE), 0.88, 1.0)
+    passage = _passage(UNIVERSE, particle_growth(UNIVERSE), jnp.array([0.88, 1.0]))
     early, late = waves(0.88), waves(1.0)
     given = [jnp.asarray(each)[:300] for each in (*early[1:], *late[1:])]
     offset = jnp.full(3, -0.5 * BOX)

@@ -14,11 +14,7 @@ from ..learning import write_atomically
 from ..nbody import (
     Crossings,
     Lightcone,
-    Moment,
-    Simulation,
-    State,
     join_crossings,
-    moment,
     read_crossings,
     write_crossings,
 )
@@ -28,30 +24,13 @@ SHELLS, PIXELS = 12, 512
 """Of the counts against the mean; of a picture, per side."""
 
 
-class Watch:
-    """What crosses in every step of a simulation, on the disk before the next step."""
-
-    def __init__(self, cone: Lightcone, simulation: Simulation, state: State, folder: Path) -> None:
-        self.cone, self.simulation, self.folder = cone, simulation, folder
-        self.before = self._moment(state)
-
-    def _moment(self, state: State) -> Moment:
-        first = int(state.stage) == 0
-        run = self.simulation
-        return moment(run.start_particles() if first else run.particles(state))
-
-    def step(self, state: State) -> None:
-        """Of the step that led to a state."""
-        after = self._moment(state)
-        found = Crossings.none()
-        if after.a > self.before.a:  # a leapfrog's first kick moves nothing
-            found = self.cone.crossings(self.before, after)
-        write_crossings(self.folder / PARTS / f"{int(state.stage):04d}.hdf5", found)
-        self.before = after
+def keep_step(folder: Path, stage: int, found: Crossings) -> None:
+    """What crossed up to a stage."""
+    write_crossings(folder / PARTS / f"{stage:04d}.hdf5", found)
 
 
 def steps_of(folder: Path) -> list[Path]:
-    """The files of what crossed in every step, as ``Watch`` writes them."""
+    """The files of ``keep_step``, in order."""
     return sorted((folder / PARTS).glob("*.hdf5"))
 
 

@@ -26,14 +26,16 @@ from ..nbody import (
     Simulation,
     Snapshot,
     State,
+    Watch,
     gaussian,
+    moment,
     peak_memory,
     prepare,
     write_snapshot,
 )
 from ..power import power_model
 from ..statistics import Density, power_spectrum
-from .lightcone_task import Watch, put_together, steps_of
+from .lightcone_task import keep_step, put_together, steps_of
 from .simulate_configuration import Realisation, SimulateConfiguration
 from .verbs import enable_float64
 
@@ -100,7 +102,7 @@ def run(
     wanted = {simulation.stage_at(a): a for a in configuration.times}
     cone, watch = configuration.lightcone, None
     if cone is not None and not simulation.done(state):
-        watch = Watch(cone, simulation, state, folder)
+        watch = Watch(cone, moment(simulation, state))
     number = simulation.stages.number
     while True:
         done = int(state.stage)
@@ -117,7 +119,8 @@ def run(
             jax.block_until_ready(state)
         if watch is not None:
             with clock.of("lightcone"):
-                watch.step(state)
+                found = watch(moment(simulation, state))
+                keep_step(folder, int(state.stage), found)
         with clock.of("keeping the state"):
             _keep(folder / STATE, configuration.hash, state, clock)
     seen: dict[str, Any] = {}

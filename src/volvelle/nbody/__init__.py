@@ -34,7 +34,7 @@ from .initial_conditions import (
     to_white_noise,
 )
 from .integrators import COLA, INTEGRATORS, BullFrog, FastPM, Integrator, KickDriftKick, Stages
-from .lightcone import Lightcone, Moment
+from .lightcone import Lightcone, Moment, Watch
 from .lpt import Lagrangian, lagrangian
 from .lpt_slabs import Slabs
 from .memory import check_memory, memory_free, memory_needed, peak_memory
@@ -116,6 +116,7 @@ __all__ = [
     "Tiling",
     "TilingError",
     "Universe",
+    "Watch",
     "check_memory",
     "contrast_of_parts",
     "course",

@@ -20,9 +20,8 @@ from jaxtyping import Array, Float
 from volvelle.cosmology import Cosmology
 from volvelle.power.functions import as_arguments
 
-from .errors import SimulationError
 from .growth import particle_growth
-from .integrators import INTEGRATORS, Integrator
+from .integrators import Integrator, named_integrator
 from .times import shared_steps, stage_at, step_times
 
 Numbers = Float[np.ndarray, " *a"]
@@ -81,15 +80,9 @@ def course(
 ) -> Course:
     """The stages of a simulation without neutrinos on the mesh; arguments as of ``prepare``.
 
-    Raises ScheduleError for times and steps that make no simulation, SimulationError for another
-    integrator.
+    Raises ScheduleError for times, steps and an integrator that make no simulation.
     """
-    if isinstance(integrator, str):
-        if integrator not in INTEGRATORS:
-            raise SimulationError(
-                f"integrator is {integrator!r}; expected one of {', '.join(INTEGRATORS)}"
-            )
-        integrator = INTEGRATORS[integrator]
+    integrator = named_integrator(integrator)
     when = (start, end, steps, spacing, tuple(through))
     shared_steps(*when)
     found = _arrays(as_arguments(cosmology), when, integrator)

@@ -290,3 +290,14 @@ INTEGRATORS: dict[str, Integrator] = {
     "bullfrog": BullFrog(),
 }
 """Those that have a name."""
+
+
+def named_integrator(integrator: Integrator | str) -> Integrator:
+    """An integrator, or the one of that name; raises ScheduleError for another name."""
+    if isinstance(integrator, Integrator):
+        return integrator
+    if integrator not in INTEGRATORS:
+        raise ScheduleError(
+            f"integrator is {integrator!r}; expected one of {', '.join(INTEGRATORS)}"
+        )
+    return INTEGRATORS[integrator]

@@ -172,7 +172,8 @@ class Lightcone(eqx.Module):
             raise LightconeError(
                 f"a step from a = {before.a:g} to {after.a:g}; expected it to go forward in time"
             )
-        passage = _passage(self.cosmology, self.growth, before.a, after.a)
+        ends = jnp.array([before.a, after.a])
+        passage = _passage(self.cosmology, self.growth, ends)
         chi0, chi1 = (float(chi) for chi in passage.ends)
         if chi0 <= self.near or chi1 >= self.far:
             return Crossings.none()
@@ -219,8 +220,8 @@ class Lightcone(eqx.Module):
             first = np.ceil((self.observer[axis] - far - high[axis]) / size)
             last = np.floor((self.observer[axis] + far - low[axis]) / size)
             if not self.replicate:
-                first = max(first, np.floor(-high[axis] / size))
-                last = min(last, np.ceil((size - low[axis]) / size))
+                first = max(first, np.floor(-high[axis] / size) + 1.0)
+                last = min(last, np.ceil((size - low[axis]) / size) - 1.0)
             ranges.append(np.arange(first, last + 1.0))
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         n = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
@@ -261,6 +262,24 @@ class Lightcone(eqx.Module):
             )
 
 
+class Watch:
+    """What crosses a lightcone between one moment of the same particles and the next."""
+
+    def __init__(self, cone: Lightcone, first: Moment | None = None) -> None:
+        """``first``: the moment before the first call; that call's own, if None."""
+        self.cone, self.before = cone, first
+
+    def __call__(self, now: Moment, index: np.ndarray | None = None) -> Crossings:
+        """The crossings since the last call; ``index`` as in ``Lightcone.crossings``.
+
+        None where no time has gone by, as in a leapfrog's first kick.
+        """
+        before, self.before = self.before, now
+        if before is None or before.a == now.a:
+            return Crossings.none()
+        return self.cone.crossings(before, now, index)
+
+
 class _Passage(eqx.Module):
     """Distance, time and momenta through a step, in u = (D1 - D1_0) / (D1_1 - D1_0)."""
 
@@ -286,9 +305,8 @@ class _Crossed(NamedTuple):
 
 
 @eqx.filter_jit
-def _passage(cosmology: Cosmology, growth: ParticleGrowth, early: float, late: float) -> _Passage:
+def _passage(cosmology: Cosmology, growth: ParticleGrowth, ends: Float[Array, 2]) -> _Passage:
     h = cosmology.hubble_parameter
-    ends = jnp.array([early, late])
     values, momenta, _ = growth(ends)
     width = values[1, 0] - values[0, 0]
     nodes = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))

@@ -9,15 +9,21 @@ import numpy as np
 from .crossings import Crossings
 from .errors import LightconeError
 from .evolution import grid
-from .lightcone import Lightcone, Moment
-from .simulation import Particles, Simulation, State
+from .lightcone import Lightcone, Moment, Watch
+from .simulation import Simulation, State
 
 _SAME_TIME = 1e-6
 """Relative, of scale factors."""
 
 
-def moment(particles: Particles) -> Moment:
-    """Particles as a lightcone takes them."""
+def moment(simulation: Simulation, state: State) -> Moment:
+    """The particles of a state, as a lightcone takes them.
+
+    Between the stages of COLA and KickDriftKick, positions and momenta at the same time take one
+    more force.
+    """
+    first = int(state.stage) == 0
+    particles = simulation.start_particles() if first else simulation.particles(state)
     displacement = np.asarray(particles.displacement)
     where = np.asarray(grid(particles.mesh, displacement.dtype)) + displacement
     return Moment(float(particles.a), where, np.asarray(particles.momentum))
@@ -50,9 +56,6 @@ def observe(
 ) -> Iterator[tuple[State, Crossings]]:
     """Step a simulation to its end, and find what crosses the lightcone in each step.
 
-    Between the stages of COLA and KickDriftKick, positions and momenta at the same time take one
-    more force.
-
     Args:
         state: from where; the start, if None.
 
@@ -60,16 +63,7 @@ def observe(
     """
     check_times(simulation, lightcone)
     state = simulation.init() if state is None else state
-    before = moment(_particles(simulation, state))
+    watch = Watch(lightcone, moment(simulation, state))
     while not simulation.done(state):
         state = simulation.step(state)
-        after = moment(_particles(simulation, state))
-        if after.a > before.a:
-            yield state, lightcone.crossings(before, after)
-        else:  # the first kick of a leapfrog, which moves nothing
-            yield state, Crossings.none()
-        before = after
-
-
-def _particles(simulation: Simulation, state: State) -> Particles:
-    return simulation.start_particles() if int(state.stage) == 0 else simulation.particles(state)
+        yield state, watch(moment(simulation, state))

@@ -20,7 +20,7 @@ from .evolution import ADJOINTS, Force, System, acceleration, evolve, grid
 from .frames import Frame, LPTFrame, RecordedFrame, Rest
 from .growth import Coupling, ParticleGrowth, particle_growth
 from .initial_conditions import InitialConditions
-from .integrators import INTEGRATORS, Flags, Integrator, Stages
+from .integrators import Flags, Integrator, Stages, named_integrator
 from .lpt import check_order, lagrangian
 from .memory import check_memory, memory_needed
 from .mesh import Mesh
@@ -249,12 +249,7 @@ def prepare(
     that the integrator cannot take or of other particles, SimulationError for other words and for a
     force of another box, MemoryNeededError where it would not fit, and what the parts raise.
     """
-    if isinstance(integrator, str):
-        if integrator not in INTEGRATORS:
-            raise SimulationError(
-                f"integrator is {integrator!r}; expected one of {', '.join(INTEGRATORS)}"
-            )
-        integrator = INTEGRATORS[integrator]
+    integrator = named_integrator(integrator)
     if adjoint not in ADJOINTS:
         raise SimulationError(f"adjoint is {adjoint!r}; expected one of {', '.join(ADJOINTS)}")
     mesh = initial.mesh

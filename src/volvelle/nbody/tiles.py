@@ -24,7 +24,7 @@ from volvelle.learning import write_atomically
 from .crossings import Crossings, write_crossings
 from .errors import TilingError
 from .ground import Ground
-from .lightcone import Lightcone, Moment
+from .lightcone import Lightcone, Moment, Watch
 from .memory import peak_memory
 from .snapshot import CRITICAL, Snapshot
 from .snapshot_files import write_snapshot
@@ -107,13 +107,15 @@ def run_tile(task: TileTask) -> dict[str, Any]:
             path = folder / f"{names[particles.done]}.{number}.hdf5"
             write_part(path, ground, task.universe, particles)
         if watch is not None:
-            watch(particles)
+            now = Moment(particles.a, particles.positions, particles.momenta)
+            with jax.enable_x64(True):  # distances need it, whatever particles have
+                crossed.append(watch(now, particles.ids))
 
-    watch = None if task.cone is None else _Watch(task.cone)
+    watch, crossed = None if task.cone is None else Watch(task.cone), []
     with jax.enable_x64(ground.dtype == "float64"):  # whatever the worker has
         end = ground.tile(task.index).run(last, store if names or watch else None)
     if watch is not None:
-        write_crossings(task.crossed, Crossings.joined(watch.found))
+        write_crossings(task.crossed, Crossings.joined(crossed))
     content = {
         **wanted,
         "index": list(task.index),
@@ -123,21 +125,6 @@ def run_tile(task: TileTask) -> dict[str, Any]:
     }
     write_atomically(done, json.dumps(content, indent=1).encode())
     return content
-
-
-class _Watch:
-    """What crosses a lightcone between one time that a tile hands out and the next."""
-
-    def __init__(self, cone: Lightcone) -> None:
-        self.cone, self.found = cone, []
-        self.before: Moment | None = None
-
-    def __call__(self, particles: TileParticles) -> None:
-        now = Moment(particles.a, particles.positions, particles.momenta)
-        with jax.enable_x64(True):  # distances need it, whatever particles have
-            if self.before is not None and now.a > self.before.a:
-                self.found.append(self.cone.crossings(self.before, now, particles.ids))
-        self.before = now
 
 
 def stages_seen(ground: Ground, cone: Lightcone) -> dict[Index, int | None]:
