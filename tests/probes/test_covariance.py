@@ -1,13 +1,18 @@
 """Gaussian covariance against loops over its formula, and dense linear algebra."""
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import volvelle
 from volvelle.probes import (
     AngularSpectra,
     CovarianceError,
@@ -143,3 +148,35 @@ def test_refusals(make: Callable[[], object], words: str) -> None:
 def test_all_pairs_are_needed() -> None:
     with pytest.raises(PairError, match="not computed"):
         gaussian_covariance(spectra(PAIRS[:-2]), NOISE[:3], F_SKY)
+
+
+DERIVATIVES = """
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", True)
+from volvelle.probes import BlockCovariance
+
+rng = np.random.default_rng(0)
+root, moved = rng.normal(size=(50, 45, 45)), rng.normal(size=(12, 50, 45, 45))
+blocks = jnp.asarray(root @ np.swapaxes(root, 1, 2) + 45.0 * np.eye(45))
+moved = jnp.asarray(moved + np.swapaxes(moved, -1, -2))
+vector = jnp.asarray(rng.normal(size=(45, 50)))
+
+def log_likelihood(x):
+    shifts = [0.1 * jnp.einsum("i,ilpq->lpq", n * x, moved) for n in (1, 2)]
+    each = [BlockCovariance.of(blocks + shift) for shift in shifts]
+    return sum(one.chi2(vector) + one.log_determinant for one in each)
+
+print(np.isfinite(jax.jit(jax.jacfwd(log_likelihood))(jnp.zeros(12))).all())
+"""
+
+
+def test_derivatives_of_many_blocks_end() -> None:
+    """Batched triangular solves wait for each other for ever where there are two threads."""
+    words = [sys.executable, "-c", DERIVATIVES]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(volvelle.__file__).parents[1]),
+        "NPROC": "2",
+    }
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "True", done.stderr

@@ -174,7 +174,9 @@ def trace_term(
     moved = jnp.moveaxis(slope, 0, -3)  # l, d, p, p
     tall = jnp.moveaxis(moved, -3, -2)  # l, p, d, p
     shape = tall.shape
-    solved = cho_solve((factor, True), tall.reshape(*shape[:-2], -1)).reshape(shape)
+    flat = tall.reshape(*shape[:-2], -1)
+    solved = jax.lax.map(lambda each: cho_solve((each[0], True), each[1]), (factor, flat))
+    solved = solved.reshape(shape)
     return 0.5 * jnp.einsum("lpiq,lqjp->ij", solved, solved)
 
 

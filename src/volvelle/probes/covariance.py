@@ -7,6 +7,7 @@ with N_modes = f_sky times the number of (l, m) in the band (Takada & Jain 2004,
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_solve
@@ -37,7 +38,7 @@ class BlockCovariance(eqx.Module):
 
         Raises CovarianceError for others.
         """
-        factor = jnp.linalg.cholesky(blocks)
+        factor = jax.lax.map(jnp.linalg.cholesky, jnp.asarray(blocks))  # as ``solve``
         if not is_traced(factor) and not np.all(np.isfinite(factor)):
             band = int(np.argmax(~np.all(np.isfinite(factor), axis=(1, 2))))
             raise CovarianceError(
@@ -57,7 +58,10 @@ class BlockCovariance(eqx.Module):
         self._check(vector)
         columns = jnp.moveaxis(vector, -1, 0)  # l, ..., p
         flat = jnp.moveaxis(columns.reshape(columns.shape[0], -1, columns.shape[-1]), 1, 2)
-        solved = jnp.moveaxis(cho_solve((self.factor, True), flat), 2, 1)
+        # Band by band: two batched triangular solves at a time wait for each other for ever in
+        # jaxlib 0.10.1 where two threads are all there are.
+        solved = jax.lax.map(lambda each: cho_solve((each[0], True), each[1]), (self.factor, flat))
+        solved = jnp.moveaxis(solved, 2, 1)
         return jnp.moveaxis(solved.reshape(columns.shape), 0, -1)
 
     def chi2(self, vector: Float[Array, "p l"]) -> Float[Array, ""]:
