@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +11,15 @@ FOLDER = Path(__file__).parents[1] / "examples"
 
 
 def load_example(file: str) -> ModuleType:
-    """The script of this name in examples/."""
+    """The script of this name in examples/; what it sets in the environment ends with its import,
+    as processes of other tests would inherit it (a number of JAX's devices, say)."""
     spec = importlib.util.spec_from_file_location(Path(file).stem, FOLDER / file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    before = dict(os.environ)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     return module

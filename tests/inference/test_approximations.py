@@ -129,8 +129,12 @@ def test_a_fit_over_devices(tmp_path):
     same numbers, up to rounding."""
     found = {}
     for number in (1, 4):
-        flags = f"--xla_force_host_platform_device_count={number}"
-        environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+        environment = {
+            **os.environ,
+            "XLA_FLAGS": "",
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(number),
+        }
         path = tmp_path / f"{number}.npz"
         code = FIT.format(here=str(Path(__file__).parent))
         subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True)

@@ -13,9 +13,8 @@ from volvelle.nbody import ForceError, Mesh, ParticleMesh, SlabParticleMesh
 
 
 def test_forces_over_devices_are_those_of_one() -> None:
-    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     script = str(Path(__file__).with_name("on_devices.py"))
-    environment = {**os.environ, "XLA_FLAGS": flags}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"}
     done = subprocess.run(
         [sys.executable, "-W", "error", script], env=environment, capture_output=True, text=True
     )
