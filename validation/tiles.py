@@ -6,11 +6,10 @@ Writes docs/validation/tiles.md and two figures. What is done is kept in runs/ti
 not done again. ``--quick`` is 64^3 particles; ``--large`` adds 512^3 in 4 GiB (an hour or more).
 """
 
+import contextlib
 import json
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from nbody import Bands  # isort: skip
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import psutil
 import yaml
 
 from volvelle.compute import ProcessExecutor, SerialExecutor
@@ -246,9 +246,11 @@ def seams(size: int) -> tuple[list[Check], list[str]]:
     steps = 4 * STEPS
     truth, finer = whole(size)["displacement"], whole(size, steps)["displacement"]
     own = float(np.sqrt(np.mean(np.sum((truth - finer) ** 2, -1))))
+    coarse = float(np.sqrt(np.mean(compared(size, tiling, finer)["planes"] ** 2)))
     draw_seams(mesh, tiling, each, own)
     checks = [
         at_most("seam: density's error in planes at faces over all", at_face / interior, 1.0),
+        at_most("seam: density's error there over that of ten steps", at_face / coarse, 1.0),
         at_most("seam: displacements' error at faces over that of ten steps", depth[0] / own, 1.0),
     ]
     words = (
@@ -257,7 +259,8 @@ def seams(size: int) -> tuple[list[Check], list[str]]:
         f"middle of tiles, {inside:.4f} in all; the ten steps of the box as a whole are off by "
         f"{own:.3f} Mpc/h from {steps} steps. The error comes in through the faces, so that it is "
         "largest there: relative to the density, its error in planes of the mesh at the places of "
-        f"faces is {at_face:.4f}, in all planes {interior:.4f} (rms). Left: displacements, all "
+        f"faces is {at_face:.4f}, in all planes {interior:.4f} (rms), and that of ten steps "
+        f"{coarse:.4f} in all planes. Left: displacements, all "
         "tiles on top of each other, faces in the middle; right: by the distance from the nearest "
         "face."
     )
@@ -348,7 +351,7 @@ def workers(size: int) -> tuple[list[Check], list[str]]:
 
 
 def large() -> tuple[list[Check], list[str]]:
-    """512^3 particles by ``volvelle simulate``, every process of it below 4 GiB."""
+    """512^3 particles by ``volvelle simulate``, all its processes together below 4 GiB."""
     folder = FOLDER / "large"
     if not (folder / "peak.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -362,19 +365,34 @@ def large() -> tuple[list[Check], list[str]]:
         program = "import sys; from volvelle.cli.app import app; app(sys.argv[1:])"
         words = [sys.executable, "-c", program, "simulate", str(folder / "large.yaml")]
         began = time.perf_counter()
-        code = subprocess.run(words, check=False).returncode
-        peak = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        found = {"code": code, "peak": peak, "seconds": time.perf_counter() - began}
+        run = psutil.Popen(words)
+        peak = 0
+        while run.poll() is None:
+            peak = max(peak, _peaks([run, *run.children(recursive=True)]))
+            time.sleep(0.2)
+        found = {"code": run.returncode, "peak": peak, "seconds": time.perf_counter() - began}
         (folder / "peak.json").write_text(json.dumps(found))
     found = json.loads((folder / "peak.json").read_text())
     checks = [
-        at_most("512^3: largest resident memory of a process [GiB]", found["peak"] / GIB, 4.0),
+        at_most("512^3: resident memory of all processes [GiB]", found["peak"] / GIB, 4.0),
         Check("512^3: ends", f"status {found['code']}", "0", found["code"] == 0),
     ]
     return checks, [
         f"## 512^3 particles in 4 GiB\n\n64 tiles on one worker, {found['seconds'] / 60:.0f} "
-        f"minutes; the largest process had {found['peak'] / GIB:.2f} GiB."
+        f"minutes beside other work; the peaks of all processes that were alive at once add up to "
+        f"{found['peak'] / GIB:.2f} GiB at most (a bound: they need not come at the same time)."
     ]
+
+
+def _peaks(processes: list[psutil.Process]) -> int:
+    """Each one's largest resident memory until now, added up [bytes]; one that ended is nothing."""
+    found = 0
+    for process in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    found += 1024 * int(line.split()[1])
+    return found
 
 
 def main() -> None:

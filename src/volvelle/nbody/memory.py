@@ -1,5 +1,6 @@
 """Whether a simulation fits in memory, said before it begins."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -71,6 +72,17 @@ def peak_memory() -> int:
                 return 1024 * int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def trim_memory() -> None:
+    """Give back to the system what this process freed.
+
+    glibc keeps it, in pieces that the next tile's arrays do not quite fit into: the peak of a
+    process that runs many tiles grows by a third without. Elsewhere nothing happens.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is not None and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def check_memory(needed: int, free: int | None = None) -> None:

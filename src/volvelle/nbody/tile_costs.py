@@ -16,8 +16,8 @@ from .mesh import Mesh
 from .pm import ParticleMesh
 from .tiling import Tiling
 
-PROGRAM = 300 * 2**20
-"""Bytes of a process with its programs and without a tile."""
+PROGRAM = 400 * 2**20
+"""Bytes of a process with its programs and without a tile, and what its heap holds in vain."""
 PER_PARTICLE, PER_CELL = 58, 14
 """Numbers that a tile holds at its highest point, of each particle and of each cell."""
 PER_ROW, PER_POINT = 2**23, 5

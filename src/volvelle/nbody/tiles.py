@@ -25,7 +25,7 @@ from .crossings import Crossings, write_crossings
 from .errors import TilingError
 from .ground import Ground
 from .lightcone import Lightcone, Moment, Watch
-from .memory import peak_memory
+from .memory import peak_memory, trim_memory
 from .snapshot import CRITICAL, Snapshot
 from .snapshot_files import write_snapshot
 from .tile import TileParticles
@@ -101,6 +101,7 @@ def run_tile(task: TileTask) -> dict[str, Any]:
             )
         return content
     names = dict(task.names)
+    trim_memory()
 
     def store(particles: TileParticles) -> None:
         if particles.done in names:
