@@ -15,6 +15,8 @@ from ..statistics import band_theory, banded, convergence_tracer, shell_tracer
 from .maps_plan import SkyMaps, SkyPlan
 from .maps_task import maps_made
 from .mock_task import MOCK
+from .redshifts import Galaxies
+from .resolution import Interval
 from .simulate_configuration import SimulateConfiguration
 
 THEORY = "maps_theory.json"
@@ -50,39 +52,45 @@ def sky_content(configuration: SimulateConfiguration) -> dict[str, Any]:
         "nside": maps.nside,
         "f_sky": maps.f_sky,
         "edges": maps.edges.tolist(),
-        "shell": len(maps.edges) // 2 - 1 if len(maps.edges) > 2 else 0,
+        "shell": (len(maps.edges) - 2) // 2,
         "bands": maps.bands.tolist(),
         "ell": banded(maps.bands, np.arange(maps.bands[-1] + 1.0)).tolist(),
         "nonlinear": configuration.file.power.nonlinear,
         "sources": {s.name: {"words": s.words, "missing": s.missing} for s in maps.sources},
     }
-    for name, (title, distance) in _drawn(plan).items():
+    box = configuration.mesh.box_size**3 / (4.0 / 3.0 * np.pi * maps.f_sky)
+    for name, (title, resolved, (near, far)) in _drawn(plan).items():
+        repeated = max((far**3 - near**3) / box, 1.0)
         found["spectra"][name] = {
             "title": title,
-            "resolved": plan.resolved(distance),
+            "resolved": resolved,
             "theory": theory["spectra"][name],
-            **_mean([content["spectra"][name] for content in made]),
+            "repeated": repeated,
+            **_mean([content["spectra"][name] for content in made], repeated),
         }
     for sample in plan.galaxies:
         found["galaxies"][sample.name] |= _achieved(
-            plan, maps, sample.name, sample.distance, [content["spectra"] for content in made]
+            maps, sample, [content["spectra"] for content in made]
         )
     found["mock"] = theory["mock"]
     return found
 
 
-def _drawn(plan: SkyPlan) -> dict[str, tuple[str, float]]:
-    """Spectra that have a theory beside them: their titles, and the distances they are from."""
+def _drawn(plan: SkyPlan) -> dict[str, tuple[str, Interval, Interval]]:
+    """Spectra that have a theory beside them: their titles, multipoles that are resolved, and
+    distances between which they are made [Mpc/h]."""
     maps = plan.maps
     assert maps is not None, "spectra are those of maps"
-    last, found = len(maps.edges) - 2, {}
+    last, ends = len(maps.edges) - 2, (float(maps.edges[0]), float(maps.edges[-1]))
+    found = {}
     for n in sorted({last // 2, last}):
-        low, high = maps.edges[n], maps.edges[n + 1]
-        found[f"shell {n}"] = (f"{low:.0f} to {high:.0f} Mpc/h", 0.5 * (low + high))
+        low, high = float(maps.edges[n]), float(maps.edges[n + 1])
+        resolved = plan.shell_resolved(low, high)
+        found[f"shell {n}"] = (f"{low:.0f} to {high:.0f} Mpc/h", resolved, (low, high))
     for source in maps.sources:
-        found[f"convergence {source.name}"] = (source.name, source.distance)
+        found[f"convergence {source.name}"] = (source.name, source.resolved, ends)
     for sample in plan.galaxies:
-        found[f"galaxies {sample.name}"] = (sample.name, sample.distance)
+        found[f"galaxies {sample.name}"] = (sample.name, sample.resolved, sample.ends)
     return found
 
 
@@ -124,8 +132,8 @@ def _theory(configuration: SimulateConfiguration, plan: SkyPlan) -> dict[str, An
 
 def _judged(configuration: SimulateConfiguration, plan: SkyPlan) -> dict[str, Any]:
     """chi2 of the first simulation's data vector at the universe that was simulated."""
-    survey, power = plan.survey, configuration.file.power
-    assert survey is not None, "as was asked for"
+    survey, power, cone = plan.survey, configuration.file.power, configuration.lightcone
+    assert survey is not None and cone is not None, "as was asked for"
     file = configuration.output / configuration.realisations[0].name / MOCK
     likelihood = get_likelihood(
         "two_point", file=str(file), linear=power.linear, nonlinear=power.nonlinear
@@ -140,15 +148,19 @@ def _judged(configuration: SimulateConfiguration, plan: SkyPlan) -> dict[str, An
         "numbers": len(residual),
         "samples": list(survey.samples),
         "bands": survey.bands.tolist(),
+        "repeated": cone.volume / cone.box_size**3,
     }
 
 
-def _mean(spectra: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of an ensemble, with the error of the mean: by its scatter, or as Gaussian fields have it."""
+def _mean(spectra: list[dict[str, Any]], repeated: float) -> dict[str, Any]:
+    """Of an ensemble, with its scatter, and the error of the mean as Gaussian fields have it.
+
+    Where what is seen is so many times the box, waves are as often the same.
+    """
     values = np.array([each["values"] for each in spectra])
     number = len(values)
     scatter = values.std(axis=0, ddof=1) if number > 1 else np.zeros(values.shape[1])
-    error = np.mean([each["error"] for each in spectra], axis=0) / np.sqrt(number)
+    error = np.mean([each["error"] for each in spectra], axis=0) * np.sqrt(repeated / number)
     return {
         "values": values.mean(axis=0).tolist(),
         "error": error.tolist(),
@@ -158,9 +170,13 @@ def _mean(spectra: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _achieved(
-    plan: SkyPlan, maps: SkyMaps, name: str, distance: float, spectra: list[dict[str, Any]]
+    maps: SkyMaps, sample: Galaxies, spectra: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The bias C_gm / C_mm over the bands that are resolved (all, where none is), and its error."""
+    """The bias C_gm / C_mm and its error, over the bands that the mesh does not smooth.
+
+    Waves that the box has not are missing in both. All bands where the mesh smooths all.
+    """
+    name = sample.name
 
     def mean(which: str) -> np.ndarray:
         return np.mean([each[which]["values"] for each in spectra], axis=0)
@@ -168,8 +184,7 @@ def _achieved(
     matter, cross = mean(f"matter of {name}"), mean(f"galaxies {name} with matter")
     noise = float(np.mean([each[f"galaxies {name}"]["noise"] for each in spectra]))
     galaxies = mean(f"galaxies {name}") + noise
-    low, high = plan.resolved(distance)
-    here = (maps.bands[:-1] >= low) & (maps.bands[1:] <= high)
+    here = maps.bands[1:] <= sample.resolved[1] + 1.0
     used = here if here.any() else np.ones(len(matter), bool)
     modes = maps.f_sky * np.diff(maps.bands.astype(float) ** 2) * len(spectra)
     variance = np.maximum(galaxies * matter - cross**2, 1e-6 * cross**2) / (matter**2 * modes)

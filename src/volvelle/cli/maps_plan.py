@@ -14,6 +14,7 @@ import numpy as np
 from .document import Document, Key
 from .maps_block import GalaxiesBlock, MapsBlock, SurveyBlock
 from .redshifts import Galaxies, Sources, checked_galaxies, checked_sources
+from .resolution import Interval, Resolution
 
 if TYPE_CHECKING:
     from ..cosmology import Cosmology
@@ -27,10 +28,6 @@ FEWEST = 1.0
 """Particles to a pixel, all shells together; fewer are noise and nothing else."""
 NUMBER, FIRST = 10, 8
 """Of bands where none are given, and the lowest multipole."""
-WAVES, SMOOTH = 3.0, 0.2
-"""Multipoles at which a simulation is within some 5% of the theory: this many times 2 pi chi / L,
-below which a box has few waves, to this part of the particles' Nyquist wavenumber times chi, above
-which the force lacks (docs/validation/lightcone_maps.md, twice as many cells as particles)."""
 KERNEL = 0.02
 """Part of the lensing kernel that may be missing where a likelihood counts all of it."""
 
@@ -71,8 +68,7 @@ class SkyPlan:
     maps: SkyMaps | None
     galaxies: tuple[Galaxies, ...]
     survey: MockSurvey | None
-    box_size: float
-    """[Mpc/h]."""
+    resolution: Resolution
     spacing: float
     """Of the particles [Mpc/h]."""
     hash: str
@@ -83,10 +79,10 @@ class SkyPlan:
         """Of the maps."""
         return () if self.maps is None else self.maps.sources
 
-    def resolved(self, distance: float) -> tuple[float, float]:
-        """Multipoles between which what lies at a distance [Mpc/h] is right; see ``WAVES``."""
-        low = WAVES * 2.0 * np.pi * distance / self.box_size
-        return low, SMOOTH * np.pi * distance / self.spacing
+    def shell_resolved(self, low: float, high: float) -> Interval:
+        """Multipoles of a shell of matter between two distances [Mpc/h]."""
+        chi = np.linspace(low, high, 65)
+        return self.resolution.multipoles(chi, chi**2)
 
 
 def checked_sky(
@@ -98,18 +94,19 @@ def checked_sky(
     content = block.model_dump(mode="json", include=set(BLOCKS))
     if block.maps is None and not block.galaxies and block.survey is None:
         return None
+    resolution = Resolution.of(cosmology, mesh, file.box.mesh or 2 * mesh.cells, cone)
     galaxies = tuple(
-        checked_galaxies(document, name, each, cosmology, mesh, cone)
+        checked_galaxies(document, name, each, cosmology, mesh, cone, resolution)
         for name, each in (block.galaxies or {}).items()
     )
     maps = None
     if block.maps is not None:
-        maps = _maps(document, block.maps, cosmology, mesh, cone)
+        maps = _maps(document, block.maps, cosmology, mesh, cone, resolution)
     plan = SkyPlan(
         maps,
         galaxies,
         None,
-        mesh.box_size,
+        resolution,
         mesh.cell,
         hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
@@ -132,7 +129,12 @@ def _given(block: LightconeBlock) -> Mapping[str, Any]:
 
 
 def _maps(
-    document: Document, block: MapsBlock, cosmology: Cosmology, mesh: Mesh, cone: Lightcone
+    document: Document,
+    block: MapsBlock,
+    cosmology: Cosmology,
+    mesh: Mesh,
+    cone: Lightcone,
+    resolution: Resolution,
 ) -> SkyMaps:
     import healpy
 
@@ -155,7 +157,7 @@ def _maps(
     if block.bands is not None:
         bands = np.array(block.bands)
         _check_bands(document, (*key, "bands"), bands, nside, width)
-    sources = checked_sources(document, block.sources, cosmology, cone, edges)
+    sources = checked_sources(document, block.sources, cosmology, cone, edges, resolution)
     return SkyMaps(nside, edges, bands, mask, sources)
 
 
@@ -261,15 +263,14 @@ def _survey(
         if each.name in named:
             _check_shear(document, each)
     chosen = tuple(name for name in known if name in named)
-    places = [each.distance for each in (*plan.galaxies, *plan.maps.sources) if each.name in chosen]
+    ranges = [e.resolved for e in (*plan.galaxies, *plan.maps.sources) if e.name in chosen]
     width = _mixed(plan.maps.f_sky)
     if block.bands is not None:
         bands = np.array(block.bands)
         _check_bands(document, (*key, "bands"), bands, plan.maps.nside, width)
     else:
-        low = max(plan.resolved(at)[0] for at in places)
-        high = min(plan.resolved(at)[1] for at in places)
-        bands = plan.maps.bands[(plan.maps.bands >= low) & (plan.maps.bands <= high)]
+        low, high = max(first for first, _ in ranges), min(last for _, last in ranges)
+        bands = plan.maps.bands[(plan.maps.bands >= low) & (plan.maps.bands <= high + 1.0)]
         if len(bands) < 2:
             raise document.error(
                 key,
@@ -314,6 +315,12 @@ def survey_pairs(plan: SkyPlan, survey: MockSurvey) -> list[tuple[str, str]]:
     ]
 
 
+def resolved_words(multipoles: Interval) -> str:
+    """Which multipoles a simulation has."""
+    low, high = multipoles
+    return f"resolved from l = {low:.0f} to {high:.0f}" if low < high else "resolved nowhere"
+
+
 def sky_summary(plan: SkyPlan) -> dict[str, Any]:
     """What will be made, in words."""
     import healpy
@@ -329,16 +336,13 @@ def sky_summary(plan: SkyPlan) -> dict[str, Any]:
         )
         found["bands of multipoles"] = bands
         for each in maps.sources:
-            low, high = plan.resolved(each.distance)
             missing = f", {100 * each.missing:.2g}% of the kernel missing" if each.missing else ""
-            found[f"convergence {each.name}"] = (
-                f"sources {each.words}{missing}; resolved about l = {low:.0f} to {high:.0f}"
-            )
+            words = resolved_words(each.resolved)
+            found[f"convergence {each.name}"] = f"sources {each.words}{missing}; {words}"
     for each in plan.galaxies:
-        low, high = plan.resolved(each.distance)
+        words = resolved_words(each.resolved)
         found[f"galaxies {each.name}"] = (
-            f"about {each.number:.3g}, {each.words}, bias {each.bias:g}; resolved about l = {low:.0f} "
-            f"to {high:.0f}"
+            f"about {each.number:.3g}, {each.words}, bias {each.bias:g}; {words}"
         )
     if plan.survey is not None:
         pairs, bands = survey_pairs(plan, plan.survey), plan.survey.bands

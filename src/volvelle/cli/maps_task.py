@@ -249,8 +249,9 @@ def _write_maps(
     """Shells, convergence and counts in FITS; returns the convergence by the names of sources."""
     found = sky.shells
     assert found is not None, "they are counted where maps are asked for"
-    header = [("UNIT_R", "Mpc/h", "of EDGEnnn, comoving distances between the shells")]
-    header += [(f"EDGE{n:03d}", float(edge), "") for n, edge in enumerate(found.edges)]
+    header: list[tuple[str, Any, str]] = [
+        (f"EDGE{n:03d}", float(edge), "[Mpc/h] comoving") for n, edge in enumerate(found.edges)
+    ]
     names = [f"SHELL{n:03d}" for n in range(len(found.counts))]
     write_map(folder / SHELLS, found.contrast, maps.mask, names, header)
     kappa = {}

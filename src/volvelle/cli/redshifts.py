@@ -10,6 +10,7 @@ import numpy as np
 from .document import Document, Key
 from .forecast_samples import columns, parent_of
 from .maps_block import GalaxiesBlock, RedshiftsBlock, SourcesBlock
+from .resolution import Interval, Resolution
 
 if TYPE_CHECKING:
     from ..cosmology import Cosmology
@@ -37,8 +38,10 @@ class Galaxies:
     rsd: bool
     smoothing: float
     """[Mpc/h]."""
-    distance: float
-    """The mean [Mpc/h]."""
+    resolved: Interval
+    """Multipoles."""
+    ends: Interval
+    """Distances [Mpc/h]."""
     number: float
     """Expected in the lightcone."""
     words: str
@@ -55,8 +58,8 @@ class Sources:
     sigma_e: float | None
     missing: float
     """Part of the lensing kernel that lies outside of the shells."""
-    distance: float
-    """The mean of the matter that lenses [Mpc/h]."""
+    resolved: Interval
+    """Multipoles."""
     words: str
 
     @property
@@ -72,13 +75,14 @@ def checked_galaxies(
     cosmology: Cosmology,
     mesh: Mesh,
     cone: Lightcone,
+    resolution: Resolution,
 ) -> Galaxies:
     """A sample whose n(z) the lightcone holds, and which particles suffice for."""
     from ..statistics import galaxy_density
 
     key: Key = ("lightcone", "galaxies", name)
     low, high = cone.redshifts
-    whole = _distribution(document, (*key, "n_z"), block.n_z, cosmology, cone)
+    whole = _distribution(document, (*key, "n_z"), block.n_z, cone)
     inside = float(whole.cumulative(high) - whole.cumulative(low))
     if inside < 1.0 - OUTSIDE:
         raise document.error(
@@ -103,10 +107,11 @@ def checked_galaxies(
             f"{wanted[worst]:.3g} galaxies per (Mpc/h)^3 at redshift {z[worst]:.3g} of "
             f"{mean:.3g} particles; take fewer galaxies, or more particles",
         )
-    weight = np.asarray(table(z))
+    fine = np.linspace(chi[0], chi[-1], POINTS)
+    kernel = np.interp(fine, chi, wanted) * fine**2
     return Galaxies(
         name, table, per_steradian, block.bias, block.rsd, block.smoothing,
-        float(np.sum(weight * chi) / np.sum(weight)),
+        resolution.multipoles(fine, kernel), (float(chi[0]), float(chi[-1])),
         per_steradian * 4.0 * np.pi * cone.sky_fraction,
         f"n(z) from {table.z_min:.3g} to {table.z_max:.3g}",
     )  # fmt: skip
@@ -118,11 +123,13 @@ def checked_sources(
     cosmology: Cosmology,
     cone: Lightcone,
     edges: np.ndarray,
+    resolution: Resolution,
 ) -> tuple[Sources, ...]:
     """Those behind matter that the lightcone holds; what shells leave out is counted."""
     blocks = {FAR: SourcesBlock(redshift=cone.redshifts[1])} if given is None else given
     return tuple(
-        _sources(document, name, block, cosmology, cone, edges) for name, block in blocks.items()
+        _sources(document, name, block, cosmology, cone, edges, resolution)
+        for name, block in blocks.items()
     )
 
 
@@ -133,6 +140,7 @@ def _sources(
     cosmology: Cosmology,
     cone: Lightcone,
     edges: np.ndarray,
+    resolution: Resolution,
 ) -> Sources:
     from ..statistics import born_kernel
 
@@ -143,9 +151,9 @@ def _sources(
         whole, last, beyond = block.redshift, block.redshift, float(block.redshift > high)
         words = f"at redshift {block.redshift:g}"
     else:
-        whole = _distribution(document, (*key, "n_z"), block.n_z, cosmology, cone)
+        whole = _distribution(document, (*key, "n_z"), block.n_z, cone)
         last, beyond = whole.z_max, 1.0 - float(whole.cumulative(high))
-        words = f"from redshift {whole.z_min:.3g} to {min(whole.z_max, high):.3g}"
+        words = f"at redshift {whole.z_min:.3g} to {min(whole.z_max, high):.3g}"
     if last <= low:
         raise document.error(
             key,
@@ -169,16 +177,15 @@ def _sources(
         every = every[1:]
     parts, own = kernel.integral(every), kernel.integral(edges)
     fine = np.linspace(edges[0], edges[-1], POINTS)
-    weight = np.asarray(kernel(fine))
     missing = 1.0 - float(own.sum() / parts.sum())
     return Sources(
         name, cut, block.density, block.sigma_e, missing if missing > 1e-6 else 0.0,
-        float(np.sum(weight * fine) / np.sum(weight)), words,
+        resolution.multipoles(fine, np.asarray(kernel(fine))), words,
     )  # fmt: skip
 
 
 def _distribution(
-    document: Document, key: Key, block: RedshiftsBlock, cosmology: Cosmology, cone: Lightcone
+    document: Document, key: Key, block: RedshiftsBlock, cone: Lightcone
 ) -> Distribution:
     """n(z) as the block has it, cut to ``between``."""
     from ..probes import ProbeError, Table
@@ -186,7 +193,7 @@ def _distribution(
     try:
         if block.comoving is not None:
             low, high = block.between or cone.redshifts
-            return _constant(cosmology, float(low), float(high))
+            return _constant(cone, float(low), float(high))
         if block.smail is not None:
             whole = parent_of(block.smail)
         else:
@@ -205,17 +212,13 @@ def _distribution(
         raise document.error(key, str(error)) from error
 
 
-def _constant(cosmology: Cosmology, low: float, high: float) -> Table:
-    """n(z) of a constant comoving number, chi^2 dchi/dz."""
-    import jax.numpy as jnp
-
-    from ..cosmology import comoving_distance, hubble
+def _constant(cone: Lightcone, low: float, high: float) -> Table:
+    """n(z) of a constant comoving number, dchi^3 / dz."""
     from ..probes import Table
 
     z = np.linspace(low, high, POINTS)
-    a = jnp.asarray(1.0 / (1.0 + z))
-    values = np.asarray(comoving_distance(cosmology, a)) ** 2 / np.asarray(hubble(cosmology, a))
-    return Table(z, values, scale=_scale(low, high))
+    cube = np.array([cone.distance(1.0 / (1.0 + each)) ** 3 for each in z])
+    return Table(z, np.maximum(np.gradient(cube, z, edge_order=2), 0.0), scale=_scale(low, high))
 
 
 def _table(whole: Distribution, low: float, high: float) -> Table:
