@@ -39,8 +39,8 @@ ITERATIONS = 5
 
 def settings(quick: bool) -> dict[str, Any]:
     """The file."""
-    particles, box, redshift = (48, 192.0, 0.12) if quick else (128, 384.0, 0.2)
-    lens = [0.04, 0.08] if quick else [0.07, 0.13]
+    particles, box, redshift = (48, 192.0, 0.12) if quick else (192, 512.0, 0.25)
+    lens = [0.04, 0.08] if quick else [0.08, 0.16]
     return {
         "output": str(FOLDER / ("quick" if quick else "skies")),
         "cosmology": "planck18",
@@ -50,7 +50,7 @@ def settings(quick: bool) -> dict[str, Any]:
         "snapshots": [],
         "lightcone": {
             "redshifts": [0.0, redshift],
-            "footprint": {"ra": 45, "dec": 35, "radius": 30},
+            "footprint": {"ra": 45, "dec": 35, "radius": 30 if quick else 35},
             "maps": {
                 "sources": {
                     "shapes": {
@@ -64,7 +64,7 @@ def settings(quick: bool) -> dict[str, Any]:
                 }
             },
             "galaxies": {"lens": {"n_z": {"comoving": 3e-3, "between": lens}, "bias": BIAS}},
-            "survey": {"bands": [10, 16, 24, 34, 46]},
+            "survey": {"bands": [10, 16, 24, 34, 46] if quick else [10, 16, 24, 34, 46, 62]},
         },
         "realisations": 2 if quick else 4,
         "compute": {"in_process": {}},

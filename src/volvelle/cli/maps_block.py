@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .blocks import Block, Count, FilePath, Positive
@@ -29,14 +30,13 @@ def _power_of_two(nside: int) -> int:
     return nside
 
 
-def _rising(values: list[Any]) -> list[Any]:
-    if any(a >= b for a, b in zip(values, values[1:], strict=False)):
+def _rising(values: Any) -> Any:
+    if isinstance(values, list) and any(a >= b for a, b in pairwise(values)):
         raise PydanticCustomError("rising", "expected numbers that ascend")
     return values
 
 
 Nside = Annotated[int, Field(ge=1, le=8192), AfterValidator(_power_of_two)]
-Edges = Annotated[Ascending, AfterValidator(_rising)]
 Bands = Annotated[Multipoles, AfterValidator(_rising)]
 
 
@@ -86,7 +86,9 @@ class MapsBlock(Block):
 
     nside: Nside | None = None
     """The finest whose pixels at the far end are as wide as particles are apart, if null."""
-    shells: Annotated[Count | Edges, Field(union_mode="left_to_right")] = 10
+    shells: Annotated[
+        Count | Ascending, Field(union_mode="left_to_right"), BeforeValidator(_rising)
+    ] = 10
     """How many, of equal thickness; or the distances between them [Mpc/h]."""
     sources: dict[Name, SourcesBlock] | None = None
     """By name; one plane at the cone's far end, named far, if null."""

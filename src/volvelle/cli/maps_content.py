@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..learning import write_atomically
-from ..likelihood import get_likelihood
+from ..likelihood import TwoPoint
 from ..power import power_model
 from ..probes import NumberCounts, Tracer
 from ..statistics import band_theory, banded, convergence_tracer, shell_tracer
@@ -27,8 +27,9 @@ def sky_content(configuration: SimulateConfiguration) -> dict[str, Any]:
     """Measured and expected spectra, galaxies and their bias, chi2 of the data vector."""
     plan = configuration.sky
     assert plan is not None, "as was asked for"
-    each = [maps_made(configuration, one) for one in configuration.realisations]
-    made = [content for content in each if content is not None]
+    each = {one.name: maps_made(configuration, one) for one in configuration.realisations}
+    made = [content for content in each.values() if content is not None]
+    took = {name: (c["seconds"], c["memory"]) for name, c in each.items() if c is not None}
     names = [sample.name for sample in plan.galaxies]
     numbers = {name: [content["galaxies"][name]["number"] for content in made] for name in names}
     found: dict[str, Any] = {
@@ -40,7 +41,7 @@ def sky_content(configuration: SimulateConfiguration) -> dict[str, Any]:
             }
             for sample in plan.galaxies
         },
-        "seconds": float(np.mean([content["seconds"] for content in made])),
+        "took": took,
         "spectra": {},
         "mock": None,
         "maps": None,
@@ -135,9 +136,7 @@ def _judged(configuration: SimulateConfiguration, plan: SkyPlan) -> dict[str, An
     survey, power, cone = plan.survey, configuration.file.power, configuration.lightcone
     assert survey is not None and cone is not None, "as was asked for"
     file = configuration.output / configuration.realisations[0].name / MOCK
-    likelihood = get_likelihood(
-        "two_point", file=str(file), linear=power.linear, nonlinear=power.nonlinear
-    )
+    likelihood = TwoPoint.from_sacc(file, linear=power.linear, nonlinear=power.nonlinear)
     values = dict.fromkeys(likelihood.nuisance, 0.0)
     values |= {f"bias_{each.name}": each.bias for each in plan.galaxies}
     values = {name: values[name] for name in likelihood.nuisance}
@@ -169,9 +168,7 @@ def _mean(spectra: list[dict[str, Any]], repeated: float) -> dict[str, Any]:
     }
 
 
-def _achieved(
-    maps: SkyMaps, sample: Galaxies, spectra: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _achieved(maps: SkyMaps, sample: Galaxies, spectra: list[dict[str, Any]]) -> dict[str, Any]:
     """The bias C_gm / C_mm and its error, over the bands that the mesh does not smooth.
 
     Waves that the box has not are missing in both. All bands where the mesh smooths all.

@@ -1,4 +1,4 @@
-"""What is made of a lightcone: maps, galaxies, a data vector; checked before anything is simulated."""
+"""What is made of a lightcone: maps, galaxies, a data vector; checked before all else runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .document import Document, Key
-from .maps_block import GalaxiesBlock, MapsBlock, SurveyBlock
+from .maps_block import MapsBlock, SurveyBlock
 from .redshifts import Galaxies, Sources, checked_galaxies, checked_sources
 from .resolution import Interval, Resolution
 
@@ -329,10 +329,11 @@ def sky_summary(plan: SkyPlan) -> dict[str, Any]:
     maps = plan.maps
     if maps is not None:
         bands = ", ".join(f"{low}-{high - 1}" for low, high in pairwise(maps.bands))
+        width = healpy.nside2resol(maps.nside) * maps.edges[-1]
         found["maps"] = (
             f"nside {maps.nside}, {len(maps.edges) - 1} shells, {int(maps.mask.sum())} pixels "
-            f"({maps.f_sky:.3g} of the sky) of {healpy.nside2resol(maps.nside) * maps.edges[-1]:.3g} "
-            f"Mpc/h at the far end; particles are {plan.spacing:.3g} Mpc/h apart"
+            f"({maps.f_sky:.3g} of the sky) of {width:.3g} Mpc/h at the far end; particles "
+            f"are {plan.spacing:.3g} Mpc/h apart"
         )
         found["bands of multipoles"] = bands
         for each in maps.sources:

@@ -16,7 +16,6 @@ from ..learning import write_atomically
 from ..nbody import (
     Crossings,
     Lightcone,
-    Mesh,
     check_memory,
     crossing_pieces,
     gaussian,
@@ -32,6 +31,7 @@ from ..statistics import (
     convergence,
     convergence_noise,
     galaxy_density,
+    gaussian_smoothed,
     mock_galaxies,
     shells,
     write_galaxies,
@@ -151,7 +151,7 @@ class _Counted:
         """Sum of the squared weights of the matter, which make its noise."""
         self.linear, self.variance = None, 0.0
         if initial is not None and sample.bias != 1.0:
-            self.linear = _smoothed(initial, configuration.mesh, sample.smoothing).ravel()
+            self.linear = gaussian_smoothed(initial, configuration.mesh, sample.smoothing).ravel()
             self.variance = float(np.var(self.linear, dtype=np.float64))
 
     def add(self, crossed: Crossings, density: float) -> None:
@@ -233,14 +233,6 @@ def _linear(configuration: SimulateConfiguration, one: Realisation) -> np.ndarra
         dtype=jnp.dtype(file.precision),
     )
     return np.asarray(initial.density)
-
-
-def _smoothed(density: np.ndarray, mesh: Mesh, radius: float) -> np.ndarray:
-    """By a Gaussian [Mpc/h]."""
-    modes = np.fft.rfftn(density)
-    for k in mesh.wavenumbers():
-        modes *= np.exp(-0.5 * (radius * np.asarray(k)) ** 2)
-    return np.fft.irfftn(modes, s=mesh.shape, axes=(0, 1, 2)).astype(density.dtype)
 
 
 def _write_maps(

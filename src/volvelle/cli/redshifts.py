@@ -142,6 +142,7 @@ def _sources(
     edges: np.ndarray,
     resolution: Resolution,
 ) -> Sources:
+    from ..probes import Distribution
     from ..statistics import born_kernel
 
     key: Key = ("lightcone", "maps", "sources", name)
@@ -170,7 +171,7 @@ def _sources(
             f"ends: {100 * far / (near + far):.2g}% of the lensing kernel would be missing; take "
             f"nearer sources, or widen lightcone.redshifts to {last:g}",
         )
-    cut = whole if isinstance(whole, float) else _table(whole, 0.0, high)
+    cut = _table(whole, 0.0, high) if isinstance(whole, Distribution) else whole
     kernel = born_kernel(cosmology, cut)
     every = np.concatenate([[0.0], edges, [max(float(kernel.distance[-1]), edges[-1] + 1.0)]])
     if edges[0] <= 0.0:

@@ -148,6 +148,10 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             for model in ("linear", "nonlinear")
         }
     checks = _checks(configuration, snapshots)
+    sky = None if configuration.sky is None else sky_content(configuration)
+    if sky is not None:
+        for name, (seconds, peak) in sky["took"].items():
+            each[name]["seconds"]["maps"], each[name]["peaks"]["maps"] = seconds, peak
     return {
         "name": folder.name,
         "version": __version__,
@@ -163,7 +167,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
         },
         "tiles": next(iter(each.values())).get("tiles"),
         "lightcone": next(iter(each.values())).get("lightcone"),
-        "sky": None if configuration.sky is None else sky_content(configuration),
+        "sky": sky,
         "checks": checks,
         "passed": all(limit is None or off <= limit for off, limit in checks.values()),
     }

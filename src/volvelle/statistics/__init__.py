@@ -40,6 +40,7 @@ from .mock_galaxies import (
     Galaxies,
     bias_weights,
     galaxy_density,
+    gaussian_smoothed,
     mock_galaxies,
     write_galaxies,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "ensemble",
     "find_voids",
     "galaxy_density",
+    "gaussian_smoothed",
     "linear_edges",
     "log_edges",
     "mock_data_vector",

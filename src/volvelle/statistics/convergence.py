@@ -159,8 +159,8 @@ def convergence_tracer(
     """Theory beside ``convergence``: W between the nearest and farthest distance [Mpc/h].
 
     ``tracing``: ``matter``, or ``cb``, baryons and cold dark matter, where these are all that the
-    shells have. Its kernel is that of this cosmology; with ``probes.angular_cl`` it gives C_l of kappa. Raises
-    SkyError as ``born_kernel``.
+    shells have. Its kernel is that of this cosmology; with ``probes.angular_cl`` it gives C_l of
+    kappa. Raises SkyError as ``born_kernel``.
     """
     kernel = born_kernel(cosmology, sources)
     near, far = checked_distances(edges)

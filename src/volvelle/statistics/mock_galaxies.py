@@ -19,6 +19,7 @@ import numpy as np
 from astropy.table import Table as AstropyTable
 
 from volvelle.cosmology import LIGHT_SPEED, Cosmology, hubble
+from volvelle.nbody import Mesh
 from volvelle.probes import Distribution
 
 from .errors import SkyError
@@ -39,7 +40,21 @@ class Galaxies:
     weight: np.ndarray
 
 
-def bias_weights(density: Any, bias: float, variance: float) -> np.ndarray:
+def gaussian_smoothed(density: Any, mesh: Mesh, radius: float) -> np.ndarray:
+    """A field [n, n, n] of a periodic mesh times exp(-k^2 R^2 / 2), in its own precision.
+
+    Args:
+        density: such as the linear contrast that ``bias_weights`` takes at places of origin.
+        radius: R [Mpc/h].
+    """
+    field = np.asarray(density)
+    modes = np.fft.rfftn(field)
+    for k in mesh.wavenumbers():
+        modes *= np.exp(-0.5 * (radius * k) ** 2)
+    return np.fft.irfftn(modes, s=mesh.shape, axes=(0, 1, 2)).astype(field.dtype)
+
+
+def bias_weights(density: Any, bias: float, variance: Any) -> np.ndarray:
     """[N] weights of particles whose linear bias is ``bias``; see the module.
 
     Args:
