@@ -176,7 +176,7 @@ def with_maps(**changes: object) -> dict:
     ("cone", "words"),
     [
         (with_maps(nside=100), "maps.nside: 100 is no power of 2; take 64 or 128"),
-        (with_maps(nside=512), "nside 512 has 0.23 particles to a pixel, all shells together"),
+        (with_maps(nside=512), "particles to a pixel, all shells together"),
         (with_maps(shells=[0, 900]), "maps.shells: from 0 to 900 Mpc/h of a lightcone from 0 to"),
         (with_maps(shells=[200, 100]), "maps.shells: expected numbers that ascend"),
         (

@@ -28,6 +28,10 @@ FEWEST = 1.0
 """Particles to a pixel, all shells together; fewer are noise and nothing else."""
 NUMBER, FIRST = 10, 8
 """Of bands where none are given, and the lowest multipole."""
+ROWS = 2**20
+"""Particles that are looked at together."""
+PARTICLE, PIXEL = 400, 40
+"""Bytes of one of these, and of one pixel of a shell or a sample, while maps are made."""
 KERNEL = 0.02
 """Part of the lensing kernel that may be missing where a likelihood counts all of it."""
 
@@ -302,6 +306,20 @@ def _check_shear(document: Document, sources: Sources) -> None:
             f"{100 * sources.missing:.2g}% of its lensing kernel lies outside of the shells, and a "
             "likelihood counts all; begin the lightcone nearer, or leave it out of survey.samples",
         )
+
+
+def maps_memory(plan: SkyPlan, cells: int, dtype: str) -> int:
+    """Bytes: of maps while they are made, of a part of the particles, and of the linear density on
+    ``cells`` points per side that biased galaxies follow."""
+    from ..nbody import memory_needed
+
+    maps = plan.maps
+    needed = PARTICLE * ROWS
+    if maps is not None:
+        needed += PIXEL * (len(maps.edges) - 1 + len(plan.galaxies)) * maps.mask.size
+    if any(each.bias != 1.0 for each in plan.galaxies):
+        needed += memory_needed(cells, 2, order=1, dtype=dtype)  # pyright: ignore[reportArgumentType]
+    return needed
 
 
 def survey_pairs(plan: SkyPlan, survey: MockSurvey) -> list[tuple[str, str]]:

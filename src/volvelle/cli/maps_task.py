@@ -19,7 +19,6 @@ from ..nbody import (
     check_memory,
     crossing_pieces,
     gaussian,
-    memory_needed,
     peak_memory,
 )
 from ..power import power_model
@@ -38,7 +37,7 @@ from ..statistics import (
 )
 from . import redshifts
 from .lightcone_task import WHOLE
-from .maps_plan import SkyMaps, SkyPlan
+from .maps_plan import ROWS, SkyMaps, SkyPlan, maps_memory
 from .mock_task import write_mock
 from .simulate_configuration import Realisation, SimulateConfiguration
 
@@ -67,9 +66,9 @@ def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str,
         return found
     assert plan is not None and cone is not None, "as was asked for"
     started, folder = time.monotonic(), configuration.output / one.name
-    check_memory(maps_memory(plan, configuration))
+    check_memory(maps_memory(plan, configuration.mesh.cells, configuration.file.precision))
     sky = _Sky.of(configuration, one, plan)
-    for crossed in crossing_pieces(folder / WHOLE):
+    for crossed in crossing_pieces(folder / WHOLE, ROWS):
         sky.add(crossed)
     content: dict[str, Any] = {"plan": f"{configuration.hash} {plan.hash}", "spectra": {}}
     content["galaxies"] = {each.sample.name: each.write(folder) for each in sky.galaxies}
@@ -84,16 +83,6 @@ def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str,
     content["memory"] = peak_memory()
     write_atomically(folder / MADE, json.dumps(content, indent=1).encode())
     return content
-
-
-def maps_memory(plan: SkyPlan, configuration: SimulateConfiguration) -> int:
-    """Bytes: of maps while they are made, and of the linear density that biased galaxies follow."""
-    maps = plan.maps
-    needed = 0 if maps is None else 32 * (len(maps.edges) - 1 + len(plan.galaxies)) * maps.mask.size
-    if any(each.bias != 1.0 for each in plan.galaxies):
-        cells = configuration.mesh.cells
-        needed += memory_needed(cells, 2, order=1, dtype=jnp.dtype(configuration.file.precision))
-    return needed
 
 
 @dataclass

@@ -16,7 +16,7 @@ from .compute_block import ComputeBlock
 from .configuration import computed_where
 from .document import Document
 from .lightcone_block import LightconeBlock, checked_lightcone, lightcone_summary
-from .maps_plan import BLOCKS, SkyPlan, checked_sky, sky_summary
+from .maps_plan import BLOCKS, SkyPlan, checked_sky, maps_memory, sky_summary
 from .messages import first_error
 from .tiles_block import TilesBlock, checked_tiling, tiles_summary
 
@@ -203,6 +203,9 @@ class SimulateConfiguration:
         if self.tiling is not None:
             fields = {1: 1, 2: 2, 3: 5}[self.file.initial.order]
             return tile_memory(self.tiling, fields, self.file.precision)
+        after = 0
+        if self.sky is not None:
+            after = maps_memory(self.sky, self.mesh.cells, self.file.precision)
 
         needed = memory_needed(
             self.mesh.cells,
@@ -212,7 +215,7 @@ class SimulateConfiguration:
         )
         if self.lightcone is None:
             return needed
-        return needed + int(CROSSING * self._fullest(self.lightcone))
+        return max(needed + int(CROSSING * self._fullest(self.lightcone)), after)
 
     def _fullest(self, cone: Lightcone) -> float:
         """Particles that cross in the step in which most do."""
