@@ -15,7 +15,7 @@ from astropy.table import Table as AstropyTable
 from scipy.stats import chi2
 from typer.testing import CliRunner
 
-from volvelle.cli import maps_task, redshifts
+from volvelle.cli import maps_content, maps_task, redshifts
 from volvelle.cli.app import app
 from volvelle.cli.resolution import Resolution
 from volvelle.cli.simulate_configuration import SimulateConfiguration
@@ -165,7 +165,29 @@ def test_maps_are_made_once_and_anew_where_their_block_changes(
     assert changed.sky.hash != configuration.sky.hash  # type: ignore[union-attr]
     assert maps_task.maps_made(changed, changed.realisations[0]) is None
     assert maps_task.map_sky(changed, changed.realisations[0])["galaxies"] == {}
+    assert {path.name for path in one.glob("*.fits")} == {"shells.fits", "convergence_shapes.fits"}
     assert (one / "lightcone.hdf5").stat().st_mtime_ns == stamp
+
+
+def test_an_ensemble_has_a_mean_and_a_scatter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maps_content, "band_theory", lambda *given: np.ones((1, len(BANDS) - 1)))
+    cone = {**cone_with(survey=None, maps={"nside": 16, "bands": BANDS}), "redshifts": [0.0, 0.08]}
+    many = {"realisations": 2, "compute": {"in_process": {}}}
+    status, said = simulate(write(tmp_path, lightcone=cone, **many))
+    assert status == 0, said
+    content = json.loads((tmp_path / "out/simulate.json").read_text())
+    each = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*/maps.json")]
+    assert len(each) == 2
+    values = np.array([made["spectra"]["convergence far"]["values"] for made in each])
+    found = content["sky"]["spectra"]["convergence far"]
+    np.testing.assert_allclose(found["values"], values.mean(axis=0))
+    np.testing.assert_allclose(found["scatter"], values.std(axis=0, ddof=1))
+    numbers = [made["galaxies"]["lens"]["number"] for made in each]
+    assert len(set(numbers)) > 1
+    assert content["sky"]["galaxies"]["lens"]["number"] == np.mean(numbers)
+    assert all("maps" in one["seconds"] for one in content["realisations"].values())
 
 
 def with_maps(**changes: object) -> dict:

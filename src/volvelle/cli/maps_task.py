@@ -38,7 +38,7 @@ from ..statistics import (
 from . import redshifts
 from .lightcone_task import WHOLE
 from .maps_plan import ROWS, SkyMaps, SkyPlan, maps_memory
-from .mock_task import write_mock
+from .mock_task import MOCK, write_mock
 from .simulate_configuration import Realisation, SimulateConfiguration
 
 MADE = "maps.json"
@@ -53,7 +53,8 @@ def maps_made(configuration: SimulateConfiguration, one: Realisation) -> dict[st
     if plan is None or not path.is_file():
         return None
     content = json.loads(path.read_text())
-    return content if content["plan"] == f"{configuration.hash} {plan.hash}" else None
+    done = content["done"] and content["plan"] == f"{configuration.hash} {plan.hash}"
+    return content if done else None
 
 
 def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str, Any]:
@@ -67,10 +68,10 @@ def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str,
     assert plan is not None and cone is not None, "as was asked for"
     started, folder = time.monotonic(), configuration.output / one.name
     check_memory(maps_memory(plan, configuration.mesh.cells, configuration.file.precision))
+    content = _begun(configuration, plan, folder / MADE)
     sky = _Sky.of(configuration, one, plan)
     for crossed in crossing_pieces(folder / WHOLE, ROWS):
         sky.add(crossed)
-    content: dict[str, Any] = {"plan": f"{configuration.hash} {plan.hash}", "spectra": {}}
     content["galaxies"] = {each.sample.name: each.write(folder) for each in sky.galaxies}
     if plan.maps is not None:
         assert sky.shells is not None, "they are counted where maps are asked for"
@@ -79,10 +80,35 @@ def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str,
         if plan.survey is not None:
             counted = {each.sample.name: each.contrast for each in sky.galaxies}
             write_mock(configuration, one, plan, counted, kappa, sky.shells, folder)
+    content["done"] = True
     content["seconds"] = round(time.monotonic() - started, 2)
     content["memory"] = peak_memory()
     write_atomically(folder / MADE, json.dumps(content, indent=1).encode())
     return content
+
+
+def _begun(configuration: SimulateConfiguration, plan: SkyPlan, path: Path) -> dict[str, Any]:
+    """The content to be filled in; files of another plan that this one does not make are gone."""
+    files = []
+    for each in plan.galaxies:
+        files += [f"{GALAXIES.format(each.name)}.{suffix}" for suffix in ("fits", "hdf5")]
+    if plan.maps is not None:
+        files += [SHELLS, *(KAPPA.format(each.name) for each in plan.maps.sources)]
+        files += [COUNTS.format(each.name) for each in plan.galaxies]
+    if plan.survey is not None:
+        files.append(MOCK)
+    before = json.loads(path.read_text())["files"] if path.is_file() else []
+    for name in set(before) - set(files):
+        (path.parent / name).unlink(missing_ok=True)
+    begun = {
+        "plan": f"{configuration.hash} {plan.hash}",
+        "done": False,
+        "files": files,
+        "spectra": {},
+    }
+    # what an interrupted call leaves is known to the next, which may have another plan
+    write_atomically(path, json.dumps(begun).encode())
+    return begun
 
 
 @dataclass
