@@ -178,7 +178,7 @@ def sky_figure(folder: Path) -> Figure:
     wide = sky["maps"]["f_sky"] > WIDE
     figure = new_figure(4.6 * len(shown), 2.75 if wide else 4.2)
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.9, bottom=0.04, wspace=0.12)
+    figure.subplots_adjust(left=0.01, right=0.97, top=0.9, bottom=0.04, wspace=0.12)
     for axes, (title, name, field, colours) in zip(grid, shown, strict=True):
         values = np.asarray(healpy.read_map(first / name, field=field), np.float64)
         _projected(figure, axes, values, colours, wide, name.startswith("counts"))
@@ -189,7 +189,7 @@ def sky_figure(folder: Path) -> Figure:
 def _projected(
     figure: Figure, axes: Axes, values: np.ndarray, colours: str, wide: bool, counts: bool
 ) -> None:
-    seen = values > healpy.UNSEEN
+    seen = ~healpy.mask_bad(values)
     nside = healpy.npix2nside(values.size)
     if counts:  # of few galaxies to a pixel
         values = _over_mean(values, seen)
@@ -212,7 +212,7 @@ def _over_mean(counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
         nside, mean = nside // 2, 4.0 * mean
     coarse = healpy.ud_grade(np.where(seen, counts, healpy.UNSEEN), nside)
     fine = healpy.ud_grade(coarse, healpy.npix2nside(counts.size))
-    good = fine > healpy.UNSEEN
+    good = ~healpy.mask_bad(fine)
     return np.where(good, fine / np.mean(fine[seen & good]) - 1.0, 0.0)
 
 
