@@ -176,11 +176,11 @@ def main() -> None:
         f"ln10A_s = {fits[0]['truth'][0]:.4f} and bias = {BIAS:g}; theory: the learned linear "
         "power with halofit. The fits scatter by "
         f"{scatter[0] / fits[0]['error'][0]:.2f} (ln10A_s) and "
-        f"{scatter[1] / fits[0]['error'][1]:.2f} (bias) of the errors that the Gaussian covariance "
-        "gives them: matter so near, in so small a volume, is no Gaussian field, and one large "
-        "structure is seen in the shear of a whole sky. What is in the pulls besides: halofit's "
-        "own error, what the mesh smooths away of the nearest matter, the bias that is not "
-        "linear, and Limber's approximation."
+        f"{scatter[1] / fits[0]['error'][1]:.2f} (bias) of the errors that the covariance, "
+        "Gaussian and super-sample, gives them: matter so near, in so small a volume, is no "
+        "Gaussian field, and one large structure is seen in the shear of a whole sky. What is in "
+        "the pulls besides: halofit's own error, what the mesh smooths away of the nearest "
+        "matter, the bias that is not linear, and Limber's approximation."
     )
     parts = ["# A mock survey, and what is inferred from it", check_table(checks), text]
     finish("mock_survey", [*parts, table(titles, rows), "![fits](mock_survey.png)"], checks)

@@ -128,3 +128,5 @@ class SurveyBlock(Block):
     """All if null."""
     bands: Bands | None = None
     """Those of the maps where the simulation resolves every sample, if null."""
+    super_sample: bool = True
+    """Whether the covariance has what waves longer than the footprint do to all bands together."""

@@ -63,6 +63,8 @@ class MockSurvey:
     """Galaxies first."""
     statistics: tuple[str, ...]
     bands: np.ndarray
+    super_sample: bool
+    """In the covariance."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +285,7 @@ def _survey(
                 "particles, or samples at similar distances",
             )
     statistics = tuple(dict.fromkeys(block.statistics or ("counts", "counts_shear", "shear")))
-    survey = MockSurvey(chosen, statistics, bands)
+    survey = MockSurvey(chosen, statistics, bands, block.super_sample)
     if not survey_pairs(plan, survey):
         raise document.error(
             (*key, "statistics"), f"{', '.join(statistics)} of {', '.join(chosen)}: there are none"

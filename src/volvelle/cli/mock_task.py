@@ -62,6 +62,7 @@ def write_mock(
         survey.bands,
         maps.mask,
         power_model(power.linear, power.nonlinear),
+        survey.super_sample,
     )
     _keep(made, survey_pairs(plan, survey))
     path = folder / MOCK
