@@ -30,7 +30,7 @@ from volvelle.likelihood import get_likelihood
 FOLDER = ROOT / "runs" / "mock-survey-validation"
 BIAS, POWER = 1.4, {"linear": "learned", "nonlinear": "halofit"}
 PULL = 3.0
-"""Of the skies' mean, in errors by their scatter."""
+"""Of the skies' mean, in errors by their scatter, and of a parameter in one sky."""
 UNLIKELY = 1e-3
 """Of chi2 as large, by chance."""
 ITERATIONS = 5
@@ -143,13 +143,14 @@ def main() -> None:
         )
         for n, name in enumerate(("ln10A_s", "bias"))
     ]
-    checks.append(
+    checks += [
+        at_most("worst pull of a parameter in one sky", float(np.abs(pulls).max()), PULL, 2),
         at_least(
             f"probability of chi2 at the truth, {total:.1f} for {numbers}",
             float(chi2.sf(total, numbers)),
             UNLIKELY,
-        )
-    )
+        ),
+    ]
     rows = [
         [
             str(number + 1),
@@ -176,10 +177,10 @@ def main() -> None:
         f"ln10A_s = {fits[0]['truth'][0]:.4f} and bias = {BIAS:g}; theory: the learned linear "
         "power with halofit. The fits scatter by "
         f"{scatter[0] / fits[0]['error'][0]:.2f} (ln10A_s) and "
-        f"{scatter[1] / fits[0]['error'][1]:.2f} (bias) of the errors that the covariance, "
-        "Gaussian and super-sample, gives them: matter so near, in so small a volume, is no "
-        "Gaussian field, and one large structure is seen in the shear of a whole sky. What is in "
-        "the pulls besides: halofit's own error, what the mesh smooths away of the nearest "
+        f"{scatter[1] / fits[0]['error'][1]:.2f} (bias) of the errors that the covariance gives "
+        "them, Gaussian and super-sample: so near, in so small a volume, waves longer than the "
+        "footprint move all bands of the shear together. What is in the pulls besides: halofit's "
+        "own error, what the mesh smooths away of the nearest "
         "matter, the bias that is not linear, and Limber's approximation."
     )
     parts = ["# A mock survey, and what is inferred from it", check_table(checks), text]

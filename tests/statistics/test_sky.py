@@ -209,6 +209,15 @@ def test_gradient_of_convergence_through_a_simulation() -> None:
     assert abs(along) > 1e-3
 
 
+def test_shells_of_parts_are_those_of_the_whole() -> None:
+    places = np.random.default_rng(3).normal(0.0, 120.0, (400, 3))
+    whole = shells(places, EDGES, NSIDE, DENSITY)
+    parts = [shells(each, EDGES, NSIDE, DENSITY) for each in (places[:150], places[150:])]
+    np.testing.assert_array_equal(parts[0].plus(parts[1]).contrast, whole.contrast)
+    with pytest.raises(SkyError, match="the same edges"):
+        whole.plus(shells(places, [0.0, 100.0], NSIDE, DENSITY))
+
+
 def test_theory_beside() -> None:
     power = EisensteinHu()
     whole = convergence_tracer(UNIVERSE, (0.0, 1e4), 1.0)
