@@ -23,6 +23,8 @@ FILE = {
     "write_snapshots": False,
     "lightcone": {"redshifts": [0.0, 0.08]},
 }
+CLUSTERED = 0.4
+"""Of the number of galaxies with bias in so small a volume."""
 
 
 def write(folder: Path, **changes: object) -> Path:
@@ -115,7 +117,11 @@ def test_tiles_find_the_same_cone_and_do_no_more_than_they_must(
         "snapshots": snapshots,
         "integrator": "cola",
         "box": {"size": 96, "particles": 16, "mesh": 16},
-        "lightcone": {"redshifts": [0.05, 0.1], "footprint": {"ra": 45, "dec": 35, "radius": 20}},
+        "lightcone": {
+            "redshifts": [0.05, 0.1],
+            "footprint": {"ra": 45, "dec": 35, "radius": 20},
+            "galaxies": {"lens": {"n_z": {"comoving": 2e-3}, "bias": 1.5}},
+        },
         "steps": {"start": 1, "number": 5},
         "compute": {"in_process": {}},
     }
@@ -131,6 +137,9 @@ def test_tiles_find_the_same_cone_and_do_no_more_than_they_must(
     assert found.count == pytest.approx(whole.count, rel=0.03) and whole.count > 100
     content = json.loads((apart / "out/simulate.json").read_text())
     assert content["lightcone"]["particles"] == found.count
+    galaxies = content["sky"]["galaxies"]["lens"]
+    assert galaxies["number"] == pytest.approx(galaxies["expected"], rel=CLUSTERED)
+    assert (apart / "out/seed_00001/galaxies_lens.fits").is_file()
     assert content["tiles"]["saved"] == 0.0
     page = (apart / "out/report.html").read_text()
     assert ("Snapshot, lightcone, difference" in page) == bool(snapshots)

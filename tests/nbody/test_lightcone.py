@@ -157,6 +157,22 @@ def test_footprints() -> None:
         assert not each.touches(-cap.middle, 0.1)
 
 
+def test_pixels_that_lie_in_a_footprint_as_a_whole() -> None:
+    cap = Cap(200.0, -20.0, 40.0)
+    whole = cap.pixels(32)
+    assert whole.mean() == pytest.approx(cap.fraction, rel=0.15) and whole.mean() < cap.fraction
+    rim = healpy.boundaries(32, np.flatnonzero(whole), step=4)
+    assert np.all(cap.contains(np.moveaxis(rim, 1, 2).reshape(-1, 3)))
+    mask = PixelMask(whole)
+    np.testing.assert_array_equal(mask.pixels(32), whole)
+    assert mask.pixels(64).mean() == whole.mean()  # parts of pixels that are seen
+    coarse = healpy.ud_grade(whole.astype(float), 16) == 1.0
+    np.testing.assert_array_equal(mask.pixels(16), coarse)
+    assert np.all(Cap(0.0, 0.0, 180.0).pixels(8)) and not np.any(Cap(0.0, 0.0, 1.0).pixels(8))
+    with pytest.raises(LightconeError, match="a power of 2"):
+        PixelMask(np.ones(12 * 10**2)).pixels(8)
+
+
 def test_the_crossing_is_differentiable() -> None:
     """In positions and momenta, as the implicit function of the cone."""
     passage = _passage(UNIVERSE, particle_growth(UNIVERSE), jnp.array([0.88, 1.0]))

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from volvelle.cosmology import comoving_distance, planck18
+from volvelle.nbody import Mesh, from_white_noise, particle_growth, simulate
+from volvelle.nbody.evolution import grid
+from volvelle.nbody.lightcone import _crossed, _passage
 from volvelle.power import EisensteinHu
 from volvelle.probes import Delta, Smail, WeakLensing
 from volvelle.statistics import (
@@ -41,6 +44,11 @@ SMOOTH = 0.03
 """Of shells of 2.5 Mpc/h, and of two forms of a wide beam's tail."""
 GRADIENT = 1e-5
 """Of a central difference in float64, away from the nodes of the kernel."""
+STEP, THROUGH = 1e-5, 1e-4
+"""Of a central difference in the white noise, and what it is worth beside steps that particles take
+over the edges of the map."""
+MOMENTS = np.array([0.95, 1.0])
+"""Of the step in which all that is seen crosses."""
 SIGMAS = 4.0
 """By which a mean of realisations may miss."""
 
@@ -168,6 +176,46 @@ def test_gradient_of_convergence() -> None:
     difference = float(value(x + step) - value(x - step)) / 2.0
     assert np.abs(slope).max() > 0.0
     assert float(np.sum(slope * step)) == pytest.approx(difference, rel=GRADIENT)
+
+
+def test_gradient_of_convergence_through_a_simulation() -> None:
+    """From white noise through forces and the lightcone to a map, in one derivative."""
+    mesh, passage = (
+        Mesh(8, 64.0),
+        _passage(UNIVERSE, particle_growth(UNIVERSE), jnp.asarray(MOMENTS)),
+    )
+    kernel, rays = born_kernel(UNIVERSE, 0.02), jnp.asarray([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
+    offset, density = jnp.full(3, -32.0), 1.0 / mesh.cell**3
+
+    @jax.jit
+    def value(noise: jnp.ndarray) -> jnp.ndarray:
+        initial = from_white_noise(UNIVERSE, mesh, noise, power=EisensteinHu())
+        both = simulate(
+            UNIVERSE, initial, start=0.5, steps=2, snapshots=(float(MOMENTS[0]),), order=1,
+            integrator="bullfrog", adjoint="direct",
+        )  # fmt: skip
+        ends = [(grid(mesh, noise.dtype) + each.displacement, each.momentum) for each in both]
+        crossed = _crossed(passage, *ends[0], *ends[1], offset)
+        beyond = jnp.array([1e3, 0.0, 0.0])
+        positions = jnp.where(crossed.hit[:, None], crossed.positions, beyond)
+        kappa = smooth_convergence(kernel, positions, rays, 0.4, density, (4.0, 30.0))
+        return 1e3 * jnp.sum(kappa * jnp.array([1.0, -0.5]))
+
+    rng = np.random.default_rng(4)
+    noise, direction = rng.standard_normal((2, *mesh.shape))
+    along = float(jnp.sum(jax.grad(value)(noise) * direction))
+    difference = float(value(noise + STEP * direction) - value(noise - STEP * direction))
+    assert along == pytest.approx(difference / (2.0 * STEP), rel=THROUGH)
+    assert abs(along) > 1e-3
+
+
+def test_shells_of_parts_are_those_of_the_whole() -> None:
+    places = np.random.default_rng(3).normal(0.0, 120.0, (400, 3))
+    whole = shells(places, EDGES, NSIDE, DENSITY)
+    parts = [shells(each, EDGES, NSIDE, DENSITY) for each in (places[:150], places[150:])]
+    np.testing.assert_array_equal(parts[0].plus(parts[1]).contrast, whole.contrast)
+    with pytest.raises(SkyError, match="the same edges"):
+        whole.plus(shells(places, [0.0, 100.0], NSIDE, DENSITY))
 
 
 def test_theory_beside() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .blocks import Block, FilePath, Positive
+from .blocks import Block, FilePath, Positive, empty
 from .document import Document
+from .maps_block import GalaxiesBlock, MapsBlock, Name, SurveyBlock
 
 if TYPE_CHECKING:
     from ..cosmology import Cosmology
@@ -43,6 +44,12 @@ class LightconeBlock(Block):
     """A HEALPix map in FITS, in the place of footprint; pixels above 0 are seen."""
     thickness: Positive = 20.0
     """Of the slab that is drawn [Mpc/h]."""
+    maps: Annotated[MapsBlock | None, BeforeValidator(empty)] = None
+    """Shells and convergence; none if left out."""
+    galaxies: dict[Name, GalaxiesBlock] | None = None
+    """Mock galaxies, by the names of samples."""
+    survey: Annotated[SurveyBlock | None, BeforeValidator(empty)] = None
+    """A data vector of maps and galaxies; none if left out."""
 
 
 def checked_lightcone(

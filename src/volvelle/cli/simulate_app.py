@@ -35,7 +35,8 @@ def simulate(
 
     - `volvelle simulate examples/19_tiles.yaml`: in tiles that run apart, see docs/tiles.md
 
-    - `volvelle simulate examples/20_lightcone.yaml`: what an observer sees, see docs/lightcone.md
+    - `volvelle simulate examples/20_lightcone.yaml`: what an observer sees, with maps,
+      galaxies and a data vector, see docs/lightcone.md
 
     Each simulation has a folder of its own, with its snapshots in GADGET's HDF5 (`write_snapshots:
     false` leaves them out). `report.html` shows slices, P(k) beside linear theory and a non-linear

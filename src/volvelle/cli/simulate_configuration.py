@@ -16,6 +16,7 @@ from .compute_block import ComputeBlock
 from .configuration import computed_where
 from .document import Document
 from .lightcone_block import LightconeBlock, checked_lightcone, lightcone_summary
+from .maps_plan import BLOCKS, SkyPlan, checked_sky, maps_memory, sky_summary
 from .messages import first_error
 from .tiles_block import TilesBlock, checked_tiling, tiles_summary
 
@@ -150,6 +151,8 @@ class SimulateConfiguration:
     """How the box is cut; None for no tiles."""
     lightcone: Lightcone | None
     """None where none is asked for."""
+    sky: SkyPlan | None
+    """What is made of it; None for nothing."""
 
     @property
     def cells(self) -> int:
@@ -200,6 +203,9 @@ class SimulateConfiguration:
         if self.tiling is not None:
             fields = {1: 1, 2: 2, 3: 5}[self.file.initial.order]
             return tile_memory(self.tiling, fields, self.file.precision)
+        after = 0
+        if self.sky is not None:
+            after = maps_memory(self.sky, self.mesh.cells, self.file.precision)
 
         needed = memory_needed(
             self.mesh.cells,
@@ -209,7 +215,7 @@ class SimulateConfiguration:
         )
         if self.lightcone is None:
             return needed
-        return needed + int(CROSSING * self._fullest(self.lightcone))
+        return max(needed + int(CROSSING * self._fullest(self.lightcone)), after)
 
     def _fullest(self, cone: Lightcone) -> float:
         """Particles that cross in the step in which most do."""
@@ -261,9 +267,15 @@ class SimulateConfiguration:
         for name in ("tiles", "lightcone"):  # files without them are what they were before them
             if content[name] is None:
                 del content[name]
+        for name in BLOCKS if file.lightcone is not None else ():
+            del content["lightcone"][name]  # what is made of a lightcone leaves it as it is
         _check_neutrinos(document, file, cosmology)
         mesh = Mesh(file.box.particles, file.box.size)
         cells = file.box.mesh or 2 * file.box.particles
+        cone = checked_lightcone(document, file, cosmology, mesh)
+        sky = None
+        if cone is not None and file.lightcone is not None:
+            sky = checked_sky(document, file, cosmology, mesh, cone)
         found = cls(
             source=document.path,
             text=document.text,
@@ -274,7 +286,8 @@ class SimulateConfiguration:
             file=file,
             compute=computed_where(document, file.compute, file.workers),
             tiling=checked_tiling(document, file, mesh, cells),
-            lightcone=checked_lightcone(document, file, cosmology, mesh),
+            lightcone=cone,
+            sky=sky,
         )
         _check_power(document, found)
         if found.output.is_file():
@@ -298,6 +311,7 @@ class SimulateConfiguration:
             f"memory of each {whose}[GiB]": round(self.memory / 2**30, 2),
             **({} if self.tiling is None else tiles_summary(self.tiling)),
             **({} if self.lightcone is None else lightcone_summary(self.lightcone, mean)),
+            **({} if self.sky is None else sky_summary(self.sky)),
             "output": self.output,
         }
 

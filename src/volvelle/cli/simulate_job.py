@@ -19,6 +19,8 @@ from ..report import simulation_words, write_simulation_report
 from .account import Account
 from .computing import make_executor, within_memory
 from .errors import SimulationFailedError
+from .maps_content import sky_content
+from .maps_task import map_sky, maps_made
 from .progress import Reporter
 from .simulate_configuration import SimulateConfiguration
 from .simulate_task import DONE, longest, realise, redshift_name, run
@@ -57,6 +59,11 @@ def simulate_box(configuration: SimulateConfiguration, *, progress: bool = True)
                 run(configuration, waiting[0], _Pace(reporter))
         elif waiting:
             _ensemble(configuration, [each.name for each in waiting], reporter)
+    with account.stage("maps"):
+        for one in configuration.realisations if configuration.sky is not None else ():
+            if maps_made(configuration, one) is None:
+                reporter.say(f"maps of {one.name}")
+                map_sky(configuration, one)
     with account.stage("report"):
         content = _content(configuration)
         write_atomically(folder / "simulate.json", json.dumps(content, indent=1).encode())
@@ -141,6 +148,10 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
             for model in ("linear", "nonlinear")
         }
     checks = _checks(configuration, snapshots)
+    sky = None if configuration.sky is None else sky_content(configuration)
+    if sky is not None:
+        for name, (seconds, peak) in sky["took"].items():
+            each[name]["seconds"]["maps"], each[name]["peaks"]["maps"] = seconds, peak
     return {
         "name": folder.name,
         "version": __version__,
@@ -156,6 +167,7 @@ def _content(configuration: SimulateConfiguration) -> dict[str, Any]:
         },
         "tiles": next(iter(each.values())).get("tiles"),
         "lightcone": next(iter(each.values())).get("lightcone"),
+        "sky": sky,
         "checks": checks,
         "passed": all(limit is None or off <= limit for off, limit in checks.values()),
     }

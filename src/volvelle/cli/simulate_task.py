@@ -36,6 +36,7 @@ from ..nbody import (
 from ..power import power_model
 from ..statistics import Density, power_spectrum
 from .lightcone_task import keep_step, put_together, steps_of
+from .maps_task import map_sky
 from .simulate_configuration import Realisation, SimulateConfiguration
 from .verbs import enable_float64
 
@@ -79,6 +80,8 @@ def realise(task: tuple[str, int, bool]) -> str:
     configuration = SimulateConfiguration.load(Path(folder) / "config.yaml", output=folder)
     one = Realisation(seed, paired)
     run(configuration, one)
+    if configuration.sky is not None:
+        map_sky(configuration, one)
     return one.name
 
 

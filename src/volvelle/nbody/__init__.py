@@ -6,7 +6,13 @@ Lengths are in Mpc/h and wavenumbers in h/Mpc here.
 from .compiled import painting_backend
 from .contrast import contrast_of_parts, density_contrast
 from .course import Course, course
-from .crossings import Crossings, join_crossings, read_crossings, write_crossings
+from .crossings import (
+    Crossings,
+    crossing_pieces,
+    join_crossings,
+    read_crossings,
+    write_crossings,
+)
 from .errors import (
     ForceError,
     FrameError,
@@ -120,6 +126,7 @@ __all__ = [
     "check_memory",
     "contrast_of_parts",
     "course",
+    "crossing_pieces",
     "density_contrast",
     "disk_needed",
     "expected_errors",

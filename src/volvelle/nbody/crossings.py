@@ -137,6 +137,15 @@ def read_crossings(path: str | Path) -> Crossings:
         return Crossings(*(np.asarray(file[name]) for name in UNITS))
 
 
+def crossing_pieces(path: str | Path, rows: int = 2**21) -> Iterator[Crossings]:
+    """Particles of a lightcone, so many at a time; raises as ``read_crossings``."""
+    with _opened(Path(path)) as file:
+        number = len(file["a"])  # pyright: ignore[reportArgumentType]
+        for first in range(0, number, rows):
+            part: dict[str, Any] = {name: file[name] for name in UNITS}
+            yield Crossings(*(each[first : first + rows] for each in part.values()))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     try:

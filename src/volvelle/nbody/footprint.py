@@ -24,6 +24,13 @@ class Footprint(eqx.Module):
     def touches(self, direction: np.ndarray, radius: float) -> bool:
         """Whether any of it may lie within ``radius`` [rad] of a unit vector; in doubt yes."""
 
+    @abstractmethod
+    def pixels(self, nside: int) -> np.ndarray:
+        """Which pixels of HEALPix [12 nside^2] (ring order) lie in it as a whole; in doubt not.
+
+        Raises LightconeError where its own pixels are no parts of these, nor these of them.
+        """
+
     @property
     @abstractmethod
     def fraction(self) -> float:
@@ -65,6 +72,15 @@ class Cap(Footprint):
         angle = np.arccos(np.clip(direction @ self.middle, -1.0, 1.0))
         return bool(angle <= np.radians(self.radius) + radius)
 
+    def pixels(self, nside: int) -> np.ndarray:
+        """See ``Footprint``."""
+        number = healpy.nside2npix(nside)
+        within = np.radians(self.radius) - healpy.max_pixrad(nside)
+        if self.radius >= 180.0:
+            return np.ones(number, bool)
+        centres = np.stack(healpy.pix2vec(nside, np.arange(number)), -1)
+        return (within > 0.0) & (centres @ self.middle >= np.cos(max(within, 0.0)))
+
     @property
     def fraction(self) -> float:
         """See ``Footprint``."""
@@ -77,7 +93,7 @@ class PixelMask(Footprint):
     Raises LightconeError for an array of another size, and where no pixel is True.
     """
 
-    pixels: np.ndarray
+    mask: np.ndarray
 
     def __init__(self, pixels: np.ndarray) -> None:
         pixels = np.asarray(pixels)
@@ -87,28 +103,42 @@ class PixelMask(Footprint):
             )
         if not np.any(pixels > 0):
             raise LightconeError("a mask without a pixel to look at; expected some above 0")
-        self.pixels = pixels > 0
+        self.mask = pixels > 0
 
     @property
     def nside(self) -> int:
         """Of the map."""
-        return healpy.npix2nside(self.pixels.size)
+        return healpy.npix2nside(self.mask.size)
 
     def contains(self, directions: Directions) -> np.ndarray:
         """See ``Footprint``."""
-        return self.pixels[healpy.vec2pix(self.nside, *directions.T)]
+        return self.mask[healpy.vec2pix(self.nside, *directions.T)]
 
     def touches(self, direction: np.ndarray, radius: float) -> bool:
         """See ``Footprint``."""
         if radius >= np.pi:
             return True
         near = healpy.query_disc(self.nside, direction, radius, inclusive=True)
-        return bool(np.any(self.pixels[near]))
+        return bool(np.any(self.mask[near]))
+
+    def pixels(self, nside: int) -> np.ndarray:
+        """See ``Footprint``."""
+        if not healpy.isnsideok(self.nside, nest=True):
+            raise LightconeError(
+                f"a mask of nside {self.nside} and maps of {nside}; expected a mask whose nside is "
+                "a power of 2, so that its pixels and those of maps fit"
+            )
+        nested = healpy.reorder(self.mask, r2n=True)
+        if nside >= self.nside:
+            whole = np.repeat(nested, (nside // self.nside) ** 2)
+        else:
+            whole = nested.reshape(-1, (self.nside // nside) ** 2).all(axis=1)
+        return np.asarray(healpy.reorder(whole, n2r=True))
 
     @property
     def fraction(self) -> float:
         """See ``Footprint``."""
-        return float(np.mean(self.pixels))
+        return float(np.mean(self.mask))
 
 
 def vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:

@@ -159,8 +159,7 @@ class NumberCounts(Tracer):
     tracing: str = eqx.field(static=True, default="matter")
 
     def __check_init__(self) -> None:
-        if self.tracing not in ("matter", "cb"):
-            raise TracerError(f"tracing is '{self.tracing}'; expected matter or cb")
+        _check_tracing(self.tracing)
         if isinstance(self.distribution, Delta):
             raise TracerError(
                 "NumberCounts of a Delta: galaxies at one redshift have an infinite Limber "
@@ -295,6 +294,9 @@ class CustomTracer(Tracer):
         transfer: T(k, a) with k in 1/Mpc, element by element, or None for 1.
         angular: 0, 1 or 2 and bessel: -1, 0, 1 or 2, as ``Contribution`` has them.
         scale: finest structure of W in z.
+        tracing: ``matter``, or ``cb``, baryons and cold dark matter.
+
+    Raises TracerError for other values.
     """
 
     kernel: FunctionOfTime
@@ -303,8 +305,10 @@ class CustomTracer(Tracer):
     angular: int = eqx.field(static=True, default=0)
     bessel: int = eqx.field(static=True, default=0)
     scale: float = eqx.field(static=True, default=_KERNEL_SCALE)
+    tracing: str = eqx.field(static=True, default="matter")
 
     def __check_init__(self) -> None:
+        _check_tracing(self.tracing)
         if self.angular not in (0, 1, 2) or self.bessel not in (-1, 0, 1, 2):
             raise TracerError(
                 f"angular is {self.angular} and bessel {self.bessel}; expected 0, 1 or 2 and "
@@ -326,7 +330,13 @@ class CustomTracer(Tracer):
     def contributions(self, cosmology: Cosmology, grid: Grid) -> tuple[Contribution, ...]:
         inside = grid.z <= self.z_max
         kernel = jnp.where(inside, self.kernel(cosmology, jnp.asarray(grid.a)), 0.0)
-        return (Contribution(kernel, self.angular, self.bessel, self.transfer),)
+        terms = Contribution(kernel, self.angular, self.bessel, self.transfer, self.tracing)
+        return (terms,)
+
+
+def _check_tracing(tracing: str) -> None:
+    if tracing not in ("matter", "cb"):
+        raise TracerError(f"tracing is '{tracing}'; expected matter or cb")
 
 
 def _poisson(cosmology: Cosmology, grid: Grid) -> Float[Array, " n"]:

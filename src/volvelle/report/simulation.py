@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
 from .lightcone import lightcone_figures, lightcone_words
+from .maps import maps_figures, maps_words
 from .numbers import duration, significant
 from .pages import configuration_of, write_page, written_and_inlined
 from .simulation_content import FLOOR, read_simulation
@@ -36,6 +37,8 @@ def simulation_words(content: dict[str, Any]) -> list[str]:
         words.append(tiles_words(content["tiles"]))
     if content.get("lightcone"):
         words.append(lightcone_words(content["lightcone"]))
+    if content.get("sky"):
+        words += maps_words(content["sky"])
     words.append(
         f"Each took {duration(float(np.mean(seconds)))}; the largest process had "
         f"{memory / 2**30:.2f} GiB."
@@ -222,6 +225,7 @@ def write_simulation_report(folder: Path) -> Path:
             "times.png": times_figure(folder),
             **({"tiles.png": tiles_figure(folder)} if content.get("tiles") else {}),
             **(lightcone_figures(folder) if content.get("lightcone") else {}),
+            **(maps_figures(folder) if content.get("sky") else {}),
         },
     )
     return write_page(

@@ -36,7 +36,14 @@ from .errors import (
     StatisticsError,
     TriangleError,
 )
-from .mock_galaxies import Galaxies, bias_weights, mock_galaxies, write_galaxies
+from .mock_galaxies import (
+    Galaxies,
+    bias_weights,
+    galaxy_density,
+    gaussian_smoothed,
+    mock_galaxies,
+    write_galaxies,
+)
 from .mock_survey import SkySample, mock_data_vector
 from .power import (
     Multipoles,
@@ -94,6 +101,8 @@ __all__ = [
     "differentiable_power",
     "ensemble",
     "find_voids",
+    "galaxy_density",
+    "gaussian_smoothed",
     "linear_edges",
     "log_edges",
     "mock_data_vector",

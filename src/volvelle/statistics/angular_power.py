@@ -115,11 +115,14 @@ def checked_bands(edges: Any) -> np.ndarray:
     return given.astype(int)
 
 
-def shell_tracer(cosmology: Cosmology, near: float, far: float) -> NumberCounts:
+def shell_tracer(
+    cosmology: Cosmology, near: float, far: float, tracing: str = "matter"
+) -> NumberCounts:
     """Theory beside a shell's contrast: matter between two distances, n ~ chi^2 dchi.
 
     Args:
         near, far: comoving distances [Mpc/h].
+        tracing: ``matter``, or ``cb``, baryons and cold dark matter.
 
     Without redshift-space distortions, bias 1. Raises SkyError for distances that do not ascend,
     or that lie beyond a = 0.01.
@@ -129,7 +132,7 @@ def shell_tracer(cosmology: Cosmology, near: float, far: float) -> NumberCounts:
     z = redshift_of(cosmology, chi)
     slope = np.gradient(chi, z, edge_order=2)
     values = np.maximum(chi**2 * slope, 1e-12 * far**2)
-    return NumberCounts(Table(z, values, scale=float(z[-1] - z[0]) / 20.0))
+    return NumberCounts(Table(z, values, scale=float(z[-1] - z[0]) / 20.0), tracing=tracing)
 
 
 def redshift_of(cosmology: Cosmology, distance: Any) -> np.ndarray:

@@ -151,12 +151,16 @@ class _Seen(eqx.Module):
 
 
 def convergence_tracer(
-    cosmology: Cosmology, edges: tuple[float, float], sources: float | Distribution
+    cosmology: Cosmology,
+    edges: tuple[float, float],
+    sources: float | Distribution,
+    tracing: str = "matter",
 ) -> CustomTracer:
     """Theory beside ``convergence``: W between the nearest and farthest distance [Mpc/h].
 
-    Its kernel is that of this cosmology; with ``probes.angular_cl`` it gives C_l of kappa. Raises
-    SkyError as ``born_kernel``.
+    ``tracing``: ``matter``, or ``cb``, baryons and cold dark matter, where these are all that the
+    shells have. Its kernel is that of this cosmology; with ``probes.angular_cl`` it gives C_l of
+    kappa. Raises SkyError as ``born_kernel``.
     """
     kernel = born_kernel(cosmology, sources)
     near, far = checked_distances(edges)
@@ -164,4 +168,6 @@ def convergence_tracer(
     z = np.linspace(0.0, z_max, _NODES + 1)
     last = min(float(np.interp(far, np.asarray(kernel.distance), z)), z_max)
     seen = _Seen(kernel, jnp.asarray(z), kernel.distance, (float(near), float(far)))
-    return CustomTracer(kernel=seen, z_max=last, angular=1, bessel=-1, scale=_SCALE)
+    return CustomTracer(
+        kernel=seen, z_max=last, angular=1, bessel=-1, scale=_SCALE, tracing=tracing
+    )

@@ -8,6 +8,7 @@ exactly, and particles move with the matter, so that on large scales galaxies ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from astropy.table import Table as AstropyTable
 
 from volvelle.cosmology import LIGHT_SPEED, Cosmology, hubble
+from volvelle.nbody import Mesh
 from volvelle.probes import Distribution
 
 from .errors import SkyError
@@ -38,7 +40,21 @@ class Galaxies:
     weight: np.ndarray
 
 
-def bias_weights(density: Any, bias: float, variance: float) -> np.ndarray:
+def gaussian_smoothed(density: Any, mesh: Mesh, radius: float) -> np.ndarray:
+    """A field [n, n, n] of a periodic mesh times exp(-k^2 R^2 / 2), in its own precision.
+
+    Args:
+        density: such as the linear contrast that ``bias_weights`` takes at places of origin.
+        radius: R [Mpc/h].
+    """
+    field = np.asarray(density)
+    modes = np.fft.rfftn(field)
+    for k in mesh.wavenumbers():
+        modes *= np.exp(-0.5 * (radius * k) ** 2)
+    return np.fft.irfftn(modes, s=mesh.shape, axes=(0, 1, 2)).astype(field.dtype)
+
+
+def bias_weights(density: Any, bias: float, variance: Any) -> np.ndarray:
     """[N] weights of particles whose linear bias is ``bias``; see the module.
 
     Args:
@@ -50,6 +66,25 @@ def bias_weights(density: Any, bias: float, variance: float) -> np.ndarray:
     return np.exp(local * np.asarray(density, np.float64) - 0.5 * local**2 * np.asarray(variance))
 
 
+def galaxy_density(
+    cosmology: Cosmology, distance: Any, a: Any, sample: Distribution, per_steradian: float
+) -> np.ndarray:
+    """[N] comoving number [(h/Mpc)^3] n_g n(z) (dz / dchi) / chi^2 of a sample on the lightcone.
+
+    Args:
+        distance: [N] comoving [Mpc/h].
+        a: [N] scale factor there.
+        sample: n(z), by cosmological redshift.
+        per_steradian: galaxies on the sky [1/sr].
+    """
+    scale = np.asarray(a, np.float64)
+    per_length = (
+        np.asarray(hubble(cosmology, jnp.asarray(scale))) / LIGHT_SPEED / cosmology.hubble_parameter
+    )
+    number = per_steradian * np.asarray(sample(1.0 / scale - 1.0))
+    return np.asarray(number * per_length / np.asarray(distance) ** 2)
+
+
 def mock_galaxies(
     cosmology: Cosmology,
     positions: Any,
@@ -59,7 +94,7 @@ def mock_galaxies(
     per_steradian: float,
     density: float,
     weights: Any = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Galaxies:
     """Draw galaxies from particles: of each a Poisson number with the mean n_g(z) w / nbar.
 
@@ -71,6 +106,7 @@ def mock_galaxies(
         per_steradian: galaxies on the sky [1/sr].
         density: mean comoving number of particles [(h/Mpc)^3].
         weights: [N], such as ``bias_weights``; 1, which is bias 1, for None.
+        seed: one whole number or several, of which every set has its own galaxies.
 
     Raises SkyError for arrays that do not fit, and where more galaxies than particles are wanted:
     many at one place have shot noise of the particles.
@@ -86,10 +122,7 @@ def mock_galaxies(
         )
     distance = np.sqrt(np.sum(places**2, axis=1))
     z = 1.0 / scale - 1.0
-    per_length = (
-        np.asarray(hubble(cosmology, jnp.asarray(scale))) / LIGHT_SPEED / cosmology.hubble_parameter
-    )
-    wanted = per_steradian * np.asarray(sample(z)) * per_length / distance**2  # [(h/Mpc)^3]
+    wanted = galaxy_density(cosmology, distance, scale, sample, per_steradian)
     if np.any(wanted > density):
         worst = int(np.argmax(wanted))
         raise SkyError(

@@ -15,12 +15,20 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
+import healpy
 import numpy as np
 import sacc
 
 from volvelle.cosmology import Cosmology
 from volvelle.power import Model
-from volvelle.probes import NumberCounts, Table, WeakLensing, angular_cl, gaussian_covariance
+from volvelle.probes import (
+    NumberCounts,
+    Table,
+    WeakLensing,
+    angular_cl,
+    gaussian_covariance,
+    super_sample_covariance,
+)
 
 from .angular_power import angular_power, checked_bands
 from .errors import SkyError
@@ -54,6 +62,7 @@ def mock_data_vector(
     edges: Any,
     mask: Any = None,
     power: Model | None = None,
+    super_sample: bool = False,
 ) -> Any:
     """Spectra of all pairs of maps with bandpower windows, n(z) and a Gaussian covariance.
 
@@ -62,6 +71,8 @@ def mock_data_vector(
         edges: [n + 1] ascending multipoles from 2.
         mask: [npix] of bool, or None for the whole sky.
         power: of the covariance's spectra, as ``probes.angular_cl`` takes it (Limber's).
+        super_sample: whether the covariance has what waves longer than the mask do to all bands
+            together, beside the Gaussian one.
 
     Returns a ``sacc.Sacc``, to be saved by ``save_fits`` and read by the likelihood ``two_point``.
     Raises SkyError for a kind that is none, and for shear before counts.
@@ -99,6 +110,22 @@ def mock_data_vector(
     ]
     spectra = angular_cl(cosmology, middle, tracers, power, limber="always")
     noise = np.array([each.noise for each in samples.values()])
-    covariance = gaussian_covariance(spectra, noise, f_sky, edges=bands)
-    made.add_covariance(np.asarray(covariance.dense()))
+    covariance = gaussian_covariance(spectra, noise, f_sky, edges=bands).dense()
+    if super_sample:
+        shared = super_sample_covariance(
+            cosmology, middle, tracers, power, window=_window(mask, samples)
+        )
+        covariance = covariance + shared.dense()
+    made.add_covariance(np.asarray(covariance))
     return made
+
+
+def _window(mask: Any, samples: Mapping[str, SkySample]) -> np.ndarray:
+    """[l] sum over m of |w_lm|^2 of a mask of integral 1."""
+    pixels = next(iter(samples.values())).sky.size
+    seen = np.ones(pixels) if mask is None else np.asarray(mask, np.float64)
+    nside = healpy.npix2nside(pixels)
+    last = 2 * nside
+    whole = seen / (seen.sum() * healpy.nside2pixarea(nside))
+    found = np.asarray(healpy.anafast(whole, lmax=last, pol=False))
+    return (2.0 * np.arange(last + 1.0) + 1.0) * found

@@ -49,6 +49,18 @@ class Shells:
         """[n] white spectrum of the contrast of Poisson's points: 1 over their number per sr."""
         return healpy.nside2pixarea(self.nside) / self.expected
 
+    def plus(self, other: Shells) -> Shells:
+        """The same shells with the particles of another part of the lightcone as well.
+
+        Raises SkyError for other shells.
+        """
+        if not np.array_equal(self.edges, other.edges) or self.counts.shape != other.counts.shape:
+            raise SkyError(
+                f"shells {self.edges} at nside {self.nside} and {other.edges} at {other.nside}; "
+                "expected the same edges and pixels"
+            )
+        return Shells(self.edges, self.counts + other.counts, self.expected, self.mask)
+
 
 def shells(
     positions: Any,
