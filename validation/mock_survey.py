@@ -151,6 +151,16 @@ def main() -> None:
             UNLIKELY,
         ),
     ]
+    apart = sum(
+        float((fit["values"] - truth) @ fit["inverse"] @ (fit["values"] - truth)) for fit in fits
+    )
+    checks.append(
+        at_least(
+            f"probability of the best fits' distance from the truth, {apart:.1f} for {values.size}",
+            float(chi2.sf(apart, values.size)),
+            UNLIKELY,
+        )
+    )
     rows = [
         [
             str(number + 1),
