@@ -72,7 +72,7 @@ R_HAT = 1.01
 BUDGET = 15.0
 """Core minutes of a method."""
 NORMAL = Variational(guide="normal")
-LONG = NUTS(warmup=1000, target_accept=0.8)
+LONG = NUTS(warmup=500, target_accept=0.8)
 METHODS: dict[str, dict[str, tuple[Method, int, int]]] = {
     "mock": {
         REFERENCE: (LONG, 4, 2500),

@@ -111,7 +111,7 @@ METHODS: dict[str, tuple[Method, int, int]] = {
     "hmc": (HMC(warmup=500), 4, 1000),
     "metropolis": (Metropolis(warmup=6000, thin=20), 4, 1500),
     "ensemble": (AffineEnsemble(), 2, 500),
-    "mclmc": (MCLMC(), 4, 1000),
+    "mclmc": (MCLMC(), 4, 500),
     "adjusted_mclmc": (AdjustedMCLMC(), 4, 1000),
     "svi": (Variational(guide="normal"), 4, 1000),
     "svi_bnaf": (Variational(guide="bnaf"), 4, 1000),
@@ -296,13 +296,13 @@ def figures(found: Mapping[str, Chains], folder: Path) -> None:
         "figure_8": ([TITLES["metropolis"], TITLES["nuts"], fast], four),
         "figure_9": ([TITLES["metropolis"], TITLES["svi"], TITLES["svi_bnaf"]], four),
         "figure_10": (
-            [TITLES["nuts"], fast],
-            ("Omega_cdm", "sigma8", "w0", *(f"bias_{n}" for n in LENSES)),
+            [TITLES["metropolis"], TITLES["nuts"], fast],
+            tuple(f"bias_{n}" for n in LENSES),
         ),
     }
     for name, (titles, names) in shown.items():
         drawn = overlay({t: chains[t] for t in titles}, names, levels=LEVELS, truth=truth)
-        drawn.savefig(folder / f"{name}.png", dpi=110)
+        drawn.savefig(folder / f"{name}.png", dpi=90)
         print(f"{folder / name}.png")
 
 
