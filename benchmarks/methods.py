@@ -67,15 +67,13 @@ from volvelle.learning import write_atomically
 
 FOLDER, PAGE = ROOT / "runs" / "methods", ROOT / "docs" / "benchmarks" / "methods.md"
 FIGURE = PAGE.with_name("methods.png")
-REFERENCE, COBAYA, CLOCK = "reference", "cobaya", "clock.json"
+COBAYA, CLOCK = "cobaya", "clock.json"
 R_HAT = 1.01
 BUDGET = 15.0
 """Core minutes of a method."""
 NORMAL = Variational(guide="normal")
-LONG = NUTS(warmup=500, target_accept=0.8)
 METHODS: dict[str, dict[str, tuple[Method, int, int]]] = {
     "mock": {
-        REFERENCE: (LONG, 4, 2500),
         **{name: MOCK.METHODS[name] for name in MOCK.METHODS if name != "nested"},
         "ensemble": (AffineEnsemble(warmup=500, thin=5), 2, 100),
         "nested": (Nested(live=210), 4, 1000),
@@ -106,9 +104,9 @@ METHODS: dict[str, dict[str, tuple[Method, int, int]]] = {
 }
 PROPOSALS = {"mock": 30_000, "bimodal": 20_000}
 """Of each of four chains of Cobaya's, where it takes part."""
-LONGEST = {"mock": REFERENCE, "hundred": "nuts"}
+LONGEST = {"mock": "nuts", "hundred": "nuts"}
 """The chains that the others are compared with."""
-TITLES = MOCK.TITLES | {REFERENCE: "long NUTS", COBAYA: "Cobaya's Metropolis"}
+TITLES = MOCK.TITLES | {COBAYA: "Cobaya's Metropolis"}
 
 
 def methods_of(case_name: str) -> list[str]:
@@ -148,8 +146,8 @@ class Clock:
 
     def watch(self, done: int, seen: Diagnostics) -> None:
         """R-hat and effective sample size of the draws until now."""
-        self.last = f"; at {done} R-hat {seen.r_hat_max:.3f}, worst ESS {seen.ess_min:.0f}"
-        print(f"  {self.words}{self.last}, {self.spent[0]:.0f} core seconds", flush=True)
+        self.last = f"; at {done}: R-hat {seen.r_hat_max:.3f}, worst ESS {seen.ess_min:.0f}"
+        print(f"  {done} draws{self.last}, {self.spent[0]:.0f} core seconds", flush=True)
 
     def tick(self) -> None:
         """Write it down, and raise OverBudgetError if it is too much."""
@@ -173,7 +171,7 @@ def work(case_name: str, name: str, budget: float) -> None:
     core, wall = clock.spent
     write_atomically(clock.path.with_name(MOCK.SECONDS), json.dumps(wall).encode())
     facts: dict[str, Any] = {"core_seconds": core, "wall_seconds": wall}
-    if not found.refused and name in ("nuts", REFERENCE):
+    if not found.refused and name == "nuts":
         evidence = bridge(case.posterior, found, seed=1)
         facts |= {"log_evidence": evidence.log_z, "log_evidence_error": evidence.error}
     save_chains(folder / f"{name}.safetensors", replace(found, facts={**found.facts, **facts}))
@@ -326,13 +324,13 @@ def part_of(case_name: str, axis: Any) -> list[str]:
             "",
         ]
     elif truth is not None:
-        text += [f"Compared with: {TITLES[LONGEST[case_name]]}.", ""]
+        text += [f"Compared with the chains of {TITLES[LONGEST[case_name]]}, the longest.", ""]
     text += [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     text += [f"| {TITLES[row.name]} | {' | '.join(row.cells)} |" for row in rows] + [""]
     missing = [TITLES[name] for name in order if name not in {row.name for row in rows}]
     if missing:
         text += [f"Not run yet: {', '.join(missing)}.", ""]
-    draw(axis, case_name, [row for row in rows if row.name != REFERENCE])
+    draw(axis, case_name, rows)
     return text
 
 

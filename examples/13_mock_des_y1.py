@@ -106,7 +106,7 @@ TABLE_1: Mapping[str, tuple[dict[str, Any], float, float]] = {
 }
 BLOCKS = (("Omega_cdm", "sigma8", "Omega_b", "w0", "h"), tuple(f"bias_{n}" for n in LENSES))
 METHODS: dict[str, tuple[Method, int, int]] = {
-    "nuts": (NUTS(warmup=500, target_accept=0.8), 4, 1000),
+    "nuts": (NUTS(warmup=500, target_accept=0.8), 4, 2500),
     "nuts_blocks": (NUTS(warmup=500, target_accept=0.8, mass=BLOCKS), 4, 1000),
     "hmc": (HMC(warmup=500), 4, 1000),
     "metropolis": (Metropolis(warmup=6000, thin=20), 4, 1500),
