@@ -77,10 +77,12 @@ class BlockWhitening(eqx.Module):
         if key is None:
             return mean
         number, size, _ = self.blocks.shape
-        unit = jax.random.normal(key, (number, size, 1), dtype=jnp.float64)
-        return mean + self._in_order(
-            jax.scipy.linalg.solve_triangular(self.blocks, unit, lower=True)
+        unit = jax.random.normal(key, (number, size), dtype=jnp.float64)
+        # block by block: batched solves of jaxlib may wait for each other for ever on two threads
+        solved = jax.lax.map(
+            lambda each: jax.scipy.linalg.solve_triangular(*each, lower=True), (self.blocks, unit)
         )
+        return mean + self._in_order(solved)
 
     def _in_order(self, values: Array) -> Float[Array, " n"]:
         return jnp.zeros(self.order.shape).at[self.order].set(values.ravel(), unique_indices=True)
