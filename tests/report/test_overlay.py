@@ -44,6 +44,23 @@ def test_levels() -> None:
     assert len(figure.axes[3].collections[0].get_paths()) == 3
 
 
+def test_resampled_draws_are_copies() -> None:
+    """Draws that were resampled by weights come several times, in no order: no spikes where."""
+    rng = np.random.default_rng(4)
+    pool = rng.multivariate_normal(MEAN, 1.5 * COVARIANCE, 4000)
+    off = pool - MEAN
+    square = np.einsum("ni,ij,nj->n", off, np.linalg.inv(COVARIANCE), off)
+    weights = np.exp(-0.5 * square * (1.0 - 1.0 / 1.5))
+    found = pool[rng.choice(len(pool), (4, 1000), p=weights / weights.sum())]
+    figure = overlay({"resampled": chain_of(NAMES[:2], found)}, NAMES[:2])
+    outer, inner = figure.axes[2].collections[0].get_paths()
+    for path, wanted in ((outer, 6.16), (inner, 2.30)):
+        assert len(path.to_polygons()) == 1
+        apart = path.vertices - MEAN
+        value = np.einsum("ni,ij,nj->n", apart, np.linalg.inv(COVARIANCE), apart)
+        assert np.median(value) == pytest.approx(wanted, rel=0.15)
+
+
 def test_refusals() -> None:
     one = drawn(1.0, 1)
     with pytest.raises(ReportError, match="expected two and one"):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LEVELS = (0.683, 0.954)
 # Effective samples from which a kernel estimate of two dimensions shows its own 95% contour.
 ENOUGH_FOR_CONTOURS = 1500
+# Different points, of all moves of a chain, below which draws are copies in no order.
+RESAMPLED = 0.9
 # Weight of the mean over all points in a kernel mean: far from every point it takes over.
 KERNEL_FLOOR = 1e-4
 
@@ -61,11 +63,15 @@ def getdist_samples(chain: Chain, names: tuple[str, ...], independent: bool = Fa
     announce, getdist.chains.print_load_details = getdist.chains.print_load_details, False
     columns = [chain.names.index(name) for name in names]
     edges = np.cumsum((0, *chain.lengths))
-    parts = list(itertools.pairwise(edges))
+    cuts = list(itertools.pairwise(edges))
+    parts = [(chain.samples[a:b, columns], chain.weights[a:b]) for a, b in cuts]
+    merged = _resampled(chain)
+    if merged is not None:
+        parts, independent = [(merged[0][:, columns], merged[1])], True
     try:
         return MCSamples(
-            samples=[chain.samples[a:b, columns] for a, b in parts],
-            weights=[chain.weights[a:b] for a, b in parts],
+            samples=[samples for samples, _ in parts],
+            weights=[weights for _, weights in parts],
             names=list(names),
             labels=[chain.labels[name] for name in names],
             ranges={n: list(chain.ranges[n]) for n in names if n in chain.ranges},
@@ -74,6 +80,21 @@ def getdist_samples(chain: Chain, names: tuple[str, ...], independent: bool = Fa
         )
     finally:
         getdist.chains.print_load_details = announce
+
+
+def _resampled(chain: Chain) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rows without repetition and their weights, where draws were resampled by weights; else None.
+
+    The same point then comes again and again in no order, and GetDist would take the copies for
+    independent points that are infinitely dense. A chain that stays where it is repeats a point in
+    a row, which GetDist knows.
+    """
+    rows = chain.samples
+    moves = 1 + int(np.sum(np.any(rows[1:] != rows[:-1], axis=1)))
+    unique, place = np.unique(rows, axis=0, return_inverse=True)
+    if len(unique) >= RESAMPLED * moves:
+        return None
+    return unique, np.bincount(place.ravel(), chain.weights)
 
 
 class Marginals:
