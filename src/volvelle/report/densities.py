@@ -55,7 +55,7 @@ class Density:
         return float(inside[0]), float(inside[-1])
 
 
-def getdist_samples(chain: Chain, names: tuple[str, ...], independent: bool = False) -> MCSamples:
+def getdist_samples(chain: Chain, names: tuple[str, ...]) -> MCSamples:
     """The chain as GetDist's MCSamples, with the prior bounds for its boundary correction."""
     import getdist.chains
     from getdist import MCSamples
@@ -67,7 +67,7 @@ def getdist_samples(chain: Chain, names: tuple[str, ...], independent: bool = Fa
     parts = [(chain.samples[a:b, columns], chain.weights[a:b]) for a, b in cuts]
     merged = _resampled(chain)
     if merged is not None:
-        parts, independent = [(merged[0][:, columns], merged[1])], True
+        parts = [(merged[0][:, columns], merged[1])]
     try:
         return MCSamples(
             samples=[samples for samples, _ in parts],
@@ -75,7 +75,7 @@ def getdist_samples(chain: Chain, names: tuple[str, ...], independent: bool = Fa
             names=list(names),
             labels=[chain.labels[name] for name in names],
             ranges={n: list(chain.ranges[n]) for n in names if n in chain.ranges},
-            sampler="uncorrelated" if independent else "mcmc",
+            sampler="mcmc" if merged is None else "uncorrelated",
             settings={"ignore_rows": 0},
         )
     finally:
