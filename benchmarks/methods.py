@@ -11,10 +11,10 @@ alignments explain the same power twice; four parameters, and a quadrature that 
 
 Every method runs in a process of its own, compiling included, on all cores; what is counted is the
 processor time of all threads, as other work may share the machine. Nothing is tuned by hand. A
-method that has not ended after 15 core minutes is stopped, and the table says how far it was. What
-is finished is kept in runs/methods, and a method that was killed goes on from its last chunk; the
-chains of the mock are where examples/13_mock_des_y1.py finds them. The page is
-docs/benchmarks/methods.md with its figure.
+method that has not ended after 15 core minutes, or what --budget says, is stopped, and the table
+says how far it was. What is finished is kept in runs/methods, and a method that was killed goes on
+from its last chunk; the chains of the mock are where examples/13_mock_des_y1.py finds them. The
+page is docs/benchmarks/methods.md with its figure.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from astropy.table import Table as AstropyTable
 from scipy.stats import chi2
 from typer.testing import CliRunner
 
-from volvelle.cli import maps_content, maps_task, redshifts
+from volvelle.cli import maps_content, maps_task, redshifts, simulate_configuration
 from volvelle.cli.app import app
 from volvelle.cli.resolution import Resolution
 from volvelle.cli.simulate_configuration import SimulateConfiguration
@@ -282,6 +282,15 @@ def test_shear_is_refused_beside_neutrinos_that_particles_are_not(tmp_path: Path
     status, said = simulate(write(tmp_path, **changes), "--dry-run")
     assert status == 2
     assert "shear beside neutrinos: grid, whose particles are baryons and cold dark" in said
+
+
+def test_maps_that_do_not_fit_are_refused_before_tiles_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate_configuration, "maps_memory", lambda *_: 2**60)
+    status, said = simulate(write(tmp_path, tiles={"per_side": 2}, integrator="cola"))
+    assert status == 2 and "GiB" in said
+    assert not (tmp_path / "out" / "seed_00003").exists()
 
 
 def test_a_dry_run_says_what_will_be_made(tmp_path: Path) -> None:

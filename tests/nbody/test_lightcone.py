@@ -20,6 +20,7 @@ from volvelle.nbody import (
     Mesh,
     Moment,
     PixelMask,
+    crossing_pieces,
     gaussian,
     observe,
     particle_growth,
@@ -219,6 +220,11 @@ def test_files_round_trip(tmp_path: Path) -> None:
     back = read_crossings(write_crossings(tmp_path / "cone.hdf5", found))
     for name in ("positions", "velocities", "a", "index", "replication"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+    pieces = list(crossing_pieces(tmp_path / "cone.hdf5", 50))
+    assert [len(each.a) for each in pieces[:-1]] == [50] * (len(pieces) - 1) and len(pieces) > 1
+    np.testing.assert_array_equal(Crossings.joined(pieces).index, found.index)
+    write_crossings(tmp_path / "none.hdf5", Crossings.none())
+    assert [len(each.a) for each in crossing_pieces(tmp_path / "none.hdf5")] == [0]
     (tmp_path / "other.hdf5").write_text("no")
     with pytest.raises(LightconeError, match="cannot be read as HDF5"):
         read_crossings(tmp_path / "other.hdf5")

@@ -37,7 +37,7 @@ from ..statistics import (
 )
 from . import redshifts
 from .lightcone_task import WHOLE
-from .maps_plan import ROWS, SkyMaps, SkyPlan, maps_memory
+from .maps_plan import ROWS, SkyMaps, SkyPlan
 from .mock_task import MOCK, write_mock
 from .simulate_configuration import Realisation, SimulateConfiguration
 
@@ -67,7 +67,7 @@ def map_sky(configuration: SimulateConfiguration, one: Realisation) -> dict[str,
         return found
     assert plan is not None and cone is not None, "as was asked for"
     started, folder = time.monotonic(), configuration.output / one.name
-    check_memory(maps_memory(plan, configuration.mesh.cells, configuration.file.precision))
+    check_memory(configuration.sky_memory)
     content = _begun(configuration, plan, folder / MADE)
     sky = _Sky.of(configuration, one, plan)
     for crossed in crossing_pieces(folder / WHOLE, ROWS):

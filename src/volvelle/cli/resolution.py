@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 WAVES, SMOOTH = 2.0, 0.4
 """Wavenumbers that count as resolved: this many times 2 pi / L, below which a box has few, to this
-part of the particles' Nyquist wavenumber, above which a mesh of twice as many cells smooths more
-than 8% of the power away (docs/validation/lightcone_maps.md)."""
+part of the particles' Nyquist wavenumber, above which a mesh of twice as many cells smooths power
+away (docs/validation/lightcone_maps.md)."""
 SHARE = 0.9
 """Of the power of a multipole that resolved waves have to make."""
 NODES, LAYERS, MOST = 96, 4, 8000

@@ -203,10 +203,6 @@ class SimulateConfiguration:
         if self.tiling is not None:
             fields = {1: 1, 2: 2, 3: 5}[self.file.initial.order]
             return tile_memory(self.tiling, fields, self.file.precision)
-        after = 0
-        if self.sky is not None:
-            after = maps_memory(self.sky, self.mesh.cells, self.file.precision)
-
         needed = memory_needed(
             self.mesh.cells,
             self.cells,
@@ -215,7 +211,14 @@ class SimulateConfiguration:
         )
         if self.lightcone is None:
             return needed
-        return max(needed + int(CROSSING * self._fullest(self.lightcone)), after)
+        return max(needed + int(CROSSING * self._fullest(self.lightcone)), self.sky_memory)
+
+    @property
+    def sky_memory(self) -> int:
+        """Bytes that the maps of one lightcone need, beside tiles too; 0 without maps."""
+        if self.sky is None:
+            return 0
+        return maps_memory(self.sky, self.mesh.cells, self.file.precision)
 
     def _fullest(self, cone: Lightcone) -> float:
         """Particles that cross in the step in which most do."""

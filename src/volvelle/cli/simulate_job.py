@@ -51,6 +51,7 @@ def simulate_box(configuration: SimulateConfiguration, *, progress: bool = True)
     ]
     with account.stage("simulations"):
         if configuration.tiling is not None:
+            check_memory(configuration.sky_memory)  # now, and not when all tiles are done
             for one in waiting:
                 run_tiled(configuration, one, reporter)
         elif len(waiting) == 1:
@@ -59,11 +60,12 @@ def simulate_box(configuration: SimulateConfiguration, *, progress: bool = True)
                 run(configuration, waiting[0], _Pace(reporter))
         elif waiting:
             _ensemble(configuration, [each.name for each in waiting], reporter)
-    with account.stage("maps"):
-        for one in configuration.realisations if configuration.sky is not None else ():
-            if maps_made(configuration, one) is None:
-                reporter.say(f"maps of {one.name}")
-                map_sky(configuration, one)
+    if configuration.sky is not None:
+        with account.stage("maps"):
+            for one in configuration.realisations:
+                if maps_made(configuration, one) is None:
+                    reporter.say(f"maps of {one.name}")
+                    map_sky(configuration, one)
     with account.stage("report"):
         content = _content(configuration)
         write_atomically(folder / "simulate.json", json.dumps(content, indent=1).encode())

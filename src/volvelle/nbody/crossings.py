@@ -141,7 +141,7 @@ def crossing_pieces(path: str | Path, rows: int = 2**21) -> Iterator[Crossings]:
     """Particles of a lightcone, so many at a time; raises as ``read_crossings``."""
     with _opened(Path(path)) as file:
         number = len(file["a"])  # pyright: ignore[reportArgumentType]
-        for first in range(0, number, rows):
+        for first in range(0, max(number, 1), rows):  # an empty one where nothing crossed
             part: dict[str, Any] = {name: file[name] for name in UNITS}
             yield Crossings(*(each[first : first + rows] for each in part.values()))
 

@@ -78,7 +78,7 @@ def trim_memory() -> None:
     """Give back to the system what this process freed.
 
     glibc keeps it, in pieces that the next tile's arrays do not quite fit into: the peak of a
-    process that runs many tiles grows by a third without. Elsewhere nothing happens.
+    process that runs many tiles grows without. Elsewhere nothing happens.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is not None and hasattr(library, "malloc_trim"):
