@@ -207,11 +207,11 @@ def test_what_a_design_would_cost(write: Write) -> None:
         (
             {"design": {"hypersphere": {"points": 2}}},
             "emulator.design.hypersphere.points: 2 points for 2 sampled parameters of the theory; "
-            "give more points than parameters (10 are enough for a quadratic)",
+            "give at least 4 (10 are enough for a quadratic)",
         ),
         (
             {"initial": 1, "design": {"adaptive": {}}},
-            "emulator.initial: 1 points for 2 sampled parameters of the theory; give more",
+            "emulator.initial: 1 points for 2 sampled parameters of the theory; give at least 4",
         ),
         (
             {"design": {"iterative": {"initial": 30, "first": 2}}},

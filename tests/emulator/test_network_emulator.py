@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
 from volvelle.emulator import BuildReport, Emulator, build_emulator, load_emulator
 from volvelle.emulator.block import output_of
@@ -52,9 +53,27 @@ def made() -> tuple[Emulator, BuildReport, np.ndarray, list[dict[str, np.ndarray
 def test_nodes_are_those_of_class():
     nodes = class_nodes(2508)
     assert nodes[0] == 2 and nodes[-1] == 2508
-    assert len(nodes) == 99
+    assert len(nodes) == 116
     assert np.max(np.diff(nodes)) == 40
     np.testing.assert_array_equal(nodes[:8], np.arange(2, 10))
+    np.testing.assert_array_equal(nodes[-20:], [2450, *range(2490, 2509)])
+
+
+@pytest.mark.parametrize("ripples", [0, 60])
+def test_nodes_come_as_close_as_a_spectrum_needs(ripples):
+    """What is smooth takes CLASS's own; what swings within 60 multipoles takes finer ones."""
+    ell = np.arange(2, 2509)
+    smooth = CubicSpline(class_nodes(2508), np.log(class_nodes(2508)))(ell)
+    y = smooth + (np.sin(2.0 * np.pi * ell / ripples) if ripples else 0.0)
+    basis, s, multipoles, cost = nodes_basis(np.stack([y, 2.0 * y]), np.full(len(y), 1e-3), 1)
+    back = np.asarray(basis.decode(jnp.asarray(s[1])))
+    off = np.sum(((back - 2.0 * y) / 1e-3) ** 2)
+    if ripples:
+        assert 2 * 116 < len(multipoles) < 450
+        assert off == pytest.approx(cost, rel=1e-6)
+    else:
+        np.testing.assert_array_equal(multipoles, class_nodes(2508))
+        assert cost < 1e-12 and off < 1e-12
 
 
 def test_spline_through_nodes_returns_the_spectra():
@@ -64,15 +83,17 @@ def test_spline_through_nodes_returns_the_spectra():
             for i, x in enumerate(points(2, 1))
         ]
     )
-    basis, s, ell = nodes_basis(y, 2)
+    basis, s, nodes, cost = nodes_basis(y, np.full(y.shape[1], 1e-6), 2)
+    assert np.isfinite(cost)
     np.testing.assert_allclose(s.mean(axis=0), 0.0, atol=1e-12)
     np.testing.assert_allclose(s.std(axis=0), 1.0)
     factor = np.tile(np.arange(2, LMAX + 1) * np.arange(3, LMAX + 2), 2)
     back = np.asarray(basis.decode(jnp.asarray(s[1])))
     assert np.max(np.abs(back - y[1]) * factor) < SPLINE * np.max(y[1] * factor)
-    at_nodes = np.concatenate([class_nodes(LMAX) - 2, class_nodes(LMAX) - 2 + LMAX - 1])
+    half = nodes.reshape(2, -1).astype(int)
+    np.testing.assert_array_equal(half[0], half[1])
+    at_nodes = np.concatenate([half[0] - 2, half[0] - 2 + LMAX - 1])
     np.testing.assert_allclose(back[at_nodes], y[1][at_nodes], rtol=1e-9)
-    np.testing.assert_array_equal(ell, np.tile(class_nodes(LMAX), 2))
 
 
 def test_joined_basis_without_any_spectrum():

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 import toy
+from volvelle.learning import select
 from volvelle.training import (
     Filter,
     TrainingError,
@@ -136,10 +137,19 @@ def test_nuisance_parameters_stay_where_they_are():
 
 
 def test_too_few_points_are_refused():
-    check_size(7, 6, "initial")
-    words = "initial is 6 points for 6 sampled parameters of the theory; give more points than"
-    with pytest.raises(TrainingError, match=rf"{words} parameters \(32 are enough"):
-        check_size(6, 6, "initial")
+    words = "initial is 7 points for 6 sampled parameters of the theory; give at least"
+    for kind, least in (("auto", 8), ("gaussian_process", 10)):
+        check_size(least, 6, "initial", kind=kind)
+        with pytest.raises(TrainingError, match=rf"{words} {least} \(32 are enough"):
+            check_size(7, 6, "initial", kind=kind)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("auto", 8), ("gaussian_process", 10)])
+def test_as_few_points_as_are_taken_can_be_fitted(kind, least):
+    check_size(least, 6, "initial", kind=kind)
+    rng = np.random.default_rng(0)
+    x, s = rng.normal(size=(least, 6)), rng.normal(size=(least, 2))
+    assert select(x, s, np.ones(least), kind).left_out.shape == (least, 2)
 
 
 def ridge(n: int, seed: int) -> np.ndarray:

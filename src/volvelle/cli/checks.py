@@ -290,7 +290,7 @@ def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None
         sizes.append(("emulator", "initial", emulator.initial))
     for *key, points in sizes:
         try:
-            check_size(points, parameters, key[-1], emulator.folds)
+            check_size(points, parameters, key[-1], emulator.folds, emulator.kind)
         except TrainingError as error:
             raise document.error(tuple(key), str(error).removeprefix(f"{key[-1]} is ")) from error
 

@@ -117,7 +117,9 @@ def _check_name(document: Document, name: str, value: Any, nuisance: Nuisance) -
     key = ("params", name)
     if name in PARAMETERS and name not in INPUT_PARAMETERS:
         raise document.error(
-            key, "is derived, not an input: it is computed and reported anyway; remove it"
+            key,
+            "is derived, not an input: it is computed and reported anyway; remove it. To sample in "
+            "it, define an input by a name of your own, as in docs/configuration.md, Expressions",
         )
     if name == "A_planck" and name not in nuisance:
         raise document.error(

@@ -198,7 +198,7 @@ def build_emulator(
         if kind == NETWORK:
             outputs = ordered([output_of(name, *(t[name] for t in theories)) for name in members])
             sigma = _sigma(outputs, noise, theories[reference], ln[reference])
-            block, predictions, surrogates[key], scores[key] = network_block(
+            block, predictions, surrogates[key], scores[key], interpolation[key] = network_block(
                 outputs,
                 z,
                 theories,

@@ -39,7 +39,7 @@ def network_block(
     in_data: bool,
     checkpoints: Path | None = None,
     progress: Epochs | None = None,
-) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float]]:
+) -> tuple[Block, list[dict[str, np.ndarray]], str, dict[str, float], float]:
     """Train a network on solutions.
 
     Args:
@@ -50,7 +50,8 @@ def network_block(
 
     Returns:
         The block, for each solution its outputs as predicted by a network that never saw it
-        (none without folds), the network's name, and the mean Delta chi2 of these predictions.
+        (none without folds), the network's name, the mean Delta chi2 of these predictions, and the
+        largest Delta chi2 that splines in l cost.
 
     Raises:
         LearningError: too few solutions, or an unknown architecture, loss or activation.
@@ -72,14 +73,15 @@ def network_block(
     block = Block(tuple(outputs), basis, network, jnp.asarray(1.0), jnp.asarray(unit), in_data)
     name = _name(settings)
     if settings.folds == 0:
-        return block, [], name, {}
+        return block, [], name, {}, coefficients.interpolation
     predicted = _cross_validate(z, s, settings, loss, checkpoints, progress)
     vectors = np.asarray(jax.vmap(basis.decode)(jnp.asarray(predicted)))
     chi2 = np.sum(((vectors - y) / sigma) ** 2, axis=1)
     score = float(np.average(chi2, weights=weights))
     expected = max(float(unit @ np.asarray(network.residual)), 1e-300)
     block = replace(block, calibration=jnp.asarray(score / expected))
-    return block, [_named(block, row) for row in vectors], name, {name: score}
+    rows = [_named(block, row) for row in vectors]
+    return block, rows, name, {name: score}, coefficients.interpolation
 
 
 def _unit_chi2(basis: Basis, s: np.ndarray, sigma: np.ndarray) -> np.ndarray:

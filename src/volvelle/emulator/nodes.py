@@ -1,4 +1,4 @@
-"""The paper's outputs: scaled values at a hundred multipoles, splined to every l.
+"""The paper's outputs: scaled values at a hundred or two of multipoles, splined to every l.
 
 Nygaard et al. 2022 (arXiv:2205.15726), sections 2.1 and 2.4. What is no spectrum in l has a few
 scaled coefficients of its own, and all together are the outputs of one network.
@@ -18,13 +18,18 @@ from scipy.interpolate import CubicSpline
 from volvelle.emulator.basis import Basis, principal_components
 from volvelle.emulator.block import Output
 from volvelle.emulator.scaling import FACTOR, affine, check_scaling, logarithms, without_spread
+from volvelle.emulator.splined import INTERPOLATION_CHI2
 from volvelle.learning.checking import require
 from volvelle.learning.storage import storable
 
-# CLASS's l_logstep and l_linstep. Measured at the best fit of Planck's plik-lite, the spline
-# through these nodes changes ln L by 0.19, nearly the same everywhere in the posterior.
+# CLASS's l_logstep and l_linstep: it splines C_l through these multipoles itself, so a spline of
+# C_l through the same ones gives back its spectra to rounding.
 LOG_STEP = 1.12
 LINEAR_STEP = 40
+FINER = (1, 2, 4)
+"""Divisors of the steps that are tried in turn: another solver has other nodes."""
+LOOKED_AT = 100
+"""Solutions, spread over the training set, whose spectra decide that."""
 TEMPERATURE = 2.7255e6  # [muK] of the CMB, to make spectra dimensionless
 COMPONENT_TOLERANCE = 0.02  # directions of the other outputs that vary less [their noise] are left
 
@@ -94,12 +99,42 @@ class Joined(Basis):
 def class_nodes(
     lmax: int, log_step: float = LOG_STEP, linear_step: int = LINEAR_STEP
 ) -> np.ndarray:
-    """Multipoles that CLASS itself computes: steps that grow with l, then constant ones."""
+    """Multipoles that CLASS itself computes: steps that grow with l, then constant ones.
+
+    After the last one that fits, every l: CLASS's next lies beyond ``lmax``, and a spline without
+    it would bend otherwise.
+    """
     nodes = [2]
     while nodes[-1] < lmax:
-        step = max(1, int(nodes[-1] * (log_step - 1.0)))
-        nodes.append(min(lmax, nodes[-1] + min(step, linear_step)))
-    return np.array(nodes)
+        step = min(max(1, int(nodes[-1] * (log_step - 1.0))), linear_step)
+        if nodes[-1] + step > lmax:
+            break
+        nodes.append(nodes[-1] + step)
+    return np.array([*nodes, *range(nodes[-1] + 1, lmax + 1)])
+
+
+def _spline(nodes: np.ndarray, lmax: int) -> np.ndarray:
+    """What values at the nodes become at l = 2..lmax [nodes, lmax - 1]."""
+    return CubicSpline(nodes, np.eye(len(nodes)))(np.arange(2, lmax + 1)).T
+
+
+def _nodes_for(spectra: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The widest nodes that cost no spectrum more than ``INTERPOLATION_CHI2``, else the closest;
+    their spline; and the largest Delta chi2.
+
+    Args:
+        spectra: [n, copies, ell]; sigma: their noise [copies, ell].
+    """
+    lmax = spectra.shape[2] + 1
+    for divisor in FINER:
+        step = max(1, LINEAR_STEP // divisor)
+        nodes = class_nodes(lmax, 1.0 + (LOG_STEP - 1.0) / divisor, step)
+        spline = _spline(nodes, lmax)
+        off = (spectra[:, :, nodes - 2] @ spline - spectra) / sigma
+        chi2 = float(np.max(np.sum(off**2, axis=(1, 2))))
+        if chi2 <= INTERPOLATION_CHI2:
+            break
+    return nodes, spline, chi2
 
 
 @dataclass(frozen=True)
@@ -107,47 +142,55 @@ class Coefficients:
     """The outputs of a network over the training set, and what they stand for.
 
     ``s``: scaled coefficients [n, m]; ``ell``: multipole of each [m], NaN where it has none;
-    ``names``: the output that each belongs to [m], empty for components of several.
+    ``names``: the output that each belongs to [m], empty for components of several;
+    ``interpolation``: the largest Delta chi2 that the spline in l costs a solution that was looked
+    at.
     """
 
     s: np.ndarray
     ell: np.ndarray
     names: tuple[str, ...]
+    interpolation: float = 0.0
 
 
 def nodes_basis(
-    y: np.ndarray, copies: int, scaling: str = "standardise", unit: np.ndarray | None = None
-) -> tuple[Basis, np.ndarray, np.ndarray]:
+    y: np.ndarray,
+    noise: np.ndarray,
+    copies: int,
+    scaling: str = "standardise",
+    unit: np.ndarray | None = None,
+) -> tuple[Basis, np.ndarray, np.ndarray, float]:
     """Nodes for ``copies`` spectra over l = 2..lmax side by side in y [n, copies (lmax - 1)].
 
-    Returns the basis, the coefficients [n, m], and the multipole of each [m]. l (l + 1) C_l is
-    splined, as it is smoother than C_l.
+    Returns the basis, the coefficients [n, m], the multipole of each [m], and the largest Delta
+    chi2 that the spline costs. C_l itself is splined, as CLASS does it.
 
     Args:
-        scaling: see ``scaling``; unit: of each spectrum, to make it dimensionless [copies].
+        noise: of the elements of y, which decides how wide nodes may be; scaling: see ``scaling``;
+        unit: of each spectrum, to make it dimensionless [copies].
 
     Raises:
         EmulatorError: an unknown scaling, or a logarithm of zero.
     """
     check_scaling(scaling)
-    ell = np.arange(2, y.shape[1] // copies + 2)
-    nodes = class_nodes(int(ell[-1]))
-    factor = ell * (ell + 1.0)
+    looked_at = np.unique(np.linspace(0, len(y) - 1, LOOKED_AT).astype(int))
+    spectra = y.reshape(len(y), copies, -1)
+    nodes, spline, cost = _nodes_for(spectra[looked_at], noise.reshape(copies, -1))
     at_nodes = nodes * (nodes + 1.0)
-    spline = jnp.asarray(CubicSpline(nodes, np.diag(at_nodes))(ell).T / factor)
-    values = y.reshape(len(y), copies, -1)[:, :, nodes - 2].reshape(len(y), -1)
+    spline = jnp.asarray(spline)
+    values = spectra[:, :, nodes - 2].reshape(len(y), -1)
     multipoles = np.tile(nodes, copies).astype(float)
     if scaling in ("standardise", "min_max"):
         s, offset, scale = affine(values, scaling)
         basis = Nodes(jnp.asarray(offset), jnp.asarray(scale), spline, copies)
-        return basis, s, multipoles
+        return basis, s, multipoles, cost
     # C_l of D_l = 1
     scale = np.outer(np.ones(copies) if unit is None else unit, 2.0 * np.pi / at_nodes).ravel()
     if scaling == "constant":
         s, offset, scale = without_spread(values, np.zeros(len(scale)), scale / FACTOR)
-        return Nodes(jnp.asarray(offset), jnp.asarray(scale), spline, copies), s, multipoles
+        return Nodes(jnp.asarray(offset), jnp.asarray(scale), spline, copies), s, multipoles, cost
     plain = Nodes(jnp.zeros(len(scale)), jnp.asarray(scale), spline, copies)
-    return *logarithms(plain, values / scale, copies, scaling), multipoles
+    return *logarithms(plain, values / scale, copies, scaling), multipoles, cost
 
 
 def joined_basis(
@@ -158,7 +201,7 @@ def joined_basis(
     Spectra in l (they must come first) are given by nodes, everything else by principal components.
 
     Args:
-        y: fitted vectors [n, k]; noise: of their elements [k], the unit of the components;
+        y: fitted vectors [n, k]; noise: of their elements [k], the unit of components and nodes;
         scaling: see ``scaling``.
 
     Raises:
@@ -171,9 +214,12 @@ def joined_basis(
     coefficients: list[np.ndarray] = []
     multipoles: list[np.ndarray] = []
     names: list[str] = []
+    interpolation = 0.0
     if spectra:
         unit = np.array([TEMPERATURE**2 if o.transform == "cmb" else 1.0 for o in spectra])
-        basis, s, ell = nodes_basis(y[:, :split], len(spectra), scaling, unit)
+        basis, s, ell, interpolation = nodes_basis(
+            y[:, :split], noise[:split], len(spectra), scaling, unit
+        )
         bases.append(basis)
         coefficients.append(s)
         multipoles.append(ell)
@@ -188,4 +234,4 @@ def joined_basis(
         names += [""] * s.shape[1]
     basis = Joined(tuple(bases), tuple(s.shape[1] for s in coefficients))
     s, ell = np.concatenate(coefficients, axis=1), np.concatenate(multipoles)
-    return basis, Coefficients(s, ell, tuple(names))
+    return basis, Coefficients(s, ell, tuple(names), interpolation)

@@ -248,7 +248,7 @@ class Trainer(Training[TrainingSettings]):
         if number == 0:
             if warm is not None and self._suffices(warm):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
-            check_size(self.initial, problem.n_emulated, "initial", settings.folds)
+            check_size(self.initial, problem.n_emulated, "initial", settings.folds, settings.kind)
             x = initial_design(problem, self.initial, settings.width, seed)
             if warm is not None:
                 x = np.concatenate([warm, x])

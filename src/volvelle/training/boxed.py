@@ -133,7 +133,7 @@ class BoxTraining:
         d, settings = len(self.exact.problem.names), self.settings
         settings.check()
         initial = settings.initial or default_start(d)
-        check_size(initial, d, "initial")
+        check_size(initial, d, "initial", kind=settings.kind)
         check_budget(initial, settings.max_training, "initial")
         self._join(*self._solve(START, lambda: initial_design(*self._start(initial))))
         batch = float(settings.batch or 2 * d + 4)

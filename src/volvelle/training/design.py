@@ -71,20 +71,28 @@ SPACE_FILLING: dict[str, Callable[[Problem, int, float, int], np.ndarray]] = {
 """Designs without any solution to go by, as ``f(problem, n, width, seed)``."""
 
 
-def check_size(points: int, parameters: int, what: str, folds: int | None = None) -> None:
-    """Refuse a design that leaves any surrogate undetermined.
+MORE_THAN_PARAMETERS = {"network": 1, "gaussian_process": 4}
+"""Points that a kind of surrogate needs above the number of parameters; others need two, for a
+constant and for the degree of freedom without which nothing can be left out."""
+
+
+def check_size(
+    points: int, parameters: int, what: str, folds: int | None = None, kind: str = "auto"
+) -> None:
+    """Refuse a design that leaves the surrogate undetermined.
 
     Args:
         what: names the number of points; folds: of a network's cross-validation, None for another
-            kind of surrogate.
+            kind of surrogate; kind: of surrogate.
 
     Raises:
-        TrainingError: not more points than parameters, or too few to train a network in folds.
+        TrainingError: fewer points than a fit with linear terms needs, or than a network in folds.
     """
-    if points <= parameters:
+    least = parameters + MORE_THAN_PARAMETERS.get(kind, 2)
+    if points < least:
         raise TrainingError(
             f"{what} is {points} points for {parameters} sampled parameters of the theory; give "
-            f"more points than parameters ({default_start(parameters)} are enough for a quadratic)"
+            f"at least {least} ({default_start(parameters)} are enough for a quadratic)"
         )
     if folds is not None and points < least_solutions(folds):
         raise TrainingError(

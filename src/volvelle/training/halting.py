@@ -50,9 +50,11 @@ class Halt:
 
 
 def r_minus_1(first: np.ndarray, second: np.ndarray) -> float:
-    """Gelman and Rubin's R - 1 of two sets of points [n, d], the worst parameter's."""
+    """Gelman and Rubin's R - 1 of two sets of points [n, d], the worst parameter's.
+
+    The variance of the means over the mean of the variances, as MontePython has it, with which the
+    paper's chains were run; sqrt(R) - 1, which others give, is half of it.
+    """
     means = np.stack([first.mean(axis=0), second.mean(axis=0)])
     within = 0.5 * (first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1))
-    between = means.var(axis=0, ddof=1)
-    n = min(len(first), len(second))
-    return float(np.max(np.sqrt((n - 1) / n + between / within) - 1.0))
+    return float(np.max(means.var(axis=0, ddof=1) / within))

@@ -166,7 +166,8 @@ class Iterative(Training[IterativeSettings]):
         left = settings.max_training - len(self.asked)
         if self.emulator is None:
             for name in ("initial", "first", "points"):
-                check_size(getattr(settings, name), problem.n_emulated, name, settings.folds)
+                size, parameters = getattr(settings, name), problem.n_emulated
+                check_size(size, parameters, name, settings.folds, settings.kind)
             check_budget(settings.initial, settings.max_training, "initial")
             place = SPACE_FILLING[settings.start]
             wanted = place(problem, settings.initial, settings.width, seed)
@@ -196,8 +197,9 @@ class Iterative(Training[IterativeSettings]):
         solved = time.monotonic()
         if len(iteration.points) > 0:
             self.x, self.theories, self.log_like = self._training_set()
-            what, folds = "what was solved without failure", self.settings.folds
-            check_size(len(self.x), self.exact.problem.n_emulated, what, folds)
+            what, settings = "what was solved without failure", self.settings
+            size, parameters = len(self.x), self.exact.problem.n_emulated
+            check_size(size, parameters, what, settings.folds, settings.kind)
             self.say(f"fitting the emulator to {len(self.x)} solutions")
             self._fit()
         assert self.emulator is not None, "the start holds points"

@@ -43,8 +43,9 @@ class SpaceFilling(Training[SpaceFillingSettings]):
             save_iteration(self.folder, iteration)
         self.say(f"{self.design}: {len(iteration.points)} exact solutions")
         self._solve(iteration.points)
-        what, folds = "what was solved without failure", self.settings.folds
-        check_size(len(self.x), self.exact.problem.n_emulated, what, folds)
+        what, settings = "what was solved without failure", self.settings
+        size, parameters = len(self.x), self.exact.problem.n_emulated
+        check_size(size, parameters, what, settings.folds, settings.kind)
         self.say(f"fitting the emulator to {len(self.x)} solutions")
         self._fit()
         iteration.record = self._entry(iteration, started)
@@ -53,7 +54,7 @@ class SpaceFilling(Training[SpaceFillingSettings]):
 
     def _placed(self) -> Iteration:
         problem, settings = self.exact.problem, self.settings
-        check_size(settings.points, problem.n_emulated, "points", settings.folds)
+        check_size(settings.points, problem.n_emulated, "points", settings.folds, settings.kind)
         check_budget(settings.points, settings.max_training, "points")
         place = SPACE_FILLING[settings.sampling]
         x = place(problem, settings.points, settings.width, settings.seed)
