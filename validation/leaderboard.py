@@ -261,9 +261,9 @@ def page(
         f"connect-2022 is scaled down to {points} points of its start, {points // 2} of the first "
         f"chains, {2 * points} of later ones before the filter, with epochs for 10^4 steps of the "
         "optimiser. Delta chi2: emulator - solver, at the certificate's points (their standard "
-        "deviation) and at the best fit. By: the reference's samples were re-weighted, or, where an "
-        "emulator is too far off for that, sampled anew (2048 points, 0.02 to 0.04 sigma off by "
-        "chance, not further than 1.3 times the solved region).",
+        "deviation) and at the best fit. By: the reference's samples were re-weighted, or, where "
+        "an emulator is too far off for that, sampled anew (2048 points, 0.02 to 0.04 sigma off "
+        "by chance, not further than 1.3 times the solved region).",
         table(head, rows),
         "cosmopower_jax's networks were trained by their authors for massless neutrinos and linear "
         "lensing (see benchmarks/cosmopower.py); their shift holds that difference too.",
