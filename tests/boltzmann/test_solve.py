@@ -151,6 +151,8 @@ def test_failure_summary():
     entries = [LedgerEntry(failure=words) for words in ("a", "b", "b")] + [LedgerEntry(theory={})]
     assert failure_summary(entries) == (3, "b")
     assert failure_summary(entries[3:]) == (0, "")
+    more = [LedgerEntry(failure=f"omega_b = {x} is too high") for x in (0.041, 4.2e-2, 0.05)]
+    assert failure_summary(entries + more) == (6, "omega_b = 0.041 is too high")
 
 
 PROGRAM = """

@@ -10,17 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.boltzmann import POWER_K, POWER_Z, Request, get_solver
+from volvelle.boltzmann import POWER_K, POWER_Z, get_solver
 from volvelle.compute import SerialExecutor
 from volvelle.cosmology import Cosmology, Parametrisation, sound_horizon
 from volvelle.inference import CompressedLikelihood, Posterior, Uniform
 from volvelle.inference.laplace import by_differences
-from volvelle.likelihood import Gaussian, TwoPoint, TwoPointData
+from volvelle.likelihood import Gaussian, TheoryError, TwoPoint, TwoPointData
 from volvelle.likelihood.estimated_covariance import HartlapLikelihood
 from volvelle.likelihood.two_point_data import Kind
 from volvelle.power import EisensteinHu, Halofit, linear_power, sigma8
 from volvelle.probes import Table
 from volvelle.training import (
+    CERTIFYING,
     DIRECT_SCALARS,
     DirectTheory,
     Exact,
@@ -36,7 +37,7 @@ X = jnp.array([0.12, 3.05])
 NUISANCE = {"A_IA": 0.3, "eta_IA": 0.0, "m_far": 0.0, "dz_far": 0.0}
 
 
-def shear() -> TwoPoint:
+def shear(**settings: Any) -> TwoPoint:
     ell = np.array([50.0, 200.0, 800.0])
     data = TwoPointData(
         name="shear",
@@ -49,7 +50,7 @@ def shear() -> TwoPoint:
         tracers={"far": Table(Z, np.exp(-0.5 * ((Z - 0.8) / 0.2) ** 2))},
         fields={"far": "shear"},
     )
-    return TwoPoint.from_data(data, Halofit(EisensteinHu()))
+    return TwoPoint.from_data(data, Halofit(EisensteinHu()), **settings)
 
 
 def problem(*likelihoods: Any, **changes: Any) -> Problem:
@@ -63,7 +64,7 @@ def problem(*likelihoods: Any, **changes: Any) -> Problem:
         "neutrino_hierarchy": "single",
         "likelihoods": likelihoods or (shear(),),
         "solver": get_solver("class"),
-        "request": Request(spectra=(), background=False, power=True),
+        "request": CERTIFYING,
         "fixed_nuisance": NUISANCE,
         "parametrisation": Parametrisation(),
     }
@@ -93,6 +94,16 @@ def test_a_solvers_power_takes_the_place_of_the_packages_own() -> None:
     same = made.log_likelihood(np.asarray(X), {"matter_power": table})
     other = made.log_likelihood(np.asarray(X), {"matter_power": 1.1 * table})
     assert same == pytest.approx(own, rel=3e-3) and abs(other - own) > 0.01 * abs(own)
+
+
+def test_what_follows_cold_matter_gets_its_power_too() -> None:
+    """Where neutrinos have mass, that of all matter would certify something else."""
+    made, table = problem(shear(tracing="cb")), np.ones((len(POWER_Z), len(POWER_K)))
+    assert {"matter_power", "cb_power"} <= set(CERTIFYING.names())
+    with pytest.raises(TheoryError, match=r"tracing: cb .* without cb_power; ask for both"):
+        made.log_likelihood(np.asarray(X), {"matter_power": table})
+    both = {"matter_power": table, "cb_power": table}
+    assert np.isfinite(made.log_likelihood(np.asarray(X), both))
 
 
 def test_likelihoods_around_others_get_the_cosmology_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,11 +104,16 @@ def solve_many(
 
 
 def failure_summary(entries: Iterable[LedgerEntry]) -> tuple[int, str]:
-    """Number of failed entries and their commonest message ("" if none failed)."""
-    messages = Counter(entry.failure or "" for entry in entries if entry.failed)
+    """Number of failed entries and their commonest message ("" if none failed).
+
+    Messages that differ by numbers only are one; the first of them stands for all.
+    """
+    messages = [entry.failure or "" for entry in entries if entry.failed]
     if not messages:
         return 0, ""
-    return messages.total(), messages.most_common(1)[0][0]
+    kinds = [re.sub(r"[-+.\d]+(e[-+]?\d+)?", "#", message) for message in messages]
+    commonest = Counter(kinds).most_common(1)[0][0]
+    return len(messages), messages[kinds.index(commonest)]
 
 
 def _solve(

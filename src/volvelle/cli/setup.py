@@ -33,6 +33,7 @@ from ..learning import (
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
 from ..training import (
+    CERTIFYING,
     Exact,
     Filter,
     Halt,
@@ -206,7 +207,7 @@ def make_problem(
         neutrino_hierarchy=configuration.neutrino_hierarchy,
         likelihoods=likelihoods,
         solver=solver,
-        request=Request(spectra=(), background=False, power=True)
+        request=CERTIFYING
         if configuration.direct
         else request_of(likelihoods, configuration.emulator.outputs, configuration.emulator.lmax),
         fixed_nuisance=dict(configuration.fixed_nuisance),

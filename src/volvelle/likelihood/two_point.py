@@ -266,6 +266,11 @@ class TwoPoint(GaussianLikelihood):
         """The model, of the linear power that the theory brings, if it does."""
         if "matter_power" not in theory:
             return self.power
+        if self.tracing == "cb" and "cb_power" not in theory:
+            raise TheoryError(
+                f"{self.name} has tracing: cb and got the solver's matter_power without cb_power; "
+                "ask for both (emulator: {outputs: [matter_power, cb_power]})"
+            )
         linear = TabulatedPower.of_theory(theory)
         return eqx.tree_at(lambda m: m.linear, self.power, linear)
 

@@ -21,8 +21,8 @@ from volvelle.training.design import (
     nearest_neighbour_filter,
     spread_out,
 )
+from volvelle.training.direct import CERTIFYING, DirectTheory, Untrained
 from volvelle.training.direct import SCALARS as DIRECT_SCALARS
-from volvelle.training.direct import DirectTheory, Untrained
 from volvelle.training.errors import TrainingError
 from volvelle.training.exact_profile import ExactProfile, Profiler, ProfileSettings
 from volvelle.training.fit import fit_emulator
@@ -34,6 +34,7 @@ from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
+    "CERTIFYING",
     "DIRECT_SCALARS",
     "DOUBTFUL",
     "FAILED",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.boltzmann import Request
 from volvelle.cosmology import Universe
 from volvelle.learning import write_atomically
 from volvelle.likelihood import AroundGaussian, TwoPoint
@@ -22,6 +23,8 @@ from volvelle.training.base import SurrogateSettings, Training, problem_record
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
+CERTIFYING = Request.of(("matter_power", "cb_power"))
+"""What the exact solver brings in the place of the package's own linear power."""
 SCALARS = ("H0", "Omega_m", "sigma8", "S8")
 """What is reported beside the sampled parameters."""
 
