@@ -182,7 +182,7 @@ class SurveyBlock(Block):
 class PowerBlock(Block):
     """The power spectrum of matter."""
 
-    linear: Literal["learned", "eisenstein_hu"] = "learned"
+    linear: Literal["learned", "extended", "eisenstein_hu"] = "learned"
     nonlinear: Literal["hmcode", "halofit", "none"] = "hmcode"
 
 

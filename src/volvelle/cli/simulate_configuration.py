@@ -88,7 +88,7 @@ class ForceBlock(Block):
 class LinearBlock(Block):
     """Models of P(k): of the initial conditions, and what the report draws beside."""
 
-    linear: Literal["learned", "eisenstein_hu"] = "learned"
+    linear: Literal["learned", "extended", "eisenstein_hu"] = "learned"
     nonlinear: Literal["hmcode", "halofit"] = "hmcode"
 
 

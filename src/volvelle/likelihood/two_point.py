@@ -129,7 +129,8 @@ class TwoPoint(GaussianLikelihood):
 
         Args:
             name: its name in results, when a run has several.
-            linear: ``learned`` (CLASS's, within the domain of its training) or ``eisenstein_hu``.
+            linear: ``learned`` (CLASS's, within the domain of its training), ``extended`` (beyond
+                it too, to some per cent) or ``eisenstein_hu``.
             nonlinear: ``halofit`` or ``hmcode``.
             statistics: those that are used (``w_theta``, ``gamma_t``, ``xi_plus``, ``xi_minus``,
                 ``cl_counts``, ``cl_counts_shear``, ``cl_shear``); all of the file unless given.

@@ -3,6 +3,7 @@
 from .base import Model, Spectrum
 from .eisenstein_hu import EisensteinHu
 from .errors import DomainError, ModelError, PowerError, RedshiftError, TableError, WavenumberError
+from .extended import ExtendedPower
 from .functions import (
     linear_power,
     nonlinear_power,
@@ -22,6 +23,7 @@ from .table import TabulatedPower, TabulatedSpectrum
 __all__ = [
     "DomainError",
     "EisensteinHu",
+    "ExtendedPower",
     "HMcode2020",
     "Halofit",
     "LearnedPower",

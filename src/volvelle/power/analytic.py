@@ -29,6 +29,7 @@ largest free-streaming scale; the mass m of a state is rounded off at _SMALL [eV
 over states by their density."""
 LOWEST_MODE = 8.0
 """In a closed universe there is no mode below k^2 = 8 K."""
+_NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 _SOUND = 147.0
 """Sound horizon that wavenumbers are stretched to [Mpc]."""
 _OSCILLATING, _FADE = (8e-3, 1.5), 0.35
@@ -76,6 +77,11 @@ class Analytic(eqx.Module):
         if self.fit.wiggles is None:
             raise TypeError("the smooth fit has no sound horizon")
         return self.fit.wiggles.sound
+
+    @property
+    def first_mode(self) -> Float[Array, ""]:
+        """The smallest k of a closed universe; next to nothing in others [1/Mpc]."""
+        return jnp.sqrt(LOWEST_MODE * jnp.maximum(self.curvature, _NO_CURVATURE))
 
     def exists(self, k: Points) -> Points:
         """Whether the universe has modes of k."""

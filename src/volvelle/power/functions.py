@@ -21,6 +21,7 @@ from .base import Model, Spectrum
 from .continuation import SPECIES, Species
 from .eisenstein_hu import EisensteinHu
 from .errors import ModelError, PowerError
+from .extended import ExtendedPower
 from .halofit import Halofit
 from .hmcode import HMcode2020
 from .learned import learned_power
@@ -31,7 +32,7 @@ from .variance import eight, smoothed
 Points = Float[Array, " *k"]
 Given = Points | float
 Choice = Model | None
-LINEAR, NONLINEAR = ("learned", "eisenstein_hu"), ("hmcode", "halofit", "none")
+LINEAR, NONLINEAR = ("learned", "extended", "eisenstein_hu"), ("hmcode", "halofit", "none")
 """Names of models in files."""
 
 
@@ -102,8 +103,8 @@ def _growth(
 
 
 def power_model(linear: str = "learned", nonlinear: str = "hmcode") -> Model:
-    """The model that files name: ``learned`` or ``eisenstein_hu``; ``hmcode``, ``halofit`` or
-    ``none``.
+    """The model that files name: ``learned``, ``extended`` or ``eisenstein_hu``; ``hmcode``,
+    ``halofit`` or ``none``.
 
     Raises ModelError for other names.
     """
@@ -111,7 +112,10 @@ def power_model(linear: str = "learned", nonlinear: str = "hmcode") -> Model:
         raise ModelError(f"linear is {linear!r}; expected one of {', '.join(LINEAR)}")
     if nonlinear not in NONLINEAR:
         raise ModelError(f"nonlinear is {nonlinear!r}; expected one of {', '.join(NONLINEAR)}")
-    base = learned_power() if linear == "learned" else EisensteinHu()
+    if linear == "eisenstein_hu":
+        base: Model = EisensteinHu()
+    else:
+        base = learned_power() if linear == "learned" else ExtendedPower(learned_power())
     if nonlinear == "none":
         return base
     return HMcode2020(base) if nonlinear == "hmcode" else Halofit(base)

@@ -35,13 +35,13 @@ from volvelle.learning.errors import StorageError
 from volvelle.learning.process_mean import ProcessMean
 from volvelle.learning.storage import load_model, storable
 
-from .analytic import LOWEST_MODE, Analytic, stretched
+from .analytic import Analytic, stretched
 from .base import Model, Spectrum
 from .early import EarlyGrowth
 from .eisenstein_hu import A_MIN
 from .errors import DomainError
 from .table import Surface
-from .variance import eight
+from .variance import normalised
 
 PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
 """What the late rest depends on, in the order of the features."""
@@ -53,7 +53,6 @@ T_CMB = 2.7255
 """Of the training [K]."""
 DARK_ENERGY_LEAST = 0.05
 """Of Omega_de today in the training: the box has corners that are left out."""
-_NO_CURVATURE = 1e-20  # K [1/Mpc^2], far below any k^2
 
 Points = Float[Array, " *k"]
 
@@ -73,7 +72,7 @@ class LearnedSpectrum(Spectrum):
     @property
     def first_mode(self) -> Array:
         """Of a closed universe; next to nothing in others."""
-        return jnp.sqrt(LOWEST_MODE * jnp.maximum(self.known.curvature, _NO_CURVATURE))
+        return self.known.first_mode
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""
@@ -98,7 +97,8 @@ def early_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " 
     """What the early rest is a smooth function of.
 
     ``EARLY_PARAMETERS``, and curvature over matter, which is a small correction. ``mass`` [eV] of
-    the one massive neutrino stands in the place of the cosmology's own.
+    the one massive neutrino stands in the place of the cosmology's own. Beyond the edges of the
+    training in all but curvature and dark energy it is that of the edge.
     """
     own = [_scaled(cosmology, name, mass) for name in EARLY_PARAMETERS]
     curvature = jnp.asarray(cosmology.Omega_k / cosmology.Omega_m)
@@ -122,18 +122,34 @@ def late_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " l
 def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
     middle, half = _RANGES[name]
     value = mass if name == "m_nu" else getattr(cosmology, name)
-    return (jnp.asarray(value) - middle) / half
+    x = (jnp.asarray(value) - middle) / half
+    if name == "Omega_k":
+        return x
+    # no clip: its derivative at an edge, no mass say, is half of the function's
+    return jnp.where(x < -1.0, -1.0, jnp.where(x > 1.0, 1.0, x))
 
 
-def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], tuple[float, ...]]:
+def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Masses whose rests are added up, and how often each: r = r(0) + sum_i [r(m_i) - r(0)]."""
     masses = cosmology.neutrino_masses
     number = masses.shape[0]
     if number == 1:
-        return masses, (1.0,)
+        return masses, jnp.ones(1)
     if cosmology.neutrino_hierarchy == "degenerate":
-        return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), (-2.0, 3.0)
-    return jnp.concatenate([jnp.zeros(1), masses]), (1.0 - number, *(1.0,) * number)
+        return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), jnp.array([-2.0, 3.0])
+    numbers = jnp.array([1.0 - number, *(1.0,) * number])
+    return jnp.concatenate([jnp.zeros(1), masses]), numbers
+
+
+def _with_slope(
+    masses: Float[Array, " n"], numbers: Float[Array, " n"]
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """The same with the slope at the heaviest mass that is learned, for those beyond it."""
+    middle, half = _RANGES["m_nu"]
+    last = middle + half
+    excess = jnp.sum(numbers * jnp.maximum(masses - last, 0.0)) / _MASS_STEP
+    ends = jnp.array([last, last - _MASS_STEP])
+    return jnp.concatenate([masses, ends]), jnp.concatenate([numbers, excess * jnp.array([1, -1])])
 
 
 @storable
@@ -183,9 +199,10 @@ class LearnedPower(Model, Validated):
             raise StorageError(f"{folder} holds a {type(found).__name__}, no learned linear power")
         return found, record
 
-    def _inside(self, cosmology: Cosmology) -> Array:
-        point = jnp.stack([jnp.asarray(value) for value in self._point(cosmology)])
-        low, high = np.array(self.lower), np.array(self.upper)
+    def _inside(self, cosmology: Cosmology, names: tuple[str, ...]) -> Array:
+        kept = np.isin(PARAMETERS, names)
+        point = jnp.stack([jnp.asarray(value) for value in self._point(cosmology)])[kept]
+        low, high = np.array(self.lower)[kept], np.array(self.upper)[kept]
         edge = _ROUNDING * (high - low)
         inside = jnp.all((point >= low - edge) & (point <= high + edge))
         inside &= cosmology.w0 + cosmology.wa <= self.largest_early + _ROUNDING
@@ -212,17 +229,17 @@ class LearnedPower(Model, Validated):
         """
         require_float64("the learned linear power spectrum")
         self.check(cosmology)
-        if cosmology.sigma8 is None:
-            return self._spectrum(cosmology)
-        trial = cosmology.replace(sigma8=None, A_s=_TRIAL)
-        made = self._spectrum(trial)
-        factor = (cosmology.sigma8 / eight(trial, made, jnp.ones(()), "matter")) ** 2
-        return eqx.tree_at(lambda s: s.factor, made, made.factor * factor)
+        return normalised(cosmology, self.made)
 
-    def _spectrum(self, cosmology: Cosmology) -> LearnedSpectrum:
+    def made(self, cosmology: Cosmology, names: tuple[str, ...] = PARAMETERS) -> LearnedSpectrum:
+        """The spectrum of a cosmology with A_s; NaN where one of ``names`` is outside of the
+        domain, and with the rests of the domain's nearest point where another one is (linear in
+        the masses)."""
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
         known, shape = Analytic.of(cosmology), (len(SPECIES), len(z.values), -1)
         masses, numbers = _states(cosmology)
+        if "m_nu" not in names:
+            masses, numbers = _with_slope(masses, numbers)
 
         def of_mass(mass: Array) -> tuple[Array, Array]:
             x, y = early_features(cosmology, mass), late_features(cosmology, mass)
@@ -230,9 +247,7 @@ class LearnedPower(Model, Validated):
             early = [block(x) for block in self.early]
             return jnp.concatenate(early), jnp.concatenate(late, axis=-1)
 
-        early, late = (
-            jnp.tensordot(jnp.asarray(numbers), each, 1) for each in jax.vmap(of_mass)(masses)
-        )
+        early, late = (jnp.tensordot(numbers, each, 1) for each in jax.vmap(of_mass)(masses))
         phase = stretched(k.array, known.sound_horizon)
         rest = Curve.through(k, early)(phase) + late
         return LearnedSpectrum(
@@ -242,17 +257,22 @@ class LearnedPower(Model, Validated):
             known=known,
             rest=(Surface.through(k, z, rest[0]), Surface.through(k, z, rest[1])),
             early=EarlyGrowth.of(densities(cosmology)),
-            factor=jnp.where(self._inside(cosmology), 1.0, jnp.nan),
+            factor=jnp.where(self._inside(cosmology, names), 1.0, jnp.nan),
         )
 
     def check(self, cosmology: Cosmology) -> None:
         """Raise DomainError for known parameters outside of the training's domain."""
-        point = self._point(cosmology)
         if cosmology.Y_he is not None:
             raise DomainError(
                 "Y_he is given; the learned linear spectrum has the helium of nucleosynthesis: "
                 "leave it out, or take a solver's table"
             )
+        self.refuse(cosmology, PARAMETERS)
+
+    def refuse(self, cosmology: Cosmology, names: tuple[str, ...]) -> None:
+        """Raise DomainError for known parameters of these names outside of the domain, or for
+        another temperature of the CMB."""
+        point = self._point(cosmology)
         if not is_traced(cosmology.T_cmb) and abs(float(cosmology.T_cmb) - T_CMB) > _ROUNDING:
             raise DomainError(
                 f"T_cmb is {float(cosmology.T_cmb):.6g} K; the learned linear spectrum is of "
@@ -260,10 +280,13 @@ class LearnedPower(Model, Validated):
             )
         for name, value, low, high in zip(PARAMETERS, point, self.lower, self.upper, strict=True):
             edge = _ROUNDING * (high - low)
-            if not is_traced(value) and not low - edge <= float(value) <= high + edge:
+            if name not in names or is_traced(value):
+                continue
+            if not low - edge <= float(value) <= high + edge:
+                wide = "ExtendedPower (linear: extended), " if names == PARAMETERS else ""
                 raise DomainError(
                     f"{name} is {float(value):.6g}; the learned linear spectrum is known for "
-                    f"{low:.4g} to {high:.4g}: take a solver's table "
+                    f"{low:.4g} to {high:.4g}: take {wide}a solver's table "
                     "(power.TabulatedPower) or EisensteinHu"
                 )
         dark = [value for name, value in zip(PARAMETERS, point, strict=True) if name[0] == "w"]
@@ -311,6 +334,8 @@ _RANGES = {
     "Omega_k": (0.0, 0.1),
 }
 """Middle and half width of parameters, for their features."""
+_MASS_STEP = 0.1
+"""Of the slope beyond the heaviest mass [eV]."""
 _CURVATURE_SCALE = 2.0
 _DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9
@@ -322,7 +347,6 @@ def _dark_energy(cosmology: Cosmology) -> Array:
 
 
 _LEAST = 4  # nodes of a cubic
-_TRIAL = 2e-9  # A_s
 
 
 @lru_cache(maxsize=1)
