@@ -22,7 +22,7 @@ K = jnp.asarray(POWER_K)
 A = 1.0 / (1.0 + jnp.asarray([0.0, 1.0]))[:, None]
 OUTSIDE = planck18().replace(omega_b=0.034, omega_cdm=0.06, m_nu=0.8, Y_he=0.2454)
 OFF = 0.05
-"""Of P there, above k = 1e-3/Mpc, where no training reached; that fit of Eisenstein & Hu is off by far more."""
+"""Of P there, above k = 1e-3/Mpc, where no training reached; a fit is off by far more."""
 
 
 @jax.jit
