@@ -15,8 +15,7 @@ from volvelle.compute import require_float64
 from volvelle.cosmology import Cosmology
 
 from .base import Model
-from .learned import PARAMETERS, LearnedPower, LearnedSpectrum
-from .variance import normalised
+from .learned import PARAMETERS, LearnedPower, LearnedSpectrum, normalised
 
 HELD = tuple(name for name in PARAMETERS if name[0] == "w" or name == "Omega_k")
 """Parameters beyond whose edges there is nothing to go by."""

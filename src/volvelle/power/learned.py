@@ -13,6 +13,7 @@ horizon (``early``) is added.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -41,7 +42,7 @@ from .early import EarlyGrowth
 from .eisenstein_hu import A_MIN
 from .errors import DomainError
 from .table import Surface
-from .variance import normalised
+from .variance import eight
 
 PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
 """What the late rest depends on, in the order of the features."""
@@ -91,6 +92,18 @@ class LearnedSpectrum(Spectrum):
         known = known + self.early(k, a) - self.early(k, jnp.maximum(a, np.exp(-last)))
         exists = jnp.where(self.known.exists(k), self.factor, jnp.nan)
         return exists * jnp.exp(known + surface(jnp.log(k), y))
+
+
+def normalised(
+    cosmology: Cosmology, make: Callable[[Cosmology], LearnedSpectrum]
+) -> LearnedSpectrum:
+    """A spectrum as ``make`` makes it of A_s, with the cosmology's sigma8 if it has that instead."""
+    if cosmology.sigma8 is None:
+        return make(cosmology)
+    trial = cosmology.replace(sigma8=None, A_s=_TRIAL)
+    made = make(trial)
+    factor = (cosmology.sigma8 / eight(trial, made, jnp.ones(()), "matter")) ** 2
+    return eqx.tree_at(lambda s: s.factor, made, made.factor * factor)
 
 
 def early_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " e"]:
@@ -347,6 +360,7 @@ def _dark_energy(cosmology: Cosmology) -> Array:
 
 
 _LEAST = 4  # nodes of a cubic
+_TRIAL = 2e-9  # A_s
 
 
 @lru_cache(maxsize=1)
