@@ -97,7 +97,7 @@ class LearnedSpectrum(Spectrum):
 def normalised(
     cosmology: Cosmology, make: Callable[[Cosmology], LearnedSpectrum]
 ) -> LearnedSpectrum:
-    """A spectrum as ``make`` makes it of A_s, with the cosmology's sigma8 if it has that instead."""
+    """A spectrum as ``make`` makes it of A_s, with the cosmology's sigma8 if it has that."""
     if cosmology.sigma8 is None:
         return make(cosmology)
     trial = cosmology.replace(sigma8=None, A_s=_TRIAL)
