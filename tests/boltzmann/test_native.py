@@ -158,3 +158,12 @@ def test_non_linear_power_that_class_leaves_linear_is_refused():
     words = "no non-linear scale within its range of wavenumbers from z = 4"
     with pytest.raises(SolverError, match=words):
         solver.solve(planck18(), request)
+
+
+@pytest.mark.parametrize("name", ["DarkEnergy.w", "DarkEnergy.wa"])
+def test_dark_energy_of_camb_is_set_once(name):
+    with pytest.raises(SolverError, match=f"{name} of CAMB is set already"):
+        get_solver("camb").check(with_extra(**{name: -0.5}).replace(w0=-0.9), Request())
+    with pytest.raises(SolverError, match=f"{name} of CAMB is set already"):
+        get_solver("camb", extra={name: -0.5}).check(planck18().replace(wa=0.1), Request())
+    get_solver("camb").check(with_extra(**{"DarkEnergy.w": -0.9}), Request())
