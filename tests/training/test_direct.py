@@ -63,7 +63,7 @@ def problem(*likelihoods: Any, **changes: Any) -> Problem:
         "neutrino_hierarchy": "single",
         "likelihoods": likelihoods or (shear(),),
         "solver": get_solver("class"),
-        "request": Request(spectra=(), background=False, power=True),
+        "request": Request.of(["matter_power"]),
         "fixed_nuisance": NUISANCE,
         "parametrisation": Parametrisation(),
     }
