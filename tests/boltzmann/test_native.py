@@ -251,3 +251,15 @@ def test_linear_power_is_had_where_no_non_linear_scale_is():
     few = planck18().replace(A_s=8e-10, m_nu=0.9, neutrino_hierarchy="degenerate")
     theory = get_solver("class").solve(few, Request.of(["matter_power"]))
     assert theory["sigma8"] == pytest.approx(0.4068, rel=1e-3)
+
+
+def test_the_content_of_files_that_settings_name_is_in_the_key(tmp_path):
+    table = tmp_path / "helium.dat"
+    solver = get_solver("class", extra={"sBBN file": str(table)})
+    absent = solver.identity()
+    table.write_text("1 2 3\n")
+    first = solver.identity()
+    table.write_text("1 2 3 4\n")
+    second = solver.identity()
+    assert len({each["settings"] for each in (absent, first, second)}) == 3
+    assert "files" not in get_solver("class").identity()["settings"]

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -82,6 +83,7 @@ class ClassSolver:
             "extension_sha256": file_sha256(extension_of(module)),
             "settings": canonical_json(
                 {
+                    **self._files(),
                     "interface": INTERFACE,
                     "non_linear": self.non_linear,
                     "precision": {**PRECISION, **self.precision},
@@ -90,6 +92,17 @@ class ClassSolver:
                 }
             ),
         }
+
+    def _files(self) -> dict[str, dict[str, str]]:
+        """Hashes of the files that settings name, without which their content could change."""
+        given = {**self.precision, **self.extra}
+        hashes = {
+            name: file_sha256(Path(value))
+            for name, value in sorted(given.items())
+            if isinstance(value, str) and ("file" in name or os.sep in value)
+            if Path(value).is_file()  # CLASS says of others that it cannot open them
+        }
+        return {"files": hashes} if hashes else {}
 
     def solve(self, cosmology: Cosmology, request: Request) -> Theory:
         """Solve one model; CLASS's message stands in the SolverError."""
