@@ -219,7 +219,7 @@ def test_the_range_of_non_linear_models_is_the_users():
     solver.check(planck18(), request)
     solver.check(planck18(), SCALARS_ONLY)
     other = get_solver("class", non_linear="none", precision={"halofit_min_k_max": 40.0})
-    with pytest.raises(SolverError, match="did not read input parameter.s.: halofit_min_k_max"):
+    with pytest.raises(SolverError, match=r"did not read input parameter.s.: halofit_min_k_max"):
         other.check(planck18(), SCALARS_ONLY)
 
 
