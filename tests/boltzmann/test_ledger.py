@@ -1,5 +1,6 @@
 """The ledger: what it keeps, what it serves, and how it says that it is damaged."""
 
+import json
 import pickle
 import sqlite3
 import threading
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from volvelle.boltzmann import ledger_file
-from volvelle.boltzmann.ledger import Ledger
+from volvelle.boltzmann.ledger import _COLUMNS, Ledger, _Row
 from volvelle.boltzmann.packing import (
     BusyLedgerError,
     DamagedLedgerError,
@@ -119,6 +120,30 @@ def test_failure_of_a_smaller_request_replaces_that_of_a_larger_one(ledger):
     for request in (LARGE, SMALL, LARGE):
         ledger.store_failure(IDENTITY, MODEL, request, "no", 0.5, "run")
     assert rows(ledger) == 1 and ledger.lookup(IDENTITY, MODEL, SMALL).failed
+
+
+def old_failure(ledger: Ledger) -> None:
+    """A failure of short spectra as it was written before their revision."""
+    ledger.store_failure(IDENTITY, MODEL, SMALL, "too short", 1.0, "run")
+    (row,) = (_Row(*each) for each in execute(ledger, f"SELECT {_COLUMNS} FROM solutions"))
+    fields = json.loads(row.request)
+    del fields["revision"]
+    row = row._replace(request=json.dumps(fields, sort_keys=True))
+    execute(ledger, "UPDATE solutions SET request = ?, sha256 = ?", row.request, row.digest())
+
+
+def test_failure_of_an_older_revision_stands_for_nothing(ledger, tmp_path):
+    """Without its short spectra it would stand for every request of the model."""
+    old_failure(ledger)
+    assert rows(ledger) == 1
+    assert ledger.lookup(IDENTITY, MODEL, LARGE) is None
+    assert ledger.lookup(IDENTITY, MODEL, SMALL) is None
+    fresh = Ledger(tmp_path / "fresh.sqlite")
+    fresh.store_failure(IDENTITY, MODEL, LARGE, "by itself", 1.0, "run")
+    assert fresh.merge(ledger) == 0
+    assert fresh.lookup(IDENTITY, MODEL, LARGE).failure == "by itself"
+    ledger.store_failure(IDENTITY, MODEL, LARGE, "still", 1.0, "run")
+    assert ledger.lookup(IDENTITY, MODEL, LARGE).failure == "still" and rows(ledger) == 1
 
 
 def test_numbers_that_are_none_never_enter(ledger):

@@ -3,12 +3,15 @@
 import pytest
 
 from volvelle.boltzmann import Request, SolverError, get_solver
+from volvelle.boltzmann.class_outputs import output_words
+from volvelle.boltzmann.library import load_classy
 from volvelle.cosmology import Cosmology, planck18, to_camb, to_class
 
 SCALARS_ONLY = Request(spectra=(), background=False)
 THETA = 3e-8  # three times the tolerance of the search for h
 SAME_SECTOR = 1e-10  # the same numbers by another way: rounding alone
 CONTINUOUS = 5e-5  # of sigma8: a species, however little of it, changes CLASS's steps; 1.5e-5 here
+SAME_SIGMA8 = 2e-6  # of ranges from 5/Mpc on, and of steps that C_l or redshifts bring; 5e-7 here
 
 
 def with_extra(**extra: float) -> Cosmology:
@@ -158,3 +161,105 @@ def test_non_linear_power_that_class_leaves_linear_is_refused():
     words = "no non-linear scale within its range of wavenumbers from z = 4"
     with pytest.raises(SolverError, match=words):
         solver.solve(planck18(), request)
+
+
+TENSORS = {"modes": "s,t", "l_max_tensors": 50}
+
+
+@pytest.mark.parametrize(
+    ("settings", "extra", "outputs"),
+    [
+        ({"extra": TENSORS, "non_linear": "none"}, {"r": 0.1}, ["lensed_bb"]),
+        (
+            {"extra": {"hmcode_version": "2020_baryonic_feedback"}, "non_linear": "hmcode"},
+            {"log10T_heat_hmcode": 7.8},
+            ["matter_power_nonlinear"],
+        ),
+        ({"extra": {"ic": "ad,bi"}, "non_linear": "none"}, {"f_bi": 0.1}, ["sigma8"]),
+    ],
+    ids=["tensors", "feedback", "isocurvature"],
+)
+def test_the_searches_read_what_is_read_beside_outputs_only(settings, extra, outputs):
+    """theta_* and sigma8 are searched for with the inputs of the solution itself."""
+    solver, module = get_solver("class", **settings), load_classy(None)
+    request = Request.of(outputs, 10)
+    asked = with_extra(**extra).replace(h=None, theta_star_100=1.041, A_s=None, sigma8=0.8)
+    solver.check(asked, request)
+    found = solver._with_amplitude(module, solver._with_hubble(module, asked, request), request)
+    assert found.h == pytest.approx(0.673, rel=0.01)
+    assert found.A_s == pytest.approx(2.03e-9, rel=0.05)
+
+
+def test_sigma8_of_class_does_not_depend_on_what_else_is_asked():
+    solver = get_solver("class", non_linear="none")
+    alone = solver.solve(planck18(), SCALARS_ONLY)
+    beside = solver.solve(planck18(), Request.of(["matter_power"]))
+    assert alone["sigma8"] == pytest.approx(beside["sigma8"], rel=SAME_SIGMA8)
+    spectra = Request.of(["lensed_tt"], 2508)
+    assert output_words(SCALARS_ONLY, "none")["P_k_max_1/Mpc"] == 5.0
+    assert output_words(spectra, "none")["P_k_max_1/Mpc"] == 5.0
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [{"non_linear": "none"}, {"lensing": "no"}, {"l_max_scalars": 500}, {"P_k_max_1/Mpc": 1.0}],
+)
+@pytest.mark.parametrize("request_", [Request(), SCALARS_ONLY], ids=["spectra", "scalars"])
+def test_precision_of_class_overrides_nothing_that_follows_from_the_request(precision, request_):
+    (name,) = precision
+    with pytest.raises(SolverError, match=f"{name} of CLASS follows from what is asked"):
+        get_solver("class", precision=precision).check(planck18(), request_)
+
+
+def test_the_range_of_non_linear_models_is_the_users():
+    """It is what an error advises; where no model is asked for, CLASS has no such input."""
+    solver = get_solver("class", precision={"halofit_min_k_max": 40.0})
+    request = Request.of(["matter_power_nonlinear"])
+    assert solver._input(planck18(), request)["halofit_min_k_max"] == 40.0
+    solver.check(planck18(), request)
+    solver.check(planck18(), SCALARS_ONLY)
+    other = get_solver("class", non_linear="none", precision={"halofit_min_k_max": 40.0})
+    with pytest.raises(SolverError, match=r"did not read input parameter.s.: halofit_min_k_max"):
+        other.check(planck18(), SCALARS_ONLY)
+
+
+@pytest.mark.parametrize("name", ["DarkEnergy.w", "DarkEnergy.wa"])
+def test_dark_energy_of_camb_is_set_once(name):
+    with pytest.raises(SolverError, match=f"{name} of CAMB is set already"):
+        get_solver("camb").check(with_extra(**{name: -0.5}).replace(w0=-0.9), Request())
+    with pytest.raises(SolverError, match=f"{name} of CAMB is set already"):
+        get_solver("camb", extra={name: -0.5}).check(planck18().replace(wa=0.1), Request())
+    get_solver("camb").check(with_extra(**{"DarkEnergy.w": -0.9}), Request())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "model"),
+    [
+        (["sigma8", "matter_power", "cb_power", "f_sigma8"], None),
+        (["unlensed_tt"], None),
+        (["lensed_tt"], "halofit"),
+        (["phiphi"], "halofit"),
+        (["matter_power_nonlinear"], "halofit"),
+        (["rs_rec"], "halofit"),
+    ],
+)
+def test_class_has_a_non_linear_model_where_an_output_depends_on_it(outputs, model):
+    assert output_words(Request.of(outputs), "halofit").get("non_linear") == model
+
+
+def test_linear_power_is_had_where_no_non_linear_scale_is():
+    few = planck18().replace(A_s=8e-10, m_nu=0.9, neutrino_hierarchy="degenerate")
+    theory = get_solver("class").solve(few, Request.of(["matter_power"]))
+    assert theory["sigma8"] == pytest.approx(0.4068, rel=1e-3)
+
+
+def test_the_content_of_files_that_settings_name_is_in_the_key(tmp_path):
+    table = tmp_path / "helium.dat"
+    solver = get_solver("class", extra={"sBBN file": str(table)})
+    absent = solver.identity()
+    table.write_text("1 2 3\n")
+    first = solver.identity()
+    table.write_text("1 2 3 4\n")
+    second = solver.identity()
+    assert len({each["settings"] for each in (absent, first, second)}) == 3
+    assert "files" not in get_solver("class").identity()["settings"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
 
-from volvelle.boltzmann import NON_LINEAR, SOLVERS, default_ledger
-from volvelle.cli import Configuration, ConfigurationError, SampledParameter
+from volvelle.boltzmann import NON_LINEAR, SOLVERS, Request, default_ledger
+from volvelle.cli import Configuration, ConfigurationError, SampledParameter, setup
 from volvelle.cli.blocks import CambTheory, ClassTheory, SolverBlock, TheoryBlock
 from volvelle.cli.compute_block import ComputeBlock, Local
 from volvelle.cli.sampler_block import MetropolisSampler
@@ -114,6 +115,32 @@ def test_missing_data_are_said_or_simulated(write, no_data) -> None:
     assert [p.name for p in found.sampled if p.kind == "nuisance"] == ["A_planck"]
     with pytest.raises(ConfigurationError, match="simulate_if_missing serves planck_2018_plik"):
         Configuration.load(write({"likelihood": ["union3"], "simulate_if_missing": True}))
+
+
+def test_simulated_data_have_the_references_tensors(write, monkeypatch, tmp_path) -> None:
+    """Beside tensors CLASS has r = 1 by default."""
+    asked = []
+
+    def solved(solver, cosmologies, *others):
+        asked.extend(cosmologies)
+        return [None]
+
+    monkeypatch.setattr(setup, "solve_many", solved)
+    extra = {"WantTensors": 1}
+    r = {"prior": {"min": 0.0, "max": 0.2}, "ref": {"loc": 0.05, "scale": 0.01}}
+    content = yaml.safe_load(write({"theory": {"camb": {"extra_args": extra}}}).read_text())
+    content["params"]["InitPower.r"] = r
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(content))
+    configuration = Configuration.load(tmp_path / "r.yaml")
+    setup._fiducial(configuration, setup.make_solver(configuration), *[None] * 3)
+    assert dict(asked[0].extra) == {"InitPower.r": 0.05} and asked[0].theta_star_100 == 1.0411
+
+
+def test_certificates_of_the_packages_theory_take_linear_power_only(write) -> None:
+    """Its own model makes it non-linear, and CLASS's fails where no non-linear scale is."""
+    configuration = replace(Configuration.load(write({})), direct=True)
+    problem = setup.make_problem(configuration, setup.make_solver(configuration), ())
+    assert problem.request == Request.of(["matter_power"])
 
 
 @pytest.mark.real_data

@@ -27,6 +27,7 @@ import foreign_files
 import volvelle
 from volvelle.cli import emulate_job, emulator_check, setup
 from volvelle.cli.app import app
+from volvelle.cli.emulate_configuration import EmulateConfiguration
 from volvelle.compute import SerialExecutor
 from volvelle.emulator import load_emulator
 
@@ -165,6 +166,8 @@ def test_dry_run_computes_nothing(tmp_path: Path):
         ({"outputs": ["sigma8", "sigma8"]}, "outputs: expected a list of different names"),
         ({"outputs": ["lensed_te"]}, "takes lensed_tt and lensed_ee too; add them"),
         ({"outputs": ["lensed_xx"]}, "outputs[0]"),
+        ({"outputs": ["sigma8"]}, "lmax: lmax is 60, but outputs lists no spectrum"),
+        ({"params.nrunn": 0.1}, "params.nrunn: CAMB has no parameter 'nrunn'"),
         ({"accuracy.spectra": 0.0}, "accuracy.spectra: expected a number above 0"),
         ({"accuracy.percentile": 101.0}, "accuracy.percentile: expected a number of at most 100"),
         (
@@ -201,6 +204,24 @@ def test_wrong_files(changes: dict[str, Any], message: str, tmp_path: Path):
     status, words = call("emulate", write(tmp_path / "box.yaml", changes))
     assert status == 2 and message in words, words
     assert not (tmp_path / "box").exists()
+
+
+TENSORS = {"theory": {"class": {"extra_args": {"modes": "s,t"}}}}
+BOX_OF_R = {"prior": {"min": 0.0, "max": 0.1}}
+
+
+@pytest.mark.parametrize("outputs", [["lensed_tt"], ["lensed_bb"], ["lensed_bb", "rs_rec"]])
+def test_inputs_that_are_read_beside_spectra_only(outputs: list[str], tmp_path: Path):
+    changes = {**TENSORS, "params.r": BOX_OF_R, "outputs": outputs}
+    found = EmulateConfiguration.load(write(tmp_path / "box.yaml", changes))
+    assert [p.name for p in found.sampled] == ["omega_cdm", "ln10A_s", "r"]
+
+
+def test_precision_that_follows_from_the_outputs_is_refused_where_it_stands(tmp_path: Path):
+    changes = {"theory": {"class": {"precision": {"l_max_scalars": 500}}}}
+    status, words = call("emulate", write(tmp_path / "box.yaml", changes), "--dry-run")
+    assert status == 2
+    assert "theory.class.precision.l_max_scalars: l_max_scalars of CLASS follows from" in words
 
 
 def test_killed_and_repeated(tmp_path: Path):

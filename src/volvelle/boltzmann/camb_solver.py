@@ -163,11 +163,13 @@ class CambSolver:
         params.Reion.helium_delta_redshift = _HELIUM_WIDTH
         params.Reion.tau_solve_accuracy_boost = _TAU_ACCURACY
         params.Reion.set_tau(values["tau"])
+        taken = {*values} | _SET_BY_OTHER_NAMES
         if (values["w"], values["wa"]) != (-1.0, 0.0):
+            taken |= {"DarkEnergy.w", "DarkEnergy.wa"}
             params.set_dark_energy(w=values["w"], wa=values["wa"], dark_energy_model="ppf")
         native = {name: float(value) for name, value in cosmology.extra.items()}
         given = {*native, *self.precision, *self.extra}
-        clash = sorted(given & ({*values} | _SET_BY_OTHER_NAMES))
+        clash = sorted(given & taken)
         if clash:
             raise SolverError(
                 f"{', '.join(clash)} of CAMB is set already, from the cosmology; drop it "

@@ -15,7 +15,12 @@ from .request import SHORT, Request
 from .solver import one_line
 
 _POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
+_SIGMA8_K_MAX = 5.0
+"""Least range of wavenumbers [1/Mpc], which is halofit's own: where CLASS chooses, sigma8 without
+halofit and C_l is 1.3e-4 lower. Larger ranges and the steps that C_l bring change it by 1e-6."""
 _NON_LINEAR_K_MAX = 30.0  # [1/Mpc] the non-linear scale at z = 4 lies below it
+RESERVED = ("output", "lensing", "l_max_scalars", "non_linear", "non linear", "P_k_max_1/Mpc")
+"""What follows from requests and settings, whatever is asked for."""
 _TRANSFERS = {"transfer_b": "d_b", "transfer_cdm": "d_cdm", "transfer_tot": "d_m"}
 _NON_LINEAR = {"cb_power": False, "cb_power_nonlinear": True}
 _EARLY = {"matter_power_early": False, "cb_power_early": True}  # whether neutrinos are left out
@@ -23,14 +28,17 @@ _HISTORY = {"ionisation_fraction": "x_e", "visibility": "g [Mpc^-1]"}
 
 
 def output_words(request: Request, non_linear: str) -> dict[str, Any]:
-    """Output words of CLASS for a request; sigma8 always needs mPk."""
-    result: dict[str, Any] = {"output": "mPk"}
+    """Output words of CLASS for a request; sigma8 always needs mPk.
+
+    The non-linear model is left out where nothing asked for depends on it.
+    """
+    result: dict[str, Any] = {"output": "mPk", "P_k_max_1/Mpc": _SIGMA8_K_MAX}
     if request.spectra:
         lmax = max(request.lmax, SHORT)  # see there; the rest is cut off
         result |= {"output": "tCl,pCl,lCl,mPk", "l_max_scalars": lmax, "lensing": "yes"}
     if request.transfers:
         result["output"] += ",dTk"
-    if non_linear != "none":
+    if non_linear != "none" and _bends(request):
         result["non_linear"] = non_linear
     if request.wavenumbers:
         result["P_k_max_1/Mpc"] = float(POWER_K[-1]) * _POWER_K_MARGIN
@@ -39,6 +47,12 @@ def output_words(request: Request, non_linear: str) -> dict[str, Any]:
     if request.non_linear:
         result[f"{non_linear}_min_k_max"] = _NON_LINEAR_K_MAX
     return result
+
+
+def _bends(request: Request) -> bool:
+    """Whether anything asked for depends on the non-linear model; the solver's own scalars may."""
+    lensing = any(name == "phiphi" or name.startswith("lensed") for name in request.spectra)
+    return request.non_linear or lensing or bool(request.native)
 
 
 def tables(cosmo: Any) -> tuple[BackgroundTable, Decoupling]:

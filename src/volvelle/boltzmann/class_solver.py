@@ -3,13 +3,14 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..cosmology import Cosmology, to_class
 from ..cosmology.errors import CosmologyError
-from .class_outputs import collect, output_words, scalars, tables
+from .class_outputs import RESERVED, collect, output_words, scalars, tables
 from .derived import find_hubble, rescaled_amplitude
 from .errors import SolverError
 from .library import extension_of, file_sha256, load_classy, new_class
@@ -24,7 +25,7 @@ from .solver import (
     with_any_hubble_and_amplitude,
 )
 
-INTERFACE = "1"
+INTERFACE = "2"
 """Raised whenever this file changes a number for the same parameters and settings."""
 PRECISION: dict[str, float | int | str] = {
     # z_reio is found by bisection; at the default 1e-4 it jumps by 2e-4, a step in every spectrum;
@@ -46,6 +47,9 @@ GRID_NUDGE = 1e-12
 """Relative change of h that only alters rounding."""
 MAX_NUDGES = 60  # the first succeeds for two models in three
 _TRIAL_A_S = 2.1e-9
+_TRIAL_LMAX = 10  # sigma8 needs no C_l, but inputs of tensors are read beside them only
+_NON_LINEAR_RANGES = ("halofit_min_k_max", "hmcode_min_k_max")
+"""Precision in which the user has the last word."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class ClassSolver:
             "extension_sha256": file_sha256(extension_of(module)),
             "settings": canonical_json(
                 {
+                    **self._files(),
                     "interface": INTERFACE,
                     "non_linear": self.non_linear,
                     "precision": {**PRECISION, **self.precision},
@@ -88,12 +93,23 @@ class ClassSolver:
             ),
         }
 
+    def _files(self) -> dict[str, dict[str, str]]:
+        """Hashes of the files that settings name, without which their content could change."""
+        given = {**self.precision, **self.extra}
+        hashes = {
+            name: file_sha256(Path(value))
+            for name, value in sorted(given.items())
+            if isinstance(value, str) and ("file" in name or os.sep in value)
+            if Path(value).is_file()  # CLASS says of others that it cannot open them
+        }
+        return {"files": hashes} if hashes else {}
+
     def solve(self, cosmology: Cosmology, request: Request) -> Theory:
         """Solve one model; CLASS's message stands in the SolverError."""
         check_request(request, self.non_linear)
         module = load_classy(self.path)
         with _one_thread():
-            cosmology = self._with_hubble(module, cosmology)
+            cosmology = self._with_hubble(module, cosmology, request)
             cosmology = self._with_amplitude(module, cosmology, request)
             settings = self._input(cosmology, request)
             if request.spectra and float(cosmology.Omega_k) == 0.0:
@@ -121,15 +137,20 @@ class ClassSolver:
             scalars(cosmo, request.native)
 
     def _input(self, cosmology: Cosmology, request: Request) -> dict[str, Any]:
-        """Input of CLASS; what the user says of precision is the last word."""
+        """Input of CLASS; of the range of wavenumbers the user has the last word."""
         words = output_words(request, self.non_linear)
-        clash = sorted(set(words) & {*self.extra, *cosmology.extra})
+        chosen = set(self.precision) & set(_NON_LINEAR_RANGES)
+        words = {name: value for name, value in words.items() if name not in chosen}
+        clash = sorted({*words, *RESERVED} & {*self.precision, *self.extra, *cosmology.extra})
         if clash:
             raise SolverError(
                 f"{', '.join(clash)} of CLASS follows from what is asked of it (outputs, lmax, "
                 "non_linear); drop it"
             )
-        return self._settings(cosmology) | words | dict(self.precision)
+        result = self._settings(cosmology) | words
+        if "non_linear" not in words:  # CLASS would refuse what is said of its range
+            result.pop(f"{self.non_linear}_min_k_max", None)
+        return result
 
     def _settings(self, cosmology: Cosmology) -> dict[str, Any]:
         """Input of CLASS without outputs; refuses keys that are set twice."""
@@ -146,15 +167,18 @@ class ClassSolver:
             result |= given
         return result
 
-    def _with_hubble(self, module: ModuleType, cosmology: Cosmology) -> Cosmology:
-        """Replace theta_star_100 by the h that gives it."""
+    def _with_hubble(self, module: ModuleType, cosmology: Cosmology, request: Request) -> Cosmology:
+        """Replace theta_star_100 by the h that gives it.
+
+        CLASS reads the input of the solution and ends at its thermodynamics: inputs that are read
+        beside outputs only would be refused without them, and they cost nothing here.
+        """
         if cosmology.theta_star_100 is None:
             return cosmology
 
         def theta(h: float) -> float:
-            trial = cosmology.replace(h=h, theta_star_100=None)
-            settings = self._settings(trial)
-            settings.pop("sigma8", None)  # the amplitude leaves theta_* alone
+            trial = with_any_hubble_and_amplitude(cosmology.replace(h=h, theta_star_100=None))
+            settings = self._input(trial, request)  # the amplitude leaves theta_* alone
             with _computed(module, settings, "thermodynamics") as cosmo:
                 return tables(cosmo)[1].theta_star_100
 
@@ -164,13 +188,18 @@ class ClassSolver:
     def _with_amplitude(
         self, module: ModuleType, cosmology: Cosmology, request: Request
     ) -> Cosmology:
-        """Replace sigma8 by the A_s that gives it, from a run without C_l (1.2 s)."""
+        """Replace sigma8 by the A_s that gives it, from a run that ends at P(k).
+
+        It has all inputs of the solution, for CLASS to read, but next to no C_l: a quarter of the
+        time.
+        """
         if cosmology.sigma8 is None:
             return cosmology
         trial = cosmology.replace(A_s=_TRIAL_A_S, sigma8=None)
-        matter = replace(request, spectra=(), scalars=())
-        settings = self._input(trial, matter)
-        with _computed(module, settings) as cosmo:
+        settings = self._input(trial, request)
+        if request.spectra:
+            settings["l_max_scalars"] = _TRIAL_LMAX
+        with _computed(module, settings, "fourier") as cosmo:
             sigma8 = float(cosmo.sigma8())
         return trial.replace(A_s=rescaled_amplitude(_TRIAL_A_S, sigma8, float(cosmology.sigma8)))
 

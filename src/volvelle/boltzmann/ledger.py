@@ -127,7 +127,8 @@ class Ledger:
         """What is known of a model: a solution cut to `request`, a failure, or None.
 
         A solution of a larger request serves a smaller one; a failure of a smaller request stands
-        for a larger one, which would ask for the same and more.
+        for a larger one, which would ask for the same and more. Of an older revision of requests
+        only what is still valid serves, and no failure: what failed may have been what changed.
         """
         key = model_key(identity, parameters)
         with connect(self.path) as connection:
@@ -137,7 +138,9 @@ class Ledger:
                 theory = restrict(unpack(row.arrays), request)
                 return LedgerEntry(theory, None, row.seconds, row.run, row.created, cached=True)
         for row in rows:
-            if row.failure is not None and request.covers(self._request(row)):
+            if row.failure is None or self._outdated(row):
+                continue
+            if request.covers(self._request(row)):
                 return LedgerEntry(
                     None, row.failure, row.seconds, row.run, row.created, cached=True
                 )
@@ -285,6 +288,10 @@ class Ledger:
                 f"{row.request}: use the Volvelle that wrote it, or prune the row"
             ) from error
 
+    def _outdated(self, row: _Row) -> bool:
+        """Whether a row's request is of an older revision, of which a part is left out."""
+        return self._request(row).to_json() != row.request
+
     def _model(self, connection: sqlite3.Connection, key: str) -> tuple[str, ...]:
         query = "SELECT key, solver, version, identity, parameters FROM models WHERE key = ?"
         model = connection.execute(query, (key,)).fetchone()
@@ -318,6 +325,8 @@ class Ledger:
     def _insert(self, connection: sqlite3.Connection, model: tuple[str, ...], row: _Row) -> bool:
         """Add a row unless what is there says as much; remove what the row makes superfluous."""
         wanted = self._request(row)
+        if row.failure is not None and self._outdated(row):
+            return False  # from another ledger; it stands for nothing
         superfluous = []
         for known in self._rows(connection, row.model):
             request = self._request(known)
@@ -326,6 +335,8 @@ class Ledger:
                     return False
                 if row.failure is None and wanted.covers(request):
                     superfluous.append(known.id)
+            elif self._outdated(known):
+                superfluous.append(known.id)
             elif row.failure is None:
                 if wanted.covers(request):
                     superfluous.append(known.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from .blocks import Block, Count, FilePath, Positive, SolverBlock, empty
 from .compute_block import ComputeBlock
 from .configuration import NO_RESULT, computed_where, solver_settings
 from .document import Document
+from .emulator_block import check_lmax
 from .messages import first_error
 from .parameters import Parameter, Reference, Sampled, SampledParameter
 from .roles import roles
@@ -104,7 +105,7 @@ class EmulateConfiguration:
     @classmethod
     def load(cls, path: str | Path, *, output: str | Path | None = None) -> EmulateConfiguration:
         """Read and check a file; raises ConfigurationError: one line with file, line and key."""
-        from ..boltzmann import Request, default_ledger
+        from ..boltzmann import OUTPUTS, Request, default_ledger
         from ..emulator import also_needed
         from ..training import BoxSettings, TrainingError, check_size, default_start
 
@@ -127,11 +128,15 @@ class EmulateConfiguration:
             )
         settings = solver_settings(theory.model_dump(exclude={"neutrino_hierarchy"}))
         solver = checks.solver(document, name, settings)
-        block = ("outputs",)
-        checks.outputs(document, parts, hierarchy, solver, file.outputs, block)
-        request = Request.of([n for n in file.outputs if n not in Request().names()])
-        wanted = request if not request.scalars else Request.of(())
+        known = [name for name in file.outputs if name in OUTPUTS]
+        wanted = replace(Request.of(known, file.lmax), scalars=())
         checks.natives(document, parts, hierarchy, solver, wanted, [], settings)
+        checks.outputs(document, parts, hierarchy, solver, file.outputs, ("outputs",))
+        if "lmax" in file.model_fields_set:
+            try:
+                check_lmax(file.lmax, file.outputs)
+            except PydanticCustomError as error:
+                raise document.error(("lmax",), error.message()) from error
         checks.output(document, Path(output or file.output))
         points, d = file.points, len(parts.sampled)
         initial = points.initial or default_start(d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -109,6 +110,19 @@ class NetworkBlock(Block):
         return self
 
 
+def check_lmax(lmax: int, outputs: Sequence[str]) -> None:
+    """Refuse an lmax beside outputs without a spectrum."""
+    from ..boltzmann import is_spectrum  # brings JAX: only where it is needed
+
+    if not any(map(is_spectrum, outputs)):
+        raise PydanticCustomError(
+            "lmax",
+            "lmax is {lmax}, but outputs lists no spectrum that it could be of; add one, such "
+            "as lensed_tt, or leave lmax out",
+            {"lmax": lmax},
+        )
+
+
 class EmulatorBlock(Block):
     """How the surrogate is built and how good it has to be."""
 
@@ -184,17 +198,8 @@ class EmulatorBlock(Block):
 
     @model_validator(mode="after")
     def _lmax_is_used(self) -> EmulatorBlock:
-        if "lmax" not in self.model_fields_set:
-            return self
-        from ..boltzmann import is_spectrum  # brings JAX: only where it is needed
-
-        if not any(map(is_spectrum, self.outputs)):
-            raise PydanticCustomError(
-                "lmax",
-                "lmax is {lmax}, but outputs lists no spectrum that it could be of; add one, such "
-                "as lensed_tt, or leave lmax out",
-                {"lmax": self.lmax},
-            )
+        if "lmax" in self.model_fields_set:
+            check_lmax(self.lmax, self.outputs)
         return self
 
     @model_validator(mode="after")

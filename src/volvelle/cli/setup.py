@@ -62,6 +62,8 @@ FIDUCIAL = {  # Planck 2018 VI (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensin
 }
 LOW_L = slice(2, 30)
 NUISANCE_WIDTH = 2.5  # of a learned one's range, in its reference's, which is one error wide
+TENSORS = ("r", "InitPower.r")
+"""Inputs that simulated data take from the reference: beside tensors CLASS has r = 1 by default."""
 _STANDARD = {"m_nu": 0.06, "N_eff": 3.044, "w0": -1.0, "wa": 0.0, "Omega_k": 0.0, "T_cmb": 2.7255}
 """What a `Cosmology` takes where nothing is given."""
 
@@ -106,7 +108,12 @@ def _fiducial(
     configuration: Configuration, solver: Solver, ledger: Ledger, executor: Executor, run: str
 ) -> LedgerEntry:
     known = {k: v for k, v in configuration.fixed.items() if k in ("m_nu", "N_eff")}
-    cosmology = Cosmology.from_parameters({**FIDUCIAL, **known})
+    centre = {p.name: p.ref_loc for p in configuration.sampled if p.kind == "cosmology"}
+    reference = configuration.parametrisation.cosmology(
+        {**configuration.fixed, **centre}, configuration.neutrino_hierarchy
+    )
+    tensors = {name: reference.extra[name] for name in TENSORS if name in reference.extra}
+    cosmology = Cosmology.from_parameters({**FIDUCIAL, **known}, extra=tensors)
     (entry,) = solve_many(solver, [cosmology], Request(), ledger, executor, run)
     return entry
 
