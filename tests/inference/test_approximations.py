@@ -179,6 +179,23 @@ def test_a_gaussian_of_a_banana_is_refused(method):
     assert wanted.facts["correction"] == "none, as was asked for"
 
 
+def test_uncorrected_draws_are_the_guides_own():
+    """Not those that k-hat is found with, which are wider; refused draws likewise."""
+    given = {"start": MEAN, "scale": WIDTHS, "draws": 5000}
+    found = sample(gaussian(), LaplaceApproximation(uncorrected=True), **given)
+    n = len(found.flat)
+    assert n == 20_000 and found.evaluations >= 2 * n
+    error = SIGMAS / np.sqrt(2 * n)
+    np.testing.assert_allclose(found.flat.std(axis=0), WIDTHS, rtol=error)
+    narrow = Guide.start("normal", 3, jax.random.key(0))
+    narrow = eqx.tree_at(lambda g: g.parameters["log_scale"], narrow, jnp.full(3, np.log(0.2)))
+    refused = settled(
+        straight(), narrow, chains=4, draws=5000, seed=2, uncorrected=False, name="narrow"
+    )
+    assert refused.refused is not None
+    np.testing.assert_allclose(refused.flat.std(axis=0), 0.2 * WIDTHS, rtol=error)
+
+
 def test_an_approximation_too_narrow_is_seen():
     """The draws themselves never come where it is wrong; the wider ones do."""
     target = straight()

@@ -27,7 +27,7 @@ from volvelle.inference.devices import mapped
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.evidence import Evidence
-from volvelle.inference.guides import Guide, log_normal
+from volvelle.inference.guides import Guide, draw_eps, log_normal
 from volvelle.inference.pareto import pareto_smooth
 
 K_LIMIT = 0.7
@@ -76,6 +76,15 @@ def _weigh(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array, Ar
     return mapped(one, (target, guide), eps, BATCH)
 
 
+@eqx.filter_jit
+def _own(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array]:
+    def one(given: tuple[Whitened, Guide], e: Array) -> tuple[Array, Array]:
+        z, _ = given[1].forward(e)
+        return z, given[0](z)
+
+    return mapped(one, (target, guide), eps, BATCH)
+
+
 def _log_mixture(eps: Array) -> Array:
     scales = jnp.array(SCALES)
     each = jax.vmap(log_normal)(eps / scales[:, None]) - len(eps) * jnp.log(scales)
@@ -119,6 +128,16 @@ def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
     return Weighted(z, value, raw, smooth, float(k) if np.isfinite(k) else float("inf"))
 
 
+def own_draws(
+    target: Whitened, guide: Guide, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws z [n, d] of a guide as it is, with ln P(z), without those where P vanishes."""
+    eps = draw_eps(jax.random.key(seed), number, len(target.posterior.names))
+    z, value = map(np.asarray, _own(target, guide, eps))
+    allowed = np.isfinite(value)
+    return z[allowed], value[allowed]
+
+
 def settled(
     target: Whitened,
     guide: Guide,
@@ -132,19 +151,23 @@ def settled(
     """Draws of a guide, resampled by their weights if these can be trusted, else refused.
 
     The draws are independent; they are dealt out to ``chains`` so that they can be treated as any
-    other samples. ``uncorrected``: the user wants the guide's own draws whatever k-hat says.
+    other samples. ``uncorrected``: the user wants the guide's own draws whatever k-hat says: fresh
+    ones, as those that k-hat is found with are wider. So are the draws that are refused.
     """
-    found = weigh(target, guide, chains * draws, seed)
-    rng = np.random.default_rng(seed + 1)
     total = chains * draws
+    found = weigh(target, guide, total, seed)
+    evaluations = total
     resampled = found.fit and not uncorrected
     if resampled:
+        rng = np.random.default_rng(seed + 1)
         chosen = rng.permutation(systematic(found.log_weights, total, rng))
+        z, value = found.z[chosen], found.log_density[chosen]
     else:
-        chosen = np.where(np.isfinite(found.log_density))[0]
-        chosen = chosen[: len(chosen) // chains * chains]
-    shape = (chains, len(chosen) // chains)
-    z, value = found.z[chosen].reshape(*shape, -1), found.log_density[chosen].reshape(shape)
+        z, value = own_draws(target, guide, total, seed + 1)
+        evaluations += total
+    many = len(z) // chains
+    z, value = z[: chains * many], value[: chains * many]
+    z, value = z.reshape(chains, many, -1), value.reshape(chains, many)
     samples, log_prob = parameters_of(target, z, value)
     evidence = found.evidence(target.log_volume)
     correction = "none, as was asked for" if uncorrected else "none"
@@ -164,7 +187,6 @@ def settled(
             f"{K_LIMIT}, so that its weights cannot correct it; choose a richer guide or a sampler "
             "that is exact (nuts, nested), or ask for it as it is with uncorrected: true"
         )
-    evaluations = total
     effective = found.effective if resampled else None
     return Chains(
         target.posterior.names,
