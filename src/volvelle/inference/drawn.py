@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 from volvelle.inference.diagnostics import Diagnostics, diagnose
 from volvelle.learning import write_atomically
 
+NOT_CORRECTED = "none"  # how the fact "correction" of an approximation's own draws begins
+
 
 @dataclass(frozen=True)
 class Chains:
@@ -47,6 +49,11 @@ class Chains:
     def divergent(self) -> float:
         """Share of the draws whose trajectory diverged: where it did, samples are missing."""
         return self.divergences / len(self.flat)
+
+    @property
+    def own(self) -> bool:
+        """Whether these are draws of an approximation as it is, which are not of the posterior."""
+        return str(self.facts.get("correction", "")).startswith(NOT_CORRECTED)
 
     @property
     def diagnostics(self) -> Diagnostics:
