@@ -133,7 +133,7 @@ def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
     return Weighted(z, value, raw, smooth, _trusted(k), 3 * size)
 
 
-def _raw(log_weights: Array) -> np.ndarray:
+def _raw(log_weights: Array | np.ndarray) -> np.ndarray:
     """ln w [n]; a draw at which nothing is defined has no weight."""
     found = np.asarray(log_weights)
     return np.where(np.isnan(found), -np.inf, found)
