@@ -122,6 +122,14 @@ def test_new_keys_change_no_hash_of_files_without_them(write):
         ({"nested": {"live": 10}}, "sampler.nested.live: expected a number of at least 20"),
         ({"laplace": {"draws": 100}}, "sampler.laplace: 400 draws to judge"),
         ({"mclmc": {}, "evidence": True}, "mclmc is not exact and gives no evidence"),
+        (
+            {"laplace": {"uncorrected": True}, "evidence": True},
+            "laplace with uncorrected: true gives draws that are not of the posterior",
+        ),
+        (
+            {"svi": {"uncorrected": True}, "evidence": True},
+            "svi with uncorrected: true .* take uncorrected or evidence out",
+        ),
         ({"mclmc": {}, "hmc": {}}, "expected one of nuts, .* got hmc and mclmc"),
     ],
 )

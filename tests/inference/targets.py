@@ -91,7 +91,8 @@ def posterior_of(function: Callable[[Array], Array], priors: tuple) -> Posterior
     d = len(priors)
     like = Of(jnp.zeros(d), jnp.eye(d), function=function)
     made: tuple[Prior, ...] = tuple(make_prior(p) for p in priors)
-    return Posterior(NAMES[:d], made, (like,), Identity(), d)
+    names = NAMES[:d] if d <= len(NAMES) else tuple(f"p{i}" for i in range(d))
+    return Posterior(names, made, (like,), Identity(), d)
 
 
 BANANA_WIDTH = 0.5

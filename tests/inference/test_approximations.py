@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from killing import killed_and_repeated, of_code
 from scipy.integrate import trapezoid
-from scipy.stats import halfnorm
-from targets import COVARIANCE, LN_PRIOR, MEAN, banana, gaussian, posterior_of, two_modes
+from scipy.stats import halfnorm, truncnorm
+from targets import COVARIANCE, LN_PRIOR, MEAN, WIDE, banana, gaussian, posterior_of, two_modes
 
 from volvelle.inference import (
     NUTS,
     InferenceError,
+    Laplace,
     LaplaceApproximation,
     NeuralTransport,
     Variational,
@@ -179,11 +180,60 @@ def test_a_gaussian_of_a_banana_is_refused(method):
     assert wanted.facts["correction"] == "none, as was asked for"
 
 
+def test_uncorrected_draws_are_the_guides_own():
+    """Not those that k-hat is found with, which are wider; refused draws likewise."""
+    given = {"start": MEAN, "scale": WIDTHS, "draws": 5000}
+    found = sample(gaussian(), LaplaceApproximation(uncorrected=True), **given)
+    n = len(found.flat)
+    assert n == 20_000 and found.evaluations >= 2 * n
+    error = SIGMAS / np.sqrt(2 * n)
+    np.testing.assert_allclose(found.flat.std(axis=0), WIDTHS, rtol=error)
+    narrow = Guide.start("normal", 3, jax.random.key(0))
+    narrow = eqx.tree_at(lambda g: g.parameters["log_scale"], narrow, jnp.full(3, np.log(0.1)))
+    refused = settled(
+        straight(), narrow, chains=4, draws=5000, seed=2, uncorrected=False, name="narrow"
+    )
+    assert refused.refused is not None
+    np.testing.assert_allclose(refused.flat.std(axis=0), 0.1 * WIDTHS, rtol=error)
+
+
+def narrow_in(direction: np.ndarray, factor: float) -> tuple[Whitened, Guide]:
+    """A round Gaussian with a guide that is narrower than it in one direction."""
+    d = len(direction)
+    posterior = posterior_of(lambda x: -0.5 * jnp.sum(x**2), WIDE[:1] * d)
+    along = direction / np.linalg.norm(direction)
+    factors = np.eye(d) + (factor - 1.0) * np.outer(along, along)
+    start = Laplace(np.zeros(d), factors, np.zeros(d), 0.0)
+    return Whitened.of(posterior, start), Guide.start("normal", d, jax.random.key(0))
+
+
+MANY = 21
+
+
+@pytest.mark.parametrize("direction", [np.eye(MANY)[0], np.ones(MANY)], ids=["axis", "oblique"])
+def test_a_guide_narrow_in_one_direction_of_many(direction):
+    """Half as wide as the posterior there; the mean of a few runs, each with its own draws."""
+    target, guide = narrow_in(direction, 0.5)
+    along = direction / np.linalg.norm(direction)
+    widths, effective, evidence = [], [], []
+    for seed in range(6):
+        given = {"chains": 4, "draws": 1000, "uncorrected": False, "name": ""}
+        found = settled(target, guide, seed=10 * seed, **given)
+        assert found.refused is None, found.refused
+        widths.append(np.std(found.flat @ along))
+        effective.append(found.effective)
+        evidence.append(found.facts["log_evidence"])
+    assert 1500 < np.mean(effective) < 2500, "what the weights of that direction leave"
+    error = SIGMAS / np.sqrt(2 * np.sum(effective))
+    assert np.mean(widths) == pytest.approx(1.0, abs=error)
+    assert np.mean(evidence) == pytest.approx(-MANY * np.log(1e6), abs=0.03)
+
+
 def test_an_approximation_too_narrow_is_seen():
     """The draws themselves never come where it is wrong; the wider ones do."""
     target = straight()
     guide = Guide.start("normal", 3, jax.random.key(0))
-    narrow = eqx.tree_at(lambda g: g.parameters["log_scale"], guide, jnp.full(3, np.log(0.35)))
+    narrow = eqx.tree_at(lambda g: g.parameters["log_scale"], guide, jnp.full(3, np.log(0.1)))
     assert weigh(target, guide, 2000, seed=1).fit
     found = weigh(target, narrow, 2000, seed=1)
     assert not found.fit
@@ -191,14 +241,27 @@ def test_an_approximation_too_narrow_is_seen():
         importance_evidence(target, narrow, number=2000, seed=1)
 
 
+@pytest.mark.parametrize("beyond", [1.0, 2.0])
+def test_laplace_leaning_on_an_edge(beyond):
+    """The maximum of the likelihood is outside the prior: one side of the Gaussian is missing."""
+    box = ({"min": 0.0, "max": 100.0}, {"min": -50.0, "max": 50.0})
+    posterior = gaussian(np.array([-beyond, 0.0]), np.eye(2), box)
+    given = {"start": np.array([0.3, 0.0]), "scale": np.ones(2)}
+    truth = truncnorm(beyond, np.inf, loc=-beyond)
+    found = sample(posterior, LaplaceApproximation(), **given)
+    assert found.refused is None and found.effective > 3000
+    x = found.flat[:, 0]
+    assert x.mean() == pytest.approx(truth.mean(), abs=SIGMAS * truth.std() / found.effective**0.5)
+    of_squares = np.sqrt((truth.stats("k") + 2.0) / found.effective)  # a variance, relative
+    assert x.var() == pytest.approx(truth.var(), rel=SIGMAS * of_squares)
+
+
 def test_laplace_at_an_edge_is_corrected():
     """A half-normal: the Gaussian is wrong and its weights mend it."""
     posterior = gaussian(np.zeros(1), np.eye(1), ({"min": 0.0, "max": 20.0},))
     given = {"start": np.array([1.0]), "scale": np.ones(1), "draws": 2000}
     found = sample(posterior, LaplaceApproximation(), **given)
-    if found.refused is not None:
-        assert found.facts["k_hat"] >= 0.7
-        return
+    assert found.refused is None
     x = found.flat[:, 0]
     for quantile in (0.1, 0.5, 0.9):
         error = np.sqrt(quantile * (1 - quantile) / found.effective)
@@ -209,7 +272,7 @@ def test_laplace_at_an_edge_is_corrected():
 
 def test_a_guide_that_is_right_loses_little_to_the_wider_draws():
     found = weigh(straight(), Guide.start("normal", 3, jax.random.key(0)), 1000, seed=1)
-    assert found.k_hat < 0.3 and found.effective > 900
+    assert found.k_hat < 0.3 and found.effective > 800
 
 
 def test_systematic_resampling():

@@ -204,6 +204,15 @@ def test_evaluations_are_counted_exactly():
     assert found.evaluations == len(calls)
 
 
+def test_an_approximations_own_draws_are_not_bridged():
+    """The banana's ln Z came out 1.1 too small from the Gaussian's draws, with an error of 0.02."""
+    given = {"start": np.array([0.1, 0.1]), "scale": np.ones(2), "draws": 1000}
+    for uncorrected, words in ((True, "own draws, uncorrected"), (False, "is refused: Pareto")):
+        found = sample(banana(), LaplaceApproximation(uncorrected=uncorrected), **given)
+        with pytest.raises(InferenceError, match=f"not of the posterior .*{words}"):
+            bridge(banana(), found, seed=1)
+
+
 def test_refusals():
     posterior = gaussian(priors=PRIORS)
     for method in (Nested(live=20), Nested(batch=400), Nested(slices=0)):

@@ -1,5 +1,8 @@
 """One function for all methods: what it checks, what it refuses, what it keeps on disk."""
 
+import sys
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,10 +26,12 @@ from volvelle.inference import (
     Variational,
     check_method,
     load_chains,
+    methods,
     name_of,
     sample,
     save_chains,
 )
+from volvelle.inference import laplace as search
 from volvelle.inference.methods import needs_gradients
 
 WIDTHS = np.sqrt(np.diag(COVARIANCE))
@@ -70,7 +75,7 @@ def test_every_method_gives_what_a_run_needs(name):
     assert found.samples.shape[1:] == (draws, d) and found.samples.shape[0] % 4 == 0
     assert found.log_prob.shape == found.samples.shape[:2]
     assert found.refused is None and found.evaluations > 0
-    assert (found.gradients > 0) == (needs_gradients(method) and name != "laplace")
+    assert (found.gradients > 0) == needs_gradients(method)
     assert found.diagnostics.converged(1.05, 100.0)
     error = 1.0 / np.sqrt(found.diagnostics.ess_min)
     bias = 0.03 if name == "mclmc" else 0.0
@@ -97,6 +102,23 @@ def test_the_others_do_without(name):
     found = sample(posterior, chosen, start=np.ones(2), scale=np.ones(2), chains=2, draws=draws)
     error = 1.0 / np.sqrt(found.diagnostics.ess_min)
     assert np.all(np.abs(found.flat.mean(axis=0)) < SIGMAS * error)
+
+
+def test_the_search_for_the_maximum_is_counted(monkeypatch):
+    """Every gradient of its steps, and d for each of the two Hessians."""
+    module = sys.modules[search.__module__]
+    calls = []
+    searched = module.value_and_gradient
+    monkeypatch.setattr(
+        module, "value_and_gradient", lambda *given: (calls.append(1), searched(*given))[1]
+    )
+    posterior = posterior_of(lambda x: -jnp.sum((x - 1.0) ** 4 + (x - 1.0) ** 2), FLAT)
+    given = {"start": np.zeros(2), "scale": np.ones(2), "draws": 300}
+    found = sample(posterior, LaplaceApproximation(), **given)
+    assert len(calls) > 2 and found.gradients == len(calls) + 2 * 2
+    assert found.evaluations == found.draw_evaluations + found.gradients
+    rough = sample(posterior, Metropolis(warmup=500, thin=2), **given)
+    assert rough.evaluations > rough.draw_evaluations + 4 * 500 + 64 * 300
 
 
 def test_a_gradient_that_is_not_finite():
@@ -186,6 +208,28 @@ def test_a_finished_run_is_read_back(name, tmp_path):
     not_it = sample(heavier, METHODS[name], **given)
     value = heavier.log_prob(jnp.asarray(not_it.flat[3]))
     assert float(value) == pytest.approx(not_it.log_prob.ravel()[3], abs=1e-8)
+
+
+def test_a_kill_after_the_chains_leaves_no_name_of_others(tmp_path, monkeypatch):
+    """One posterior's chains replace another's; whatever was to be written next never is."""
+    given = {"start": np.zeros(2), "scale": np.ones(2), "draws": 250, "folder": tmp_path}
+    here, there = (gaussian(m * np.ones(2), np.eye(2), FLAT) for m in (1.0, -4.0))
+    sample(here, LaplaceApproximation(), **given)
+
+    def killed(*given, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(methods, "write_atomically", killed, raising=False)
+        patched.setattr(methods.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sample(there, LaplaceApproximation(), **given)
+    again = sample(here, LaplaceApproximation(), **given)
+    np.testing.assert_allclose(again.flat.mean(axis=0), 1.0, atol=0.2)
+    # a file that does not say what it is of is drawn again
+    save_chains(tmp_path / methods.DONE, replace(again, samples=again.samples + 9.0))
+    anew = sample(here, LaplaceApproximation(), **given)
+    np.testing.assert_array_equal(anew.samples, again.samples)
 
 
 def test_chains_on_disk_keep_everything(tmp_path):

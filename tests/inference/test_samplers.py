@@ -187,3 +187,21 @@ def test_moments():
         moments = moments.add(jnp.asarray(row))
     expected = (50 * np.cov(x.T, bias=True) + 20.0 * np.eye(3)) / 70.0
     np.testing.assert_allclose(moments.covariance(jnp.eye(3)), expected, rtol=1e-10)
+
+
+def test_trajectories_that_are_cut_off_are_counted():
+    """A tree of four steps is too short for a start ten times too narrow; one of 2^8 is not."""
+    target = gaussian()
+    start = start_at(target, MEAN, 0.1 * np.sqrt(np.diag(COVARIANCE)))
+    given = {"chains": 2, "draws": 50, "seed": 1}
+    short = run_chains(target, start, NUTS(warmup=20, max_depth=2), **given)
+    assert 0.5 < short.facts["at_max_depth"] <= 1.0
+    assert "at_max_depth" not in run_chains(target, start, NUTS(warmup=100), **given).facts
+
+
+def test_long_trajectories_are_as_long_as_was_asked_for():
+    target = gaussian(np.zeros(1), np.eye(1), ({"dist": "norm", "loc": 0.0, "scale": 1e6},))
+    start = start_at(target, np.zeros(1), np.ones(1))
+    method = HMC(warmup=50, length=1000.0)
+    found = run_chains(target, start, method, chains=2, draws=40, seed=1)
+    assert found.draw_evaluations / len(found.flat) > 256, "the mean, where the cut was"

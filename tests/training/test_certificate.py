@@ -13,9 +13,10 @@ import toy
 from volvelle.boltzmann import Ledger, LedgerEntry
 from volvelle.compute import SerialExecutor
 from volvelle.emulator import build_emulator
-from volvelle.inference import Chains
-from volvelle.training import Exact, TrainingError, certify, smooth_log_weights
+from volvelle.inference import Chains, pareto_smooth
+from volvelle.training import Exact, TrainingError, certificate, certify, smooth_log_weights
 from volvelle.training.certificate import fresh_points
+from volvelle.training.reweighting import shifts
 
 DRAWS = 1000
 DERIVED = ("sigma8", "H0")
@@ -261,3 +262,57 @@ def test_a_width_beyond_its_limit_is_said(exact, emulator):
     refused = replace(found, parameters={**found.parameters, name: wider})
     assert not refused.passed
     assert f"width of {name} by a factor of 1.100 +- 0.010; the limit is 5%" in refused.words()
+
+
+def test_a_tail_that_cannot_be_fitted_is_no_reason_for_trust(exact, emulator):
+    """Twenty weights have no k; they count only where they hardly scatter."""
+    _, found = certificate_of(exact, emulator, 0.0, points=20, max_points=20)
+    assert np.isnan(found.pareto_k) and found.reliable and found.log_weight_std < 0.05
+    rough = np.random.default_rng(0).normal(size=20)
+    scattered = replace(found, raw_log_weights=rough)
+    assert not scattered.reliable and not scattered.passed
+    assert "too few to tell whether they have a heavy tail" in scattered.words()
+    assert replace(scattered, pareto_k=0.1).reliable
+
+
+def test_samples_that_were_drawn_twice_have_their_tail_fitted(exact, emulator):
+    """Chains that were resampled by weights repeat samples, and the largest weights tie."""
+    shift = np.zeros(6)
+    shift[4] = 0.5 * toy.SIGMA[4]
+    posterior = exact.problem.posterior(Spoiled(emulator, jnp.asarray(shift), True))
+    distinct = chains_around(toy.TRUTH).flat[:30]
+    twice = distinct[np.random.default_rng(0).integers(0, 30, (4, DRAWS))]
+    chains = Chains(toy.NAMES, twice, np.zeros((4, DRAWS)), 0.8, 0, 0)
+    settings = {"limit": 0.25, "points": 100, "max_points": 100, "seed": 7}
+    found = certify(exact, posterior, chains, DERIVED, avoid=np.empty((0, 6)), **settings)
+    assert found.n == 100 and len(np.unique(found.points, axis=0)) <= 30
+    assert np.isnan(pareto_smooth(found.raw_log_weights)[1]), "the largest of all tie"
+    assert np.isfinite(found.pareto_k)
+
+
+def test_errors_know_how_many_samples_the_chains_count_as(exact, emulator, monkeypatch):
+    """Chains that remember nine tenths of their last step: one in nineteen counts."""
+    memory = 0.9
+    rng = np.random.default_rng(0)
+    steps = rng.multivariate_normal(np.zeros(6), toy.covariance(), (4, DRAWS))
+    for i in range(1, DRAWS):
+        steps[:, i] = memory * steps[:, i - 1] + np.sqrt(1.0 - memory**2) * steps[:, i]
+    chains = Chains(toy.NAMES, toy.TRUTH + steps, np.zeros((4, DRAWS)), 0.8, 0, 0)
+    counted = []
+
+    def seen(*given):
+        counted.append(given[5])
+        return shifts(*given)
+
+    monkeypatch.setattr(certificate, "shifts", seen)
+    settings = {"limit": 0.05, "points": 50, "max_points": 50, "seed": 7}
+    certify(
+        exact,
+        exact.problem.posterior(emulator),
+        chains,
+        DERIVED,
+        avoid=np.empty((0, 6)),
+        **settings,
+    )
+    assert counted == [int(chains.diagnostics.ess_min)]
+    assert counted[0] == pytest.approx(4 * DRAWS * (1 - memory) / (1 + memory), rel=0.4)

@@ -191,6 +191,13 @@ class SamplerBlock(Block):
                 "evidence",
                 "mclmc is not exact and gives no evidence; use adjusted_mclmc, or evidence: false",
             )
+        if self.evidence and getattr(self.chosen, "uncorrected", False):
+            raise PydanticCustomError(
+                "evidence",
+                "{name} with uncorrected: true gives draws that are not of the posterior, and no "
+                "evidence; take uncorrected or evidence out",
+                {"name": self.name},
+            )
         return self
 
     @classmethod

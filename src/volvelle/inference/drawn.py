@@ -14,13 +14,17 @@ from safetensors.numpy import load, save
 from volvelle.inference.diagnostics import Diagnostics, diagnose
 from volvelle.learning import write_atomically
 
+NOT_CORRECTED = "none"  # how the fact "correction" of an approximation's own draws begins
+
 
 @dataclass(frozen=True)
 class Chains:
     """Samples of the parameters [c, n, d] with their ln posterior [c, n].
 
     ``acceptance`` and ``divergences`` are of the draws; ``evaluations`` and ``gradients`` (those of
-    them that came with a gradient) count starts and warm-up too, ``draw_evaluations`` does not.
+    them that came with a gradient) count starts, warm-up, fits and the search for the maximum with
+    its curvature too (a product of the Hessian with a vector as a gradient), ``draw_evaluations``
+    does not.
     ``effective``: what importance weights leave of the samples, where they were resampled.
     ``facts``: numbers that the method found besides, by name (ln evidence, k-hat, ...).
     ``refused``: why these samples must not be used, if so.
@@ -49,6 +53,11 @@ class Chains:
         return self.divergences / len(self.flat)
 
     @property
+    def own(self) -> bool:
+        """Whether these are draws of an approximation as it is, which are not of the posterior."""
+        return str(self.facts.get("correction", "")).startswith(NOT_CORRECTED)
+
+    @property
     def diagnostics(self) -> Diagnostics:
         """R-hat and effective sample sizes, none larger than the weights allow."""
         found = diagnose(self.names, self.samples)
@@ -57,8 +66,8 @@ class Chains:
         return Diagnostics(self.names, found.r_hat, np.fmin(found.ess, self.effective))
 
 
-def save_chains(path: Path, chains: Chains) -> None:
-    """Write all of it."""
+def save_chains(path: Path, chains: Chains, fingerprint: str = "") -> None:
+    """Write all of it, with the name of the computation that it came from."""
     tensors = {
         "samples": np.ascontiguousarray(chains.samples),
         "log_prob": np.ascontiguousarray(chains.log_prob),
@@ -71,7 +80,13 @@ def save_chains(path: Path, chains: Chains) -> None:
         "facts": dict(chains.facts),
         "refused": chains.refused,
     }
-    write_atomically(path, save(tensors, {"more": json.dumps(more)}))
+    write_atomically(path, save(tensors, {"more": json.dumps(more), "fingerprint": fingerprint}))
+
+
+def fingerprint_in(path: Path) -> str:
+    """The name of the computation that a file of chains came from; empty where it has none."""
+    with safe_open(path, framework="numpy") as stream:
+        return (stream.metadata() or {}).get("fingerprint", "")
 
 
 def load_chains(path: Path, names: Sequence[str]) -> Chains:

@@ -62,8 +62,16 @@ def bridge(
         number: draws of the Gaussian; by default as many as samples are used.
 
     Raises:
-        InferenceError: too few samples, or the ratio does not settle.
+        InferenceError: too few samples, samples that are refused or an approximation's own, or the
+            ratio does not settle.
     """
+    if chains.refused or chains.own:
+        raise InferenceError(
+            "these samples are not of the posterior ("
+            + (chains.refused or "an approximation's own draws, uncorrected")
+            + "), and bridge sampling would compare another density than theirs; give it those of "
+            "an exact method, or of an approximation that was corrected"
+        )
     half = chains.samples.shape[1] // 2
     if chains.samples.shape[0] * half < FEWEST:
         raise InferenceError(

@@ -1,14 +1,15 @@
 """Whether an approximation may be used: Pareto-smoothed importance sampling decides.
 
-Draws z of a guide get the weights P(z)/q(z). The shape k of the tail of the weights (k-hat) says
-whether an average over them can be trusted (Vehtari et al. 2024, section 3.2.4; Yao et al. 2018 for
-variational approximations): below 0.7 the draws are resampled by their smoothed weights, above it
-they are refused.
+Draws z of a guide get the weights w = P(z)/q(z). The shape k of the tail of the weights (k-hat)
+says whether an average over them can be trusted (Vehtari et al. 2024, section 3.2.4; Yao et al.
+2018 for variational approximations). An average of h needs the tail of w h as well (the same,
+section 3.2.2), so k-hat is the largest of that of w and those of w (x - <x>)^2, for the widths of
+all parameters x: below 0.7 the draws are resampled by their smoothed weights, above it they are
+refused. What counts as the number of effective draws is the smallest of that of the weights, of
+the means and of the variances.
 
-A guide that is narrower than the posterior never draws where it is wrong, and its weights look
-well. So some of the normal vectors behind the draws are drawn wider, and q is the mixture: where
-the guide is right that costs a few per cent of the draws, and where its tails are missing the
-weights say so. A mode that lies far off shows in no weight of any guide.
+q is wider than the guide (see ``proposal``), as a guide that is narrower than the posterior never
+draws where it is wrong. A mode that lies far off shows in no weight of any guide.
 """
 
 from __future__ import annotations
@@ -17,35 +18,37 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp
 
 from volvelle.inference.coordinates import Whitened, parameters_of
 from volvelle.inference.devices import mapped
-from volvelle.inference.drawn import Chains
+from volvelle.inference.drawn import NOT_CORRECTED, Chains
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.evidence import Evidence
-from volvelle.inference.guides import Guide, log_normal
+from volvelle.inference.guides import Guide, draw_eps
 from volvelle.inference.pareto import pareto_smooth
+from volvelle.inference.proposal import Proposal
 
 K_LIMIT = 0.7
 FEWEST = 1000  # draws from which the tail of the weights is judged
 BATCH = 64  # densities evaluated at once
-SCALES = (1.0, 1.2, 1.5, 2.0)  # of the normal vectors behind the draws
-SHARES = (0.85, 0.05, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """Draws z [n, d] of a guide with ln P(z), raw and smoothed log-weights [n], and k-hat."""
+    """Draws z [n, d] around a guide with ln P(z), raw and smoothed log-weights [n], their k-hat.
+
+    ``evaluations``: of P, that this took.
+    """
 
     z: np.ndarray
     log_density: np.ndarray
     raw: np.ndarray
     log_weights: np.ndarray
     k_hat: float
+    evaluations: int
 
     @property
     def fit(self) -> bool:
@@ -67,25 +70,24 @@ class Weighted:
 
 
 @eqx.filter_jit
-def _weigh(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array, Array]:
-    def one(given: tuple[Whitened, Guide], e: Array) -> tuple[Array, Array, Array]:
+def _weigh(
+    target: Whitened, guide: Guide, proposal: Proposal, eps: Array
+) -> tuple[Array, Array, Array]:
+    def one(given: tuple[Whitened, Guide, Proposal], e: Array) -> tuple[Array, Array, Array]:
         z, log_det = given[1].forward(e)
         value = given[0](z)
-        return z, value, value + log_det - _log_mixture(e)
+        return z, value, value + log_det - given[2].log_density(e)
+
+    return mapped(one, (target, guide, proposal), eps, BATCH)
+
+
+@eqx.filter_jit
+def _own(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array]:
+    def one(given: tuple[Whitened, Guide], e: Array) -> tuple[Array, Array]:
+        z, _ = given[1].forward(e)
+        return z, given[0](z)
 
     return mapped(one, (target, guide), eps, BATCH)
-
-
-def _log_mixture(eps: Array) -> Array:
-    scales = jnp.array(SCALES)
-    each = jax.vmap(log_normal)(eps / scales[:, None]) - len(eps) * jnp.log(scales)
-    return jax.nn.logsumexp(each + jnp.log(jnp.array(SHARES)))
-
-
-def _draw_mixture(key: Array, number: int, dimension: int) -> Array:
-    pick, draw = jax.random.split(key)
-    chosen = jax.random.choice(pick, jnp.array(SCALES), (number, 1), p=jnp.array(SHARES))
-    return chosen * jax.random.normal(draw, (number, dimension))
 
 
 def effective_number(log_weights: np.ndarray) -> float:
@@ -103,20 +105,79 @@ def check_number(number: int) -> None:
 
 
 def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
-    """Draw from a guide and weigh.
+    """Draw from around a guide and weigh.
+
+    Half as many draws come first, to find where to draw the others from; they are not used again.
 
     Raises InferenceError for fewer than 1000 draws, or where the posterior vanishes at all of them.
     """
     check_number(number)
-    eps = _draw_mixture(jax.random.key(seed), number, len(target.posterior.names))
-    z, value, raw = map(np.asarray, _weigh(target, guide, eps))
+    size = -(-number // 2)  # of a batch: one program for all three
+    keys = jax.random.split(jax.random.key(seed), 3)
+    first = Proposal.first(len(target.posterior.names))
+    eps = first.draw(keys[0], size)
+    log_weights = _raw(_weigh(target, guide, first, eps)[2])
+    proposal = first
+    if np.any(np.isfinite(log_weights)):
+        proposal = Proposal.matched(np.asarray(eps), pareto_smooth(log_weights)[0])
+    parts = [_weigh(target, guide, proposal, proposal.draw(key, size)) for key in keys[1:]]
+    z, value, raw = (
+        np.concatenate([np.asarray(a) for a in p])[:number] for p in zip(*parts, strict=True)
+    )
+    raw = _raw(raw)
     if not np.any(np.isfinite(raw)):
         raise InferenceError(
             f"the posterior is zero or undefined at all {number} draws of the approximation"
         )
     smooth, k = pareto_smooth(raw)
-    # a tail that cannot be fitted is no reason for trust
-    return Weighted(z, value, raw, smooth, float(k) if np.isfinite(k) else float("inf"))
+    return Weighted(z, value, raw, smooth, _trusted(k), 3 * size)
+
+
+def _raw(log_weights: Array | np.ndarray) -> np.ndarray:
+    """ln w [n]; a draw at which nothing is defined has no weight."""
+    found = np.asarray(log_weights)
+    return np.where(np.isnan(found), -np.inf, found)
+
+
+def _trusted(k: float) -> float:
+    """k-hat: a tail that cannot be fitted is no reason for trust."""
+    return float(k) if np.isfinite(k) else float("inf")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """How well weights give the mean and variance of every parameter: k-hat of w (x - <x>)^2 [d],
+    and as how many independent draws each of these 2 d averages counts [2, d]."""
+
+    k_hat: np.ndarray
+    effective: np.ndarray
+
+
+def moments_of(x: np.ndarray, found: Weighted) -> Moments:
+    """Of parameters x [n, d] at weighted draws."""
+    log_sum = logsumexp(found.log_weights)
+    weights = np.exp(found.log_weights - log_sum)
+    x = np.where(weights[:, None] > 0.0, x, 0.0)  # far out a parameter may be infinite
+    squares = (x - weights @ x) ** 2
+    variances = weights @ squares
+    with np.errstate(divide="ignore"):
+        k_hat = [_trusted(pareto_smooth(found.raw + np.log(column))[1]) for column in squares.T]
+    of_squares = (squares - variances) ** 2
+    effective = [
+        variances / (weights**2 @ squares),
+        weights @ of_squares / (weights**2 @ of_squares),
+    ]
+    return Moments(np.array(k_hat), np.array(effective))
+
+
+def own_draws(
+    target: Whitened, guide: Guide, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws z [n, d] of a guide as it is, with ln P(z), without those where P vanishes."""
+    eps = draw_eps(jax.random.key(seed), number, len(target.posterior.names))
+    z, value = map(np.asarray, _own(target, guide, eps))
+    allowed = np.isfinite(value)
+    return z[allowed], value[allowed]
 
 
 def settled(
@@ -132,50 +193,57 @@ def settled(
     """Draws of a guide, resampled by their weights if these can be trusted, else refused.
 
     The draws are independent; they are dealt out to ``chains`` so that they can be treated as any
-    other samples. ``uncorrected``: the user wants the guide's own draws whatever k-hat says.
+    other samples. ``uncorrected``: the user wants the guide's own draws whatever k-hat says: fresh
+    ones, as those that k-hat is found with are wider. So are the draws that are refused.
     """
-    found = weigh(target, guide, chains * draws, seed)
-    rng = np.random.default_rng(seed + 1)
     total = chains * draws
-    resampled = found.fit and not uncorrected
+    found = weigh(target, guide, total, seed)
+    x, log_prob = parameters_of(target, found.z, found.log_density)
+    moments = moments_of(x, found)
+    k_hat = max(found.k_hat, float(np.max(moments.k_hat)))
+    effective = min(found.effective, float(np.min(moments.effective)), float(total))
+    evaluations = found.evaluations
+    resampled = k_hat < K_LIMIT and not uncorrected
     if resampled:
+        rng = np.random.default_rng(seed + 1)
         chosen = rng.permutation(systematic(found.log_weights, total, rng))
+        x, log_prob = x[chosen], log_prob[chosen]
     else:
-        chosen = np.where(np.isfinite(found.log_density))[0]
-        chosen = chosen[: len(chosen) // chains * chains]
-    shape = (chains, len(chosen) // chains)
-    z, value = found.z[chosen].reshape(*shape, -1), found.log_density[chosen].reshape(shape)
-    samples, log_prob = parameters_of(target, z, value)
-    evidence = found.evidence(target.log_volume)
-    correction = "none, as was asked for" if uncorrected else "none"
+        z, value = own_draws(target, guide, total, seed + 1)
+        x, log_prob = parameters_of(target, z, value)
+        evaluations += total
+    many = len(x) // chains
+    correction = f"{NOT_CORRECTED}, as was asked for" if uncorrected else NOT_CORRECTED
     if resampled:
         correction = "resampled by Pareto-smoothed importance weights"
     facts: dict[str, float | str] = {
-        "k_hat": found.k_hat if np.isfinite(found.k_hat) else "infinite",
+        "k_hat": k_hat if np.isfinite(k_hat) else "infinite",
         "correction": correction,
-        "weights_effective": found.effective,
+        "weights_effective": effective,
     }
-    if found.fit:
+    if k_hat < K_LIMIT:
+        evidence = found.evidence(target.log_volume)
         facts |= {"log_evidence": evidence.log_z, "log_evidence_error": evidence.error}
     refused = None
-    if not found.fit and not uncorrected:
+    if k_hat >= K_LIMIT and not uncorrected:
+        of = "its weights"
+        if found.k_hat < K_LIMIT:
+            of = f"the width of {target.posterior.names[int(np.argmax(moments.k_hat))]}"
         refused = (
-            f"the {name} approximation is refused: Pareto k-hat is {found.k_hat:.2f}, at or above "
-            f"{K_LIMIT}, so that its weights cannot correct it; choose a richer guide or a sampler "
-            "that is exact (nuts, nested), or ask for it as it is with uncorrected: true"
+            f"the {name} approximation is refused: Pareto k-hat is {k_hat:.2f} for {of}, at or "
+            f"above {K_LIMIT}, so that weights cannot correct it; choose a richer guide or a "
+            "sampler that is exact (nuts, nested), or ask for it as it is with uncorrected: true"
         )
-    evaluations = total
-    effective = found.effective if resampled else None
     return Chains(
         target.posterior.names,
-        samples,
-        log_prob,
+        x[: chains * many].reshape(chains, many, -1),
+        log_prob[: chains * many].reshape(chains, many),
         1.0,
         0,
         evaluations,
         0,
         evaluations,
-        effective,
+        effective if resampled else None,
         facts,
         refused,
     )

@@ -19,12 +19,18 @@ _STEP = 0.01
 
 @dataclass(frozen=True)
 class Laplace:
-    """Gaussian approximation in unbounded coordinates: mode u, factor L with L L^T = covariance."""
+    """Gaussian approximation in unbounded coordinates: mode u, factor L with L L^T = covariance.
+
+    ``evaluations`` of ln P and ``gradients`` (those of them that came with one) are what it took;
+    a product of the Hessian with a vector counts as a gradient.
+    """
 
     u: np.ndarray
     factor: np.ndarray
     x: np.ndarray
     log_prob: float
+    evaluations: int = 0
+    gradients: int = 0
 
     @property
     def covariance(self) -> np.ndarray:
@@ -58,6 +64,11 @@ def curvature(
     return factor.T @ np.asarray(_hessian(posterior, jnp.asarray(u), power)) @ factor
 
 
+def curvature_calls(posterior: Posterior) -> int:
+    """Gradients that ``curvature`` takes."""
+    return (2 if posterior.projects else 1) * len(posterior.names)
+
+
 def by_differences(
     posterior: Posterior, u: np.ndarray, factor: np.ndarray, beta: jax.Array
 ) -> np.ndarray:
@@ -88,6 +99,7 @@ def laplace(
     """
     power = jnp.asarray(beta)
     best: tuple[float, np.ndarray] | None = None
+    calls = curvature_calls(posterior)
     for point in np.atleast_2d(start):
         u0 = np.asarray(posterior.to_real(jnp.asarray(point)))
         unit = np.asarray(posterior.to_real(jnp.asarray(point + 0.1 * scale))) - u0
@@ -101,6 +113,7 @@ def laplace(
             return float(value), gradient
 
         result = minimize(function, np.zeros_like(u0), jac=True, method="L-BFGS-B")
+        calls += int(result.nfev)
         if result.fun < 1e30 and (best is None or result.fun < best[0]):
             best = (float(result.fun), u0 + unit * result.x)
     if best is None:
@@ -112,7 +125,8 @@ def laplace(
     width = _widths(posterior, u, scale)
     hessian = curvature(posterior, u, np.diag(width), beta)
     factor = _factor(hessian, width)
-    return Laplace(u, factor, np.asarray(posterior.from_real(jnp.asarray(u))), -best[0])
+    x = np.asarray(posterior.from_real(jnp.asarray(u)))
+    return Laplace(u, factor, x, -best[0], calls, calls)
 
 
 def _widths(posterior: Posterior, u: np.ndarray, scale: np.ndarray) -> np.ndarray:

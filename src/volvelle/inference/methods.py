@@ -17,12 +17,12 @@ from jaxtyping import Array
 from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.checkpoint import fingerprint
 from volvelle.inference.coordinates import Whitened
-from volvelle.inference.drawn import Chains, load_chains, save_chains
+from volvelle.inference.drawn import Chains, fingerprint_in, load_chains, save_chains
 from volvelle.inference.ensemble import explore
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, check_guide
 from volvelle.inference.importance import check_number, settled
-from volvelle.inference.laplace import Laplace, curvature, laplace
+from volvelle.inference.laplace import Laplace, curvature, curvature_calls, laplace
 from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nested import Nested, run_nested
 from volvelle.inference.posterior import Posterior
@@ -35,11 +35,10 @@ from volvelle.inference.preconditions import (
 from volvelle.inference.sampler import Progress, Sampler, Watch, run_chains
 from volvelle.inference.transport import NeuralTransport, run_transport
 from volvelle.inference.variational import Variational, fit_guide
-from volvelle.learning import write_atomically
 
 FLATTEST = 1e-3  # curvature, of that of the expected width
 WALKERS, MOVES = 64, 300  # of the search for the start without gradients
-DONE, FINGERPRINT = "chains.safetensors", "fingerprint.txt"
+DONE = "chains.safetensors"
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,12 @@ def draw(
         say(undefined)
     size: dict[str, Any] = {"chains": chains, "draws": draws, "seed": seed}
     if isinstance(method, Sampler):
-        return run_chains(
+        found = run_chains(
             posterior, start, method, **size, progress=progress, watch=watch, folder=folder
         )
+        return _with_search(found, start)
     if isinstance(method, NeuralTransport):
-        return run_transport(
+        found = run_transport(
             posterior,
             start,
             method,
@@ -141,13 +141,26 @@ def draw(
             folder=folder,
             say=say,
         )
+        return _with_search(found, start)
     if isinstance(method, Nested):
         return run_nested(posterior, method, **size, folder=folder, say=say)
-    target = Whitened.of(posterior, by_curvature(posterior, start))
+    start = by_curvature(posterior, start)
+    target = Whitened.of(posterior, start)
     if isinstance(method, LaplaceApproximation):
         guide = Guide.start("normal", len(posterior.names), jax.random.key(seed))
-        return settled(target, guide, **size, uncorrected=method.uncorrected, name="Laplace")
-    return _variational(target, method, size, folder, say)
+        found = settled(target, guide, **size, uncorrected=method.uncorrected, name="Laplace")
+    else:
+        found = _variational(target, method, size, folder, say)
+    return _with_search(found, start)
+
+
+def _with_search(found: Chains, start: Laplace) -> Chains:
+    """With what the search for the maximum and its curvature took."""
+    return replace(
+        found,
+        evaluations=found.evaluations + start.evaluations,
+        gradients=found.gradients + start.gradients,
+    )
 
 
 def by_curvature(posterior: Posterior, start: Laplace) -> Laplace:
@@ -157,6 +170,8 @@ def by_curvature(posterior: Posterior, start: Laplace) -> Laplace:
     no curvature that stays so.
     """
     hessian = curvature(posterior, start.u, start.factor)
+    calls = curvature_calls(posterior)
+    start = replace(start, evaluations=start.evaluations + calls, gradients=start.gradients + calls)
     if not np.all(np.isfinite(hessian)):
         return start
     values, vectors = np.linalg.eigh(hessian)
@@ -258,15 +273,13 @@ def sample(
         say=say,
     )
     if folder is not None:
-        save_chains(folder / DONE, found)
-        write_atomically(folder / FINGERPRINT, marks.encode())
+        save_chains(folder / DONE, found, marks)
         shutil.rmtree(folder / "unfinished", ignore_errors=True)
     return found
 
 
 def _same(folder: Path, marks: str) -> bool:
-    path = folder / FINGERPRINT
-    return path.exists() and (folder / DONE).exists() and path.read_text() == marks
+    return (folder / DONE).exists() and fingerprint_in(folder / DONE) == marks
 
 
 @eqx.filter_jit
@@ -310,4 +323,5 @@ def rough_start(posterior: Posterior, start: np.ndarray, scale: np.ndarray, seed
     covariance = np.cov(u.T).reshape(len(start), -1)
     factor = np.linalg.cholesky(covariance)
     mode = np.asarray(posterior.to_real(jnp.asarray(x[best])))
-    return Laplace(mode, factor, x[best], float(values[best]))
+    evaluations = walkers * (MOVES + 2)  # and where they began, and once more where they ended
+    return Laplace(mode, factor, x[best], float(values[best]), evaluations)

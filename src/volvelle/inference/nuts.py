@@ -27,6 +27,10 @@ class NUTS(HamiltonianSampler):
     mass: Mass = eqx.field(static=True, default="dense")
     groups: Groups = eqx.field(static=True, default=())
 
+    @property
+    def longest(self) -> int:
+        return 2**self.max_depth - 1
+
     def init(self, log_density: LogDensity, z: Array) -> Any:
         return blackjax.nuts.init(z, log_density)
 

@@ -69,6 +69,11 @@ class Sampler(eqx.Module, Generic[State, Tuning]):
         """Positions of one state, [w, d]; 0 for a single one, [d]."""
         return 0
 
+    @property
+    def longest(self) -> int:
+        """Evaluations of a step that was cut off at its limit; 0 where there is none."""
+        return 0
+
     def bound(self, names: tuple[str, ...]) -> Sampler[State, Tuning]:
         """The same for parameters of these names, checked against them."""
         return self
@@ -211,6 +216,9 @@ def run_chains(
     samples, log_prob = parameters_of(target, *_drawn(traced, warm, draws))
     acceptance, divergent, evaluations, gradients = _joined(traced)[2:]
     kept = slice(warm, warm + draws)
+    facts = {}
+    if sampler.longest and np.any(evaluations[kept] >= sampler.longest):
+        facts["at_max_depth"] = float(np.mean(evaluations[kept] >= sampler.longest))
     return Chains(
         posterior.names,
         samples,
@@ -220,6 +228,7 @@ def run_chains(
         int(np.sum(evaluations[: warm + draws])) + begun.evaluations,
         int(np.sum(gradients[: warm + draws])) + begun.evaluations * bool(np.any(gradients)),
         int(np.sum(evaluations[kept])),
+        facts=facts,
     )
 
 

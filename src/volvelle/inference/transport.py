@@ -87,6 +87,7 @@ def run_transport(
         evaluations=found.evaluations + fitted.evaluations,
         gradients=found.gradients + fitted.gradients,
         facts={
+            **found.facts,
             "elbo": fitted.elbo,
             "elbo_error": fitted.error,
             "guide_settled": "yes" if fitted.settled else "no",

@@ -227,6 +227,7 @@ FOUND_WORDS = {
     "log_evidence": "ln evidence",
     "log_evidence_exact": "ln evidence with exact solutions",
     "elbo": "evidence lower bound",
+    "at_max_depth": "share of trajectories cut off at max_depth",
     "guide_settled": "the bound had settled",
     "guide_steps": "steps of the fit",
 }

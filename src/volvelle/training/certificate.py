@@ -81,8 +81,9 @@ class Certificate:
 
     @property
     def reliable(self) -> bool:
-        """Whether the weights have a finite enough tail for their averages to mean something."""
-        return not self.pareto_k > USELESS_TAIL or self.log_weight_std < SMOOTHED_SCATTER
+        """Whether the weights have a finite enough tail for their averages to mean something; one
+        that cannot be fitted (too few points) is taken as if it had not, unless all are alike."""
+        return self.pareto_k <= USELESS_TAIL or self.log_weight_std < SMOOTHED_SCATTER
 
     @property
     def passed(self) -> bool:
@@ -105,7 +106,7 @@ class Certificate:
             f"{verdict}: {self.n} fresh exact solutions in the emulator's place {moves} +- "
             f"{shift.mean_shift_error:.3f} sigma{f' ({worst})' if self.passed else ''}; the limit "
             f"is {self.limit:g} sigma with two errors included. {self._widths()}"
-            f"{self._without()}"
+            f"{self._without()}{self._tail()}"
             f"The logarithms of their weights scatter by "
             f"{float(np.std(self.raw_log_weights[self.weighty])):.3f}; "
             f"{100 * self.ess_fraction:.1f}% of the points remain effective."
@@ -119,6 +120,12 @@ class Certificate:
         if self.unknown:
             words += f"{self.unknown} more were not finished and are left out. "
         return words
+
+    def _tail(self) -> str:
+        """A sentence where the weights scatter and their tail cannot be judged."""
+        if self.reliable or not np.isnan(self.pareto_k):
+            return ""
+        return "Their weights are too few to tell whether they have a heavy tail. "
 
     def _widths(self) -> str:
         """A sentence on the width that changes most, where one is beyond its limit."""
@@ -256,6 +263,7 @@ def certify(
         carrying,
         sigma,
         Whitening.of(chains.flat),
+        _independent(chains),
     )
     return reweigh(
         sample,
@@ -317,13 +325,21 @@ def reweigh(
             used,
             raw,
             dict(zip(sample.quantity_names, moved, strict=True)),
-            pareto_smooth(raw)[1],
+            # a sample that was drawn twice is no second tail
+            pareto_smooth(raw[np.unique(found.x, axis=0, return_index=True)[1]])[1],
             tuple(entries),
         )
         wanted = _wanted(certificate, target)
         if wanted is None or target >= min(max_points, len(order)):
             return certificate
         target = min(max_points, len(order), max(wanted, target + points // 4))
+
+
+def _independent(chains: Chains) -> int:
+    """As how many independent samples the chains count, by their worst parameter."""
+    effective = chains.diagnostics.ess
+    known = effective[np.isfinite(effective)]
+    return max(2, int(np.min(known))) if len(known) else len(chains.flat)
 
 
 def solved(entries: Sequence[LedgerEntry]) -> np.ndarray:
