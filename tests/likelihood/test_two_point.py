@@ -180,6 +180,16 @@ def negative(made: sacc.Sacc) -> None:
     made.add_covariance(covariance, overwrite=True)
 
 
+def lopsided(made: sacc.Sacc) -> None:
+    covariance = np.diag(np.full(12, 1e-14))
+    covariance[0, 1], covariance[1, 0] = 0.9e-14, 0.1e-14
+    made.add_covariance(covariance, overwrite=True)
+
+
+def hollow(made: sacc.Sacc) -> None:
+    made.data[1].value = np.nan
+
+
 def nowhere(made: sacc.Sacc) -> None:
     del made.data[0].tags["ell"]
 
@@ -192,6 +202,8 @@ def nowhere(made: sacc.Sacc) -> None:
         (undirected, DataFormatError, "nothing says whether far is counts or shear"),
         (angles, LikelihoodOptionError, "correlation functions and angular spectra in one data"),
         (negative, DataFormatError, "covariance of made is not positive definite"),
+        (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal and 0.1"),
+        (hollow, DataFormatError, "the data vector is not finite in 1 of 12 numbers"),
         (nowhere, DataFormatError, "has ell = None; expected a positive number"),
         (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),
         (

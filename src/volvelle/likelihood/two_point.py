@@ -40,7 +40,7 @@ from ..probes import (
 )
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
-from .gaussian_algebra import BlockWhitening
+from .gaussian_algebra import BlockWhitening, check_finite
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
 
 COSMOLOGY = "cosmology"
@@ -169,6 +169,9 @@ class TwoPoint(GaussianLikelihood):
         _check_settings(data.name, settings)
         if statistics is not None:
             data = data.selected(_chosen(data, statistics))
+        check_finite(data.mean, "the data vector", data.name)
+        for window in filter(None, data.windows):
+            check_finite(np.concatenate(window), "a bandpower window", data.name)
         ell, matrix = _projection(data, edges)
         pairs = tuple(dict.fromkeys(data.pairs))
         names, own = _nuisance_names(data), dict(priors or {})
