@@ -202,7 +202,7 @@ def nowhere(made: sacc.Sacc) -> None:
         (undirected, DataFormatError, "nothing says whether far is counts or shear"),
         (angles, LikelihoodOptionError, "correlation functions and angular spectra in one data"),
         (negative, DataFormatError, "covariance of made is not positive definite"),
-        (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal and 0.1"),
+        (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal, 0.1"),
         (hollow, DataFormatError, "the data vector is not finite in 1 of 12 numbers"),
         (nowhere, DataFormatError, "has ell = None; expected a positive number"),
         (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),

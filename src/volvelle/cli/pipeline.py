@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger, LedgerEntry
-from ..inference import best_fit
+from ..inference import best_fit, lacks_gradient, needs_gradients
 from ..learning import write_atomically
 from ..report import render_summary, write_report
 from ..training import Exact, Training, default_start, rounds
@@ -191,6 +191,10 @@ class _Run:
 
     def _write(self, found: rounds.Outcome) -> dict[str, Any]:
         # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
+        method = make_method(self.configuration.sampler)
+        differences = not needs_gradients(method) and lacks_gradient(found.posterior) is not None
+        if differences:
+            self.reporter.say("best fit: by differences of ln P, which has no gradient")
         with self.account.stage("best fit"), self.reporter.bar("best fit"):
             optimum = best_fit(
                 found.posterior,
@@ -198,6 +202,7 @@ class _Run:
                 priors="all",
                 seed=self.configuration.seed,
                 progress=self.reporter.searching,
+                differences=differences,
             )
         best_x = optimum.x[0]
         for flag in optimum.flags(0):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..boltzmann import Ledger
 from ..emulator import Emulator, load_emulator
-from ..inference import LEVELS, Optima, PriorTerms, best_fit, make_prior
+from ..inference import LEVELS, Optima, PriorTerms, best_fit, lacks_gradient, make_prior
 from ..learning import write_atomically
 from ..report import (
     Chain,
@@ -127,6 +127,12 @@ def _compute(
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, run)
         problem = make_problem(configuration, solver, likelihoods)
         _check_emulator(request, problem, emulator)
+        reason = lacks_gradient(problem.posterior(emulator))
+        if reason is not None:
+            raise ProfileError(
+                f"a likelihood of {request.folder} has no gradient ({reason}), and profiles are "
+                "made by one; write the likelihood with jax.numpy alone"
+            )
         samples = chain.samples[:, [chain.names.index(name) for name in problem.names]]
         exact = Exact(problem, ledger, executor, run, reporter.solving)
         folder = request.folder / "profiles" / "_".join(request.names)

@@ -12,7 +12,6 @@ from scipy.sparse.csgraph import connected_components
 
 from .errors import DataFormatError
 
-
 SYMMETRIC = 1e-6
 """Largest difference of C_ij and C_ji, of sqrt(C_ii C_jj): what single precision leaves."""
 
@@ -48,7 +47,7 @@ def whitening(covariance: np.ndarray, who: str) -> np.ndarray:
         i, j = np.unravel_index(np.argmax(off), off.shape)
         raise DataFormatError(
             f"the covariance of {who} is not symmetric: the correlation of two of its numbers is "
-            f"{correlation[i, j]:.6g} above the diagonal and {correlation[j, i]:.6g} below; give a "
+            f"{correlation[i, j]:.6g} above the diagonal, {correlation[j, i]:.6g} below; give a "
             "symmetric positive definite matrix"
         )
     try:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from volvelle.boltzmann import (
+    OUTPUTS,
     Ledger,
     LedgerEntry,
     Request,
@@ -189,6 +190,23 @@ class Problem:
 
 def _no_theory(x: Any) -> Mapping[str, Any]:
     raise TypeError("this posterior has no theory of its own; pass one")
+
+
+def outline(request: Request) -> Callable[[Any], dict[str, Any]]:
+    """A theory of nothing but zeros in the shape of a solution: for tracing, before any is there.
+
+    They depend on the parameters [d] as far as derivatives are concerned.
+    """
+    names = request.names()
+    spectrum = (request.lmax + 1,)
+    kinds = {name: OUTPUTS[name] for name in names if name in OUTPUTS}
+    shapes = {n: spectrum if k.kind == "spectrum" else k.shape for n, k in kinds.items()}
+
+    def zeros(x: Any) -> dict[str, Any]:
+        nothing = 0.0 * jnp.sum(x)
+        return {name: jnp.full(shapes.get(name, ()), nothing) for name in names}
+
+    return zeros
 
 
 def request_of(
