@@ -68,8 +68,11 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     summary = read_summary(request.folder)
     chain = read_chain(request.folder, "emulator")
     run = read_json(request.folder / "run.json")["run"]
-    problem, result, top = _compute(request, chain, run, reporter)
+    configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    problem, result, top = _compute(request, configuration, chain, run, reporter)
     content = _content(request, problem, result, top, run, bool(summary.get("simulated")))
+    if configuration.hidden_names.intersection(request.names):
+        del content["bounds"]  # priors move along with a blinded parameter
     content["seconds"] = round(time.monotonic() - started, 1)
     write_atomically(request.path, json.dumps(content, indent=1).encode())
     picture = request.path.with_suffix(".png")
@@ -84,10 +87,13 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
 
 
 def _compute(
-    request: ProfileRequest, chain: Chain, run: str, reporter: Reporter
+    request: ProfileRequest,
+    configuration: Configuration,
+    chain: Chain,
+    run: str,
+    reporter: Reporter,
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
-    configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
     check_names(request.names, chain, configuration.parametrisation.definitions)
     if configuration.emulator.target != "theory":
         raise ProfileError(
@@ -163,13 +169,19 @@ def _check_emulator(request: ProfileRequest, problem: Problem, emulator: Emulato
 def _axis(
     request: ProfileRequest, i: int, chain: Chain, configuration: Configuration
 ) -> np.ndarray:
-    """The grid of a parameter: the range asked for, or three sigma inside the prior."""
+    """The grid of a parameter: the range asked for, or three sigma inside the prior.
+
+    Of a blinded parameter, whose prior would tell the shift, inside the samples.
+    """
     name, given = request.names[i], request.ranges[i]
     (parameter,) = (p for p in configuration.sampled if p.name == name)
     low, high = make_prior(parameter.prior).bounds
     points = request.points or POINTS[len(request.names)]
+    hidden = name in configuration.hidden_names
     if given is None:
         column = chain.column(name)
+        if hidden:
+            low, high = float(column.min()), float(column.max())
         middle, half = column.mean(), WIDTH * column.std()
         return np.linspace(max(low, middle - half), min(high, middle + half), points)
     if not given[0] < given[1]:
@@ -177,9 +189,10 @@ def _axis(
             f"the range of {name} runs from {given[0]:g} to {given[1]:g}; give the lower end first"
         )
     if given[0] < low or given[1] > high:
+        ends = "which is blinded" if hidden else f"from {low:g} to {high:g}"
         raise ProfileError(
-            f"the range of {name} runs from {given[0]:g} to {given[1]:g}, its prior from {low:g} "
-            f"to {high:g}; keep the range inside the prior"
+            f"the range of {name} runs from {given[0]:g} to {given[1]:g}, beyond its prior, "
+            f"{ends}; keep the range inside the prior"
         )
     return np.linspace(*given, points)
 

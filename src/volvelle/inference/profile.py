@@ -155,8 +155,8 @@ def _columns(
             raise InferenceError(f"the grid of {name} must be two or more rising values")
         if axis[0] < low[i] or axis[-1] > high[i]:
             raise InferenceError(
-                f"the grid of {name} runs from {axis[0]:g} to {axis[-1]:g}, its prior from "
-                f"{low[i]:g} to {high[i]:g}; keep the grid inside"
+                f"the grid of {name} runs from {axis[0]:g} to {axis[-1]:g}, beyond its prior; "
+                "keep the grid inside (Posterior.bounds has the ends)"
             )
     return columns
 
