@@ -20,7 +20,10 @@ from volvelle.inference import (
     Uniform,
 )
 from volvelle.likelihood import Gaussian
+from volvelle.training.adaptive import DOUBTFUL, FAILED
+from volvelle.training.certificate import Certificate
 from volvelle.training.problem import outline
+from volvelle.training.reweighting import ParameterShift
 from volvelle.training.rounds import Rounds, Settings
 
 CENTRE, SIGMA = 0.3, 0.02
@@ -64,3 +67,28 @@ def test_an_outline_has_the_shapes_of_a_solution() -> None:
     assert set(theory) == set(request.names())
     assert theory["lensed_tt"].shape == (41,) and theory["zeq"].shape == ()
     assert theory["hubble"].shape == np.shape(BACKGROUND_Z)
+
+
+def certificate(shift: float) -> Certificate:
+    zeros = np.zeros(4)
+    parameters = {"a": ParameterShift(shift, 0.001, 1.0, 0.001)}
+    return Certificate(("a",), 0.05, zeros[:, None], zeros, zeros, parameters, np.nan, ())
+
+
+def test_the_certificate_says_how_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that fail and one that passes; a round of doubtful samples has none."""
+    found, posterior = rounds(Metropolis(), [0.2, 0.28], [-9.0, -0.5])
+    trainer: Any = found.trainer
+    trainer.emulator, trainer.exact.problem.learns_likelihood = Power(), False
+    trainer.exact.problem.posterior = lambda emulator: posterior
+    trainer.run, trainer.takes = (lambda warm: True), (lambda n: True)
+    doubts, shifts, added = iter([None, np.ones((1, 1)), None, None]), iter([0.2, 0.1, 0.0]), []
+    trainer.doubtful, trainer.add = (lambda flat: next(doubts)), (lambda x, why: added.append(why))
+    monkeypatch.setattr(Rounds, "_sample", lambda *_: SimpleNamespace(flat=np.ones((9, 1))))
+    monkeypatch.setattr(Rounds, "_certify", lambda *_: certificate(next(shifts)))
+    outcome = found.run()
+    assert added == [FAILED, DOUBTFUL, FAILED]
+    assert outcome.certificate.summary()["number"] == 3
+    words = "This is certificate number 3: the 2 before failed and joined the training."
+    assert outcome.certificate.words().endswith(words)
+    assert "certificate number" not in certificate(0.0).words()

@@ -109,6 +109,7 @@ class Rounds:
         self._check_gradient()
         with self.stage(FITTING):
             trained = self.trainer.run(warm)
+        tried = 0
         for number in range(ROUNDS):
             emulator = self.trainer.emulator
             assert emulator is not None, "training ends with an emulator"
@@ -121,7 +122,8 @@ class Rounds:
                 self._add(doubtful, DOUBTFUL)
                 continue
             with self.stage(CERTIFYING):
-                certificate = self._certify(posterior, chains, number)
+                tried += 1
+                certificate = replace(self._certify(posterior, chains, number), number=tried)
             if certificate.passed or last or not self.trainer.takes(certificate.n):
                 break
             self.say(certificate.words())
