@@ -27,13 +27,15 @@ a mass of 0, the probability is nil."""
 @dataclass(frozen=True)
 class Likelihoods:
     """Nuisance parameters of the likelihoods by name (with the likelihood they belong to), the
-    likelihoods whose data are missing, with the reason, what all of them ask of the solver, and
-    which of it are scalars by the solver's own names, by likelihood."""
+    likelihoods whose data are missing, with the reason, what all of them ask of the solver, which
+    of it are scalars by the solver's own names, by likelihood, and the hashes of all files that
+    they read, a user's own class among them."""
 
     nuisance: dict[str, tuple[str, Any]]
     missing: dict[str, str]
     request: Request
     natives: dict[str, tuple[str, ...]]
+    data: dict[str, str]
 
 
 def likelihoods(
@@ -41,6 +43,7 @@ def likelihoods(
 ) -> Likelihoods:
     """Make every likelihood once: unknown names, wrong options and missing data show up here."""
     from ..boltzmann import Request
+    from ..compute import plugin_sha256
     from ..data import MissingDataError
     from ..likelihood import LIKELIHOODS, PrecisionError, get_likelihood
     from ..likelihood.bandpowers import CALIBRATION
@@ -50,6 +53,7 @@ def likelihoods(
     nuisance: dict[str, tuple[str, Any]] = {}
     missing: dict[str, str] = {}
     natives: dict[str, tuple[str, ...]] = {}
+    data: dict[str, str] = {}
     for name, options in given.items():
         key = ("likelihood", name)
         if name not in LIKELIHOODS:
@@ -63,6 +67,8 @@ def likelihoods(
                 made = get_likelihood(name, **options)
                 parameters, request = made.nuisance, request.union(made.requires)
                 natives[name] = made.requires.native
+                own = plugin_sha256(options["python"]) if name == "external" else {}
+                data.update({**made.data_sha256, **own})
             except PrecisionError:
                 raise
             except MissingDataError as error:
@@ -78,7 +84,7 @@ def likelihoods(
         nuisance.update({parameter: (name, info) for parameter, info in parameters.items()})
     if missing or request.spectra:
         request = request.union(Request())
-    return Likelihoods(nuisance, missing, request, natives)
+    return Likelihoods(nuisance, missing, request, natives, data)
 
 
 def direct(

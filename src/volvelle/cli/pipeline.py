@@ -46,7 +46,7 @@ def run(configuration: Configuration, *, progress: bool = True) -> int:
     """
     console = Console()
     reporter = Reporter(console, silent=not progress)
-    account = Account.open(configuration)
+    account = Account.open(configuration, configuration.data)
     summary_path = configuration.output / "summary.json"
     if summary_path.exists():
         summary = json.loads(summary_path.read_text())

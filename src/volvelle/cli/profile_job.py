@@ -27,6 +27,7 @@ from ..report import (
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
+from .account import check_data
 from .computing import make_executor
 from .configuration import Configuration
 from .errors import ProfileError
@@ -67,8 +68,10 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     started = time.monotonic()
     summary = read_summary(request.folder)
     chain = read_chain(request.folder, "emulator")
-    run = read_json(request.folder / "run.json")["run"]
+    book = read_json(request.folder / "run.json")
+    run = book["run"]
     configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    check_data(configuration, book.get("data"), configuration.data)
     problem, result, top = _compute(request, configuration, chain, run, reporter)
     content = _content(request, problem, result, top, run, bool(summary.get("simulated")))
     if configuration.hidden_names.intersection(request.names):
