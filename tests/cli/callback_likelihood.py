@@ -8,15 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from volvelle.boltzmann import Request
-from volvelle.likelihood import Likelihood
+from volvelle.likelihood import Likelihood, NuisanceParameter
 
 MEAN = {"sigma8": 0.811, "Omega_m": 0.316}
 SIGMA = 0.008
 
 
 class Callback(Likelihood):
-    """A Gaussian of sigma8 and Omega_m, evaluated by NumPy; NaN where sigma8 is above ``hole``."""
+    """A Gaussian of sigma8 and Omega_m, evaluated by NumPy; NaN where sigma8 is above ``hole``.
 
+    ``parameter``: of a nuisance parameter that it does not read, if any, at ``ref``.
+    """
+
+    parameter: str = eqx.field(static=True, default="")
+    ref: float = eqx.field(static=True, default=0.5)
     hole: float = eqx.field(static=True, default=9.0)
     name: str = eqx.field(static=True, default="callback")
     cites: tuple[str, ...] = eqx.field(static=True, default=())
@@ -27,8 +32,10 @@ class Callback(Likelihood):
         return Request.of(MEAN)
 
     @property
-    def nuisance(self) -> dict[str, Any]:
-        return {}
+    def nuisance(self) -> dict[str, NuisanceParameter]:
+        prior = {"min": -5.0, "max": 5.0}
+        own = NuisanceParameter(prior, self.ref, "x", of="mine")
+        return {self.parameter: own} if self.parameter else {}
 
     @property
     def data_sha256(self) -> dict[str, str]:
