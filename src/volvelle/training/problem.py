@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any
@@ -22,6 +23,7 @@ from volvelle.boltzmann import (
     failure_summary,
     restrict,
     solve_many,
+    unknown_models,
 )
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation, Universe
@@ -273,6 +275,16 @@ class Exact:
             )
         )
         return [next(solved) if entry is None else entry for entry in entries]
+
+    def unknown(self, x: np.ndarray) -> int:
+        """How many of the points [n, d] `solve` would have to solve; those that are no universe
+        cost nothing."""
+        cosmologies: list[Cosmology] = []
+        for row in x:
+            with suppress(CosmologyError):
+                cosmologies.append(self.problem.cosmology(row))
+        problem = self.problem
+        return unknown_models(problem.solver, cosmologies, problem.request, self.ledger)
 
     def theory(self, entry: LedgerEntry) -> dict[str, Any]:
         """The outputs of a successful entry, cut to the request, in its order."""
