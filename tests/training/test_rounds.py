@@ -37,7 +37,8 @@ class Power(eqx.Module):
 
 
 def rounds(method: Any, x: list[float], log_like: list[float]) -> tuple[Rounds, Posterior]:
-    exact = SimpleNamespace(problem=SimpleNamespace(ref_scale=np.array([0.05])))
+    problem = SimpleNamespace(ref_scale=np.array([0.05]), foreign=None)
+    exact = SimpleNamespace(problem=problem)
     trainer: Any = SimpleNamespace(x=np.array(x)[:, None], log_like=np.array(log_like), exact=exact)
     settings = Settings(method, 2, 100, (), 0.05, 20, 40, 1)
     like = Gaussian.from_values([CENTRE**0.5], [(SIGMA / 2 / CENTRE**0.5) ** 2], ["Omega_m"])

@@ -199,8 +199,12 @@ class _Run:
 
     def _write(self, found: rounds.Outcome) -> dict[str, Any]:
         # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
-        method = make_method(self.configuration.sampler)
-        differences = not needs_gradients(method) and lacks_gradient(found.posterior) is not None
+        foreign = self.exact.problem.foreign
+        differences = (
+            foreign is not None
+            and not needs_gradients(make_method(self.configuration.sampler))
+            and lacks_gradient(foreign.posterior(found.emulator)) is not None
+        )
         if differences:
             self.reporter.say("best fit: by differences of ln P, which has no gradient")
         with self.account.stage("best fit"), self.reporter.bar("best fit"):

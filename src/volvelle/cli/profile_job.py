@@ -136,7 +136,8 @@ def _compute(
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, run)
         problem = make_problem(configuration, solver, likelihoods)
         _check_emulator(request, problem, emulator)
-        reason = lacks_gradient(problem.posterior(emulator))
+        foreign = problem.foreign
+        reason = None if foreign is None else lacks_gradient(foreign.posterior(emulator))
         if reason is not None:
             raise ProfileError(
                 f"a likelihood of {request.folder} has no gradient ({reason}), and profiles are "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -31,6 +31,7 @@ from volvelle.inference import Posterior, Prior
 from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
 from volvelle.training.errors import TrainingError
 
+PACKAGE = __name__.partition(".")[0]
 FAILURE_LIMIT = 0.2  # of all solutions asked for
 
 
@@ -103,6 +104,16 @@ class Problem:
             return self._posterior(theory)
         learned = tuple(LearnedLikelihood.of(likelihood) for likelihood in self.likelihoods)
         return Posterior(self.names, self.priors, learned, theory, self.n_emulated)
+
+    @property
+    def foreign(self) -> Problem | None:
+        """The same with those likelihoods alone that are not Volvelle's own, None without any: only
+        they may have no gradient, and a projection takes many seconds to differentiate."""
+        own = PACKAGE + "."
+        found = tuple(
+            each for each in self.likelihoods if not type(each).__module__.startswith(own)
+        )
+        return replace(self, likelihoods=found) if found else None
 
     @cached_property
     def exact_posterior(self) -> Posterior:

@@ -186,10 +186,10 @@ class Rounds:
         """Raise GradientError, before anything is solved, if the method needs gradients that a
         likelihood does not have."""
         problem, method = self.trainer.exact.problem, self.settings.method
-        if problem.learns_likelihood or not needs_gradients(method):
-            return
-        theory = self.trainer.emulator or outline(problem.request)
-        check_differentiable(problem.posterior(theory), name_of(method))
+        foreign = None if problem.learns_likelihood else problem.foreign
+        if foreign is not None and needs_gradients(method):
+            theory = self.trainer.emulator or outline(problem.request)
+            check_differentiable(foreign.posterior(theory), name_of(method))
 
     def _with_evidence(self, posterior: Posterior, chains: Chains) -> Chains:
         """With ln Z, where it can be had; why not is said."""
