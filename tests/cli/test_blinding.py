@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 from volvelle.cli import Configuration, ConfigurationError
+from volvelle.cli.app import app
 from volvelle.cli.blinding import blinded_run
 from volvelle.cli.errors import BlindingError
+from volvelle.cli.parameters import SampledParameter
 from volvelle.cli.setup import FIDUCIAL as SIMULATED
 from volvelle.cosmology import ExpressionError, hidden, parse
 from volvelle.report import read_chain
 
 from .conftest import Write
-from .test_pipeline import TOY, call, summary_of, write
+from .test_pipeline import TOY, summary_of, write
+from .test_pipeline import call as call_toy
 
 BLIND = {"key": "blue moon", "shifts": {"omega_cdm": 0.02, "ln10A_s": 0.3}}
 FIDUCIAL = {name: SIMULATED[name] for name in BLIND["shifts"]}
+call = partial(call_toy, fails_above=math.inf)
 SPECTRA = {"lensed_tt", "lensed_te", "lensed_ee", "phiphi"}
 
 
@@ -71,10 +79,60 @@ def test_nothing_that_is_written_tells_the_truth(blind: tuple[Path, str]) -> Non
             hidden_numbers += [*parameter.prior.values(), parameter.ref_loc]
     numbers = [f"{abs(number):.6g}" for number in hidden_numbers]
     assert len(numbers) == 2 + 2 * 3
+    _profile_and_show_tell_nothing(folder, moved)
     texts = [p for p in (folder / "run").rglob("*") if p.suffix in (".json", ".yaml", ".ranges")]
     assert len(texts) > 5
     for path in texts:
         assert not any(number in path.read_text() for number in numbers), path
+
+
+def _profile_and_show_tell_nothing(folder: Path, moved: tuple[SampledParameter, ...]) -> None:
+    words = ("profile", "run", "omega_cdm_blind", "--points", "5", "--accuracy", "1")
+    status, printed = call(folder, *words, "--range", "-1", "0.2")
+    (prior,) = (p.prior for p in moved if p.name == "omega_cdm_blind")
+    assert status == 2 and "beyond its prior, which is blinded; keep" in " ".join(printed.split())
+    assert not any(f"{end:g}" in printed for end in prior.values())
+    status, printed = call(folder, *words)
+    assert status == 0, printed
+    assert "bounds" not in json.loads((folder / "run" / "profile_omega_cdm_blind.json").read_text())
+    found = CliRunner().invoke(app, ["emulator", "show", str(folder / "run"), "--json"])
+    about = json.loads(found.output)
+    ends = {"unit": "", "min": None, "max": None}
+    assert about["parameters"] == {"omega_cdm_blind": ends, "ln10A_s_blind": ends}
+    found = CliRunner().invoke(app, ["emulator", "show", str(folder / "run")])
+    assert "without their ends: ln10A_s_blind, omega_cdm_blind" in found.output
+
+
+def test_the_first_solutions_are_not_around_the_shifted_reference(blind: tuple[Path, str]) -> None:
+    """Their box holds that of the reference all the same."""
+    folder, _ = blind
+    content = json.loads((folder / "run" / "training" / "iteration_000.json").read_text())
+    assert content["reason"] == "initial design"
+    sampled = {p.name: p for p in Configuration.load(folder / "run.yaml", files=False).sampled}
+    for name, shift in shifts_of(folder / "run.yaml").items():
+        ref = TOY["params"][name]["ref"]
+        found, true = sampled[f"{name}_blind"], ref["loc"] + shift
+        assert abs(found.ref_loc - true) > 0.02 * ref["scale"]
+        assert found.ref_loc - found.ref_scale <= true - ref["scale"]
+        assert found.ref_loc + found.ref_scale >= true + ref["scale"]
+    column = np.array(content["points"])[:, 0]  # of omega_cdm
+    found = sampled["omega_cdm_blind"]
+    assert np.all(np.abs(column - found.ref_loc) <= found.ref_scale)
+
+
+def test_references_stay_inside_their_priors(write: Write) -> None:
+    """Half the way to the end at most; of many keys."""
+    low, ref = 0.05, {"loc": 0.053, "scale": 0.012}
+    parameter = {"prior": {"min": low, "max": 0.3}, "ref": ref}
+    aside = []
+    for key in map("key {}".format, range(40)):
+        blind = {"key": key, "shifts": {"omega_cdm": 0.02}}
+        path = write({**TOY, "params": {**TOY["params"], "omega_cdm": parameter}, "blind": blind})
+        (found,) = (
+            p for p in Configuration.load(path, files=False).sampled if p.name == "omega_cdm_blind"
+        )
+        aside.append(found.ref_loc - found.prior["min"] + low - ref["loc"])
+    assert -0.0015 <= min(aside) < -0.001 and 0.004 < max(aside) <= 0.006
 
 
 def test_the_truth_is_the_shown_less_the_shift(blind: tuple[Path, str], tmp_path: Path) -> None:
@@ -144,7 +202,7 @@ def test_the_same_key_shifts_alike_and_another_does_not(write: Write) -> None:
 
     def shifted_by(path: Path) -> float:
         sampled = {p.name: p for p in Configuration.load(path, files=False).sampled}
-        return sampled["omega_cdm_blind"].ref_loc - 0.121
+        return sampled["omega_cdm_blind"].prior["min"] - TOY["params"]["omega_cdm"]["prior"]["min"]
 
     assert shifted("blue moon", 0.02) == pytest.approx(2.0 * shifted("blue moon", 0.01))
     assert abs(shifted("blue moon", 0.02) - shifted("red moon", 0.02)) > 1e-4

@@ -259,6 +259,22 @@ def test_redshifts_of_a_real_survey(tmp_path: Path, real_data: Path) -> None:
         ({"report.derived": {"x": "sin(h)"}}, "report.derived.x"),
         ({"report.derived": {"x": "y", "y": "x"}}, "go in a circle"),
         ({"report.triangle": ["h", "sigma8"]}, "'h' is no parameter of this forecast"),
+        ({"report.triangle": ["sigma8", "sigma8"]}, "triangle: sigma8 is given twice"),
+        ({"report.figures_of_merit": [["sigma8"] * 2]}, "merit[0]: sigma8 is given twice"),
+        ({"samples.lenses.ell_max": 10}, "survey.ell: no datum is left: the first band is at ell"),
+        (
+            {"samples.lenses.ell_max": 60, "samples.lenses.dz": {"fiducial": 0.01}},
+            "params: 6 parameters vary, with 3 data and 1 priors; fix some",
+        ),
+        (
+            {"samples.lenses.dz": {"fiducial": [0.0, 0.3], "prior": 0.01}},
+            "samples.lenses: dz_lenses_2 = 0.3 is beyond 0.1, the largest shift",
+        ),
+        (
+            {"samples.lenses.dz": 0.0, "systematic": {"a": {"params": {"dz_lenses_1": -0.2}}}},
+            "systematic.a.params.dz_lenses_1: dz_lenses_1 = -0.2 is beyond 0.1",
+        ),
+        ({"optimise.maximise": ["sigma8", "sigma8"]}, "optimise.maximise: sigma8 is given twice"),
         ({"systematic": {"a": {"params": {"sigma8": 0.8}}}}, "varies in the fit"),
         ({"systematic": {"a": {"params": {"hh": 0.8}}}}, "'hh' is no parameter"),
         ({"systematic": {"a": {}}}, "changes nothing"),
@@ -312,6 +328,19 @@ def test_a_design_of_the_whole_sky(tmp_path: Path) -> None:
     """Edges alone, at any area."""
     file = written(tmp_path, {"survey.area": REMOVE, "survey.f_sky": 1.0, "optimise.area": REMOVE})
     assert ForecastConfiguration.load(file).area == pytest.approx(41252.96, rel=1e-6)
+
+
+def test_a_figure_of_merit_of_parameters_that_follow_from_each_other(tmp_path: Path) -> None:
+    """Exit status 2, and nothing that is no JSON."""
+    changes = {
+        "report.figures_of_merit": [["S8", "sigma8", "Omega_cdm"]], "optimise": REMOVE,
+        "systematic": {}, "output": str(tmp_path / "out"),
+    }  # fmt: skip
+    done = CliRunner().invoke(app, ["forecast", str(written(tmp_path, changes))])
+    assert done.exit_code == 2
+    words = "the figure of merit of S8, sigma8, Omega_cdm has no value: one of them follows from"
+    assert words in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_data_do_not_know(tmp_path: Path) -> None:

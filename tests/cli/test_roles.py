@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from volvelle.boltzmann import Ledger
 from volvelle.cli import Configuration, ConfigurationError
+from volvelle.cli.pipeline import estimate
 from volvelle.cli.setup import make_problem, make_solver, warm_points
 from volvelle.learning import StorageError
 from volvelle.likelihood import get_likelihood
-from volvelle.training import Problem
+from volvelle.training import Problem, TrainingError
 
 USER_CLASS = Path(__file__).parents[1] / "likelihood" / "line_likelihood.py"
 LINE_ERROR = 0.01  # of its line_shift, by its prior
@@ -128,6 +130,29 @@ def earlier(folder: Path, names: list[str], points: list[list[float]], fixed: di
     record = {"parameters": names, "points": points, "fixed": fixed}
     (folder / "emulator" / "model.json").write_text(json.dumps({"record": record}))
     return folder
+
+
+def test_a_dry_run_counts_what_a_warm_start_has_to_solve(write, tmp_path: Path) -> None:
+    points = [[0.022, 0.12], [0.023, 0.121], [0.0235, 0.118], [0.0222, 0.119]]
+    folder = earlier(tmp_path / "a", ["omega_b", "omega_cdm"], points, {})
+    changes = {
+        "emulator": {"warm_start": [str(folder)]}, "ledger": str(tmp_path / "ledger.sqlite"),
+    }  # fmt: skip
+    configuration = Configuration.load(write(changes))
+    assert estimate(configuration)["exact_calls_training"] == 4
+    problem = problem_of(configuration)
+    ledger = Ledger(configuration.ledger)
+    known = problem.cosmology(np.array(points[1])).canonical()
+    identity = problem.solver.identity()
+    ledger.store_failure(identity, known, problem.request, "no such universe", 1.0, "before")
+    found = estimate(configuration)
+    assert found["exact_calls_training"] == 3
+    assert found["warm_start"] == "4 points, 3 of them not in the ledger"
+    precision = {"theory.camb.precision": {"Accuracy.AccuracyBoost": 1.5}}
+    assert estimate(Configuration.load(write(changes | precision)))["exact_calls_training"] == 4
+    changes["emulator"]["max_training"] = 2
+    with pytest.raises(TrainingError, match="warm start that the ledger does not serve is 3, more"):
+        estimate(Configuration.load(write(changes)))
 
 
 def test_a_warm_start_hands_an_unset_input_over_as_the_model_without_it(

@@ -85,11 +85,12 @@ def test_bounds_are_reached_exactly():
     wide = {"dist": "norm", "loc": 0.0, "scale": 1e6}
     bounded = gaussian(priors=(wide, {"min": bound - 50.0, "max": bound}, wide))
     samples = draws()[draws()[:, 1] < bound]
-    best = best_fit(bounded, samples)
     optimum, chi2 = conditional([1], np.array([bound]))
-    assert best.x[0, 1] == bound
-    np.testing.assert_allclose((best.x[0] - optimum) / SIGMA, 0.0, atol=2e-3)
-    assert 2.0 * best.minus_log_like[0] == pytest.approx(chi2, abs=CHI2)
+    for differences in (True, False):  # as without gradients, and with them
+        best = best_fit(bounded, samples, differences=differences)
+        assert best.x[0, 1] == bound and not best.flags(0)
+        np.testing.assert_allclose((best.x[0] - optimum) / SIGMA, 0.0, atol=2e-3)
+        assert 2.0 * best.minus_log_like[0] == pytest.approx(chi2, abs=CHI2)
     found = profile(bounded, ["c"], [axis(2)], samples)
     for value, x, minus in zip(axis(2), found.optima.x, found.optima.minus_log_like, strict=True):
         free, at_bound = (conditional(k, v) for k, v in (

@@ -99,8 +99,16 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("mean", "covariance", "message"),
     [
-        ([np.nan, 0.3], COVARIANCE, "mean is not finite"),
-        (MEAN, [[1.0, 0.5], [0.2, 1.0]], "not symmetric"),
+        (
+            [np.nan, 0.3],
+            COVARIANCE,
+            "mean is not finite in 1 of 2 numbers, the first .* 1 .nan.",
+        ),
+        (
+            MEAN,
+            [[1.0, 0.5], [0.2, 1.0]],
+            "not symmetric: .* is 0.5 above the diagonal, 0.2 below",
+        ),
         (MEAN, [[1.0, 2.0], [2.0, 1.0]], "not positive definite"),
         (MEAN, [1.0, -1.0], "variances <= 0"),
     ],

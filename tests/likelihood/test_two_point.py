@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sacc
+import yaml
+from typer.testing import CliRunner
 
 import ccl_two_point as by_ccl
 from volvelle.cli import Configuration, ConfigurationError
+from volvelle.cli.app import app
 from volvelle.cosmology import Cosmology
 from volvelle.likelihood import (
     DataFormatError,
@@ -180,6 +183,16 @@ def negative(made: sacc.Sacc) -> None:
     made.add_covariance(covariance, overwrite=True)
 
 
+def lopsided(made: sacc.Sacc) -> None:
+    covariance = np.diag(np.full(12, 1e-14))
+    covariance[0, 1], covariance[1, 0] = 0.9e-14, 0.1e-14
+    made.add_covariance(covariance, overwrite=True)
+
+
+def hollow(made: sacc.Sacc) -> None:
+    made.data[1].value = np.nan
+
+
 def nowhere(made: sacc.Sacc) -> None:
     del made.data[0].tags["ell"]
 
@@ -192,6 +205,8 @@ def nowhere(made: sacc.Sacc) -> None:
         (undirected, DataFormatError, "nothing says whether far is counts or shear"),
         (angles, LikelihoodOptionError, "correlation functions and angular spectra in one data"),
         (negative, DataFormatError, "covariance of made is not positive definite"),
+        (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal, 0.1"),
+        (hollow, DataFormatError, "the data vector is not finite in 1 of 12 numbers"),
         (nowhere, DataFormatError, "has ell = None; expected a positive number"),
         (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),
         (
@@ -281,3 +296,48 @@ def test_files_that_the_own_theory_cannot_serve(
     path.write_text(CONFIGURATION.format(expansion="h: 0.7", more="", file=file))
     found = Configuration.load(path, files=False)
     assert found.direct and found.solver_name == "class"
+
+
+CALLBACK = Path(__file__).parents[1] / "cli" / "callback_likelihood.py"
+
+
+def beside_callback(file: Path, folder: Path, params: str = "", **options: Any) -> Path:
+    """A configuration of a file and a likelihood that has a parameter of the same name."""
+    text = CONFIGURATION.replace("{{volvelle: }}", "{{camb: }}").format(
+        expansion=f"h: 0.7{params}", more="", file=file
+    )
+    content = yaml.safe_load(text)
+    content["likelihood"]["external"] = {"python": f"{CALLBACK}:Callback", **options}
+    path = folder / "both.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_one_name_for_two_numbers_is_refused(tmp_path: Path) -> None:
+    file = saved(entries(), tmp_path)
+    path = beside_callback(file, tmp_path, parameter="A_IA")
+    words = "external: has a parameter A_IA, as two_point has, of different samples, and one number"
+    with pytest.raises(ConfigurationError, match=words):
+        Configuration.load(path, files=False)
+    path = beside_callback(file, tmp_path, parameter="bias_near")
+    with pytest.raises(ConfigurationError, match=r"bias_near, .*'min': 0\.8.* and .*'min': -5\.0"):
+        Configuration.load(path, files=False)
+    mine = "\n  bias_near: {prior: {min: 0.5, max: 2.0}, ref: {loc: 1.0, scale: 0.1}}"
+    path = beside_callback(file, tmp_path, mine, parameter="bias_near")
+    found = Configuration.load(path, files=False)
+    assert found.shared == {"bias_near": ("two_point", "external")}
+    (bias,) = (p for p in found.sampled if p.name == "bias_near")
+    assert bias.prior == {"min": 0.5, "max": 2.0}
+    told = CliRunner().invoke(app, ["run", str(path), "--dry-run"], env={"COLUMNS": "200"})
+    assert "bias_near of two_point and external" in told.output, told.output
+    assert Configuration.load(beside_callback(file, tmp_path), files=False).shared == {}
+
+
+@pytest.mark.real_data
+def test_the_same_samples_twice_share_what_has_one_prior(real_data: Path, tmp_path: Path) -> None:
+    """Both names of DES Y1 mean the same alignments, but not the same priors of the shifts."""
+    first = get_likelihood("des_y1_3x2pt").nuisance
+    second = get_likelihood("two_point", file=real_data / "des-y1-3x2pt" / FILE).nuisance
+    assert first["A_IA"].same(second["A_IA"]) and first["eta_IA"].same(second["eta_IA"])
+    assert first["dz_src0"].of == second["dz_src0"].of != first["dz_src1"].of
+    assert not first["dz_src0"].same(second["dz_src0"])

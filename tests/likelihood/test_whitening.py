@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from volvelle.likelihood.errors import DataFormatError
-from volvelle.likelihood.gaussian_algebra import BlockWhitening
+from volvelle.likelihood.gaussian_algebra import BlockWhitening, check_finite
 
 
 def interleaved(sizes: list[int], seed: int = 1) -> np.ndarray:
@@ -46,3 +46,18 @@ def test_a_matrix_that_is_not_a_covariance() -> None:
     covariance[0, 0] = -1.0
     with pytest.raises(DataFormatError, match="the covariance of mine"):
         BlockWhitening.of(covariance, "mine")
+    for factor, right in ((1.0 + 1e-3, False), (1.0 + 1e-9, True)):
+        covariance = interleaved([6])
+        covariance[0, 1] *= factor
+        if right:
+            assert BlockWhitening.of(covariance, "mine").blocks.shape == (1, 6, 6)
+            continue
+        with pytest.raises(DataFormatError, match="of mine is not symmetric: the correlation"):
+            BlockWhitening.of(covariance, "mine")
+
+
+def test_what_is_not_finite_is_named() -> None:
+    check_finite(np.ones((2, 2)), "the data vector", "mine")
+    words = r"mine: the data vector is not finite in 2 of 4 numbers, the first .* number 2 \(inf\)"
+    with pytest.raises(DataFormatError, match=words):
+        check_finite(np.array([[1.0, np.inf], [np.nan, 1.0]]), "the data vector", "mine")

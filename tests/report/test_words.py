@@ -62,6 +62,15 @@ def test_a_training_that_ended_early_in_words(good_summary: dict[str, Any]) -> N
     assert words in certificate_sentences(good_summary)
 
 
+def test_which_certificate_it_was_in_words(good_summary: dict[str, Any]) -> None:
+    assert "certificate number" not in " ".join(certificate_sentences(good_summary))
+    for number, words in ((1, None), (2, "the one before"), (4, "the 3 before")):
+        good_summary["certificate"]["number"] = number
+        text = " ".join(certificate_sentences(good_summary))
+        told = f"This is certificate number {number}: {words} failed and joined the training."
+        assert (told in text) is (words is not None)
+
+
 def test_bad_certificate_in_words(good_summary: dict[str, Any]) -> None:
     good_summary["certificate"].update(passed=False, pareto_k=0.9)
     good_summary["certificate"]["parameters"]["n_s"]["mean_shift_sigma"] = -0.9

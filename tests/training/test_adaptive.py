@@ -174,6 +174,24 @@ def test_warm_start_solves_nothing_new(trained):
     assert warm.scatter == trained.scatter
 
 
+def test_warm_start_without_its_ledger_is_said_and_held_to_the_budget(trained, tmp_path: Path):
+    """Another ledger here; another solver or setting is the same to it."""
+    said: list[str] = []
+    exact = Exact(trained.exact.problem, Ledger(tmp_path / "l.sqlite"), SerialExecutor(), "run")
+    n = len(trained.x)
+    warm = Trainer(exact, TrainingSettings(max_training=n - 1), tmp_path / "warm", said.append)
+    words = (
+        f"points of the warm start that the ledger does not serve is {n}, more than max_training"
+    )
+    with pytest.raises(TrainingError, match=words):
+        warm.run(warm=trained.x)
+    assert f"warm start: {n} points, of which {n} have to be solved: the ledger has" in said[0]
+    exact.solve(trained.x[:2])
+    assert exact.unknown(trained.x) == n - 2
+    again = Trainer(exact, TrainingSettings(max_training=n - 1), tmp_path / "warm", said.append)
+    assert len(again._propose(0, trained.x).points) == n
+
+
 @pytest.mark.parametrize(
     ("start", "limit"),
     [({"offset": 1.0}, DISPLACED), ({"width": 50.0, "names": THREE}, TEN_TIMES)],

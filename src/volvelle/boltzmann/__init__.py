@@ -10,7 +10,7 @@ from .ledger_file import default_ledger
 from .library import load_classy, new_class
 from .outputs import OUTPUTS, OutputInfo, is_spectrum, suggestion
 from .request import SCALARS, SPECTRA, Request, restrict
-from .solve import failure_summary, solve_many
+from .solve import failure_summary, solve_many, unknown_models
 from .solver import NON_LINEAR, SOLVERS, Solver, Theory, get_solver
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "restrict",
     "solve_many",
     "suggestion",
+    "unknown_models",
 ]

@@ -103,6 +103,16 @@ def solve_many(
     return [entry for entry in entries if entry is not None]
 
 
+def unknown_models(
+    solver: _Solver, cosmologies: Sequence[_Cosmology], request: Request, ledger: Ledger
+) -> int:
+    """How many distinct models `solve_many` would solve: the ledger has neither a solution of this
+    solver that covers `request` nor a failure."""
+    identity = solver.identity()
+    models = {model_key(identity, c.canonical()): c.canonical() for c in cosmologies}
+    return sum(ledger.lookup(identity, each, request) is None for each in models.values())
+
+
 def failure_summary(entries: Iterable[LedgerEntry]) -> tuple[int, str]:
     """Number of failed entries and their commonest message ("" if none failed).
 

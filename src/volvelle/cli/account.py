@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +35,16 @@ class Account:
     folder: Path
     run: str
     configuration_hash: str
+    data: dict[str, str] | None = None
+    """sha256 of every file that decides the result; None if they were not noted."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, configuration: Accountable) -> Account:
+    def open(cls, configuration: Accountable, data: Mapping[str, str] | None = None) -> Account:
         """The account of the output folder, begun if there is none.
 
-        Raises ConfigurationError when the folder belongs to another configuration.
+        ``data``: sha256 of every file that decides the result. Raises ConfigurationError when the
+        folder belongs to another configuration, or to the same with other data.
         """
         path = configuration.output / "run.json"
         if path.exists():
@@ -51,10 +54,17 @@ class Account:
                     f"{configuration.source}: output: {configuration.output} holds the run of "
                     "another configuration; choose another output folder, or delete that one"
                 )
+            noted = content.get("data")
+            check_data(configuration, noted, data)
             return cls(
-                configuration.output, content["run"], content["configuration"], content["seconds"]
+                configuration.output,
+                content["run"],
+                content["configuration"],
+                noted,
+                content["seconds"],
             )
-        account = cls(configuration.output, uuid.uuid4().hex, configuration.hash)
+        known = None if data is None else dict(data)
+        account = cls(configuration.output, uuid.uuid4().hex, configuration.hash, known)
         account.save()
         return account
 
@@ -65,6 +75,8 @@ class Account:
             "configuration": self.configuration_hash,
             "seconds": self.seconds,
         }
+        if self.data is not None:
+            content["data"] = self.data
         write_atomically(self.folder / "run.json", json.dumps(content, indent=1).encode())
 
     @contextmanager
@@ -79,3 +91,20 @@ class Account:
             own = time.monotonic() - started - inner
             self.seconds[name] = self.seconds.get(name, 0.0) + own
             self.save()
+
+
+def check_data(
+    configuration: Accountable, noted: Mapping[str, str] | None, now: Mapping[str, str] | None
+) -> None:
+    """Raise ConfigurationError if a run was made of other files than there are ``now``.
+
+    ``noted``: their sha256 when it began; None of either is not compared.
+    """
+    if noted is None or now is None:
+        return
+    changed = sorted(name for name in {*noted, *now} if noted.get(name) != now.get(name))
+    if changed:
+        raise ConfigurationError(
+            f"{configuration.source}: output: {configuration.output} holds the run of other data: "
+            f"{', '.join(changed)} changed since; choose another output folder, or delete that one"
+        )

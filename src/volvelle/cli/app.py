@@ -140,6 +140,9 @@ def _print_estimate(configuration: Configuration) -> None:
         "likelihoods": ", ".join(configuration.likelihoods),
         "output": configuration.output,
     }
+    if configuration.shared:
+        both = (f"{name} of {' and '.join(of)}" for name, of in configuration.shared.items())
+        rows["shared"] = ", ".join(both)
     if configuration.missing_data:
         rows["SIMULATED"] = ", ".join(configuration.missing_data)
     rows.update(verbs.estimate(configuration))

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 SUFFIX = "_blind"
 RECORD = "unblinded.json"
 """In the output folder, from the moment on that the shifts are known."""
+ASIDE = 0.5
+"""[ref.scale] By at most how much the reference of a blinded parameter is moved aside, and by how
+much its scale grows, so that the box of the first solutions still holds all of its own: the middle
+of that box is not the reference plus the shift."""
 
 
 class BlindBlock(Block):
@@ -50,6 +54,12 @@ class BlindBlock(Block):
 
         return self.shifts[name] * hidden(self.number(name))
 
+    def aside(self, name: str) -> float:
+        """Where in [-1, 1] the reference of a parameter is moved, another number than the shift."""
+        from ..cosmology import hidden
+
+        return hidden(self.number(f"{name}\nreference"))
+
 
 def blinded(document: Document, block: BlindBlock | None, found: Roles) -> Roles:
     """The roles with every blinded parameter sampled as its shifted self.
@@ -66,7 +76,7 @@ def blinded(document: Document, block: BlindBlock | None, found: Roles) -> Roles
     labels, dropped = dict(found.labels), {*found.parametrisation.dropped}
     for name, width in block.shifts.items():
         old = _checked(document, name, sampled)
-        sampled[name] = _shifted(old, block.shift(name))
+        sampled[name] = _shifted(old, block.shift(name), block.aside(name))
         texts[old.name] = f"{old.name}{SUFFIX} - {width!r} * hidden({block.number(name)})"
         labels[old.name] = old.label
         dropped.add(f"{old.name}{SUFFIX}")
@@ -147,15 +157,23 @@ def _checked(
     return found
 
 
-def _shifted(old: SampledParameter, shift: float) -> SampledParameter:
+def _shifted(old: SampledParameter, shift: float, aside: float) -> SampledParameter:
+    """Prior and reference moved by the shift, the reference aside as well (see ``ASIDE``), at most
+    half the way to an end of the prior."""
+    from ..inference import make_prior
+
     moved: dict[str, Any] = {
         key: value + shift if key in ("min", "max", "loc") else value
         for key, value in old.prior.items()
     }
+    low, high = make_prior(old.prior).bounds
+    room = high - old.ref_loc if aside > 0.0 else old.ref_loc - low
+    step = aside * ASIDE * min(old.ref_scale, room)
     return replace(
         old,
         name=f"{old.name}{SUFFIX}",
         prior=moved,
-        ref_loc=old.ref_loc + shift,
+        ref_loc=old.ref_loc + shift + step,
+        ref_scale=(1.0 + ASIDE) * old.ref_scale,
         label=rf"{old.label}\,[\mathrm{{blind}}]",
     )

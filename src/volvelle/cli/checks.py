@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,20 +27,30 @@ a mass of 0, the probability is nil."""
 @dataclass(frozen=True)
 class Likelihoods:
     """Nuisance parameters of the likelihoods by name (with the likelihood they belong to), the
-    likelihoods whose data are missing, with the reason, what all of them ask of the solver, and
-    which of it are scalars by the solver's own names, by likelihood."""
+    likelihoods whose data are missing, with the reason, what all of them ask of the solver, which
+    of it are scalars by the solver's own names, by likelihood, and the hashes of all files that
+    they read, a user's own class among them; the parameters that several likelihoods share."""
 
     nuisance: dict[str, tuple[str, Any]]
     missing: dict[str, str]
     request: Request
     natives: dict[str, tuple[str, ...]]
+    data: dict[str, str]
+    shared: dict[str, tuple[str, ...]]
 
 
 def likelihoods(
-    document: Document, given: Mapping[str, Mapping[str, Any]], simulate_if_missing: bool
+    document: Document,
+    given: Mapping[str, Mapping[str, Any]],
+    simulate_if_missing: bool,
+    params: Collection[str] = (),
 ) -> Likelihoods:
-    """Make every likelihood once: unknown names, wrong options and missing data show up here."""
+    """Make every likelihood once: unknown names, wrong options and missing data show up here.
+
+    ``params``: those of the file; nuisance parameters among them may be shared on purpose.
+    """
     from ..boltzmann import Request
+    from ..compute import plugin_sha256
     from ..data import MissingDataError
     from ..likelihood import LIKELIHOODS, PrecisionError, get_likelihood
     from ..likelihood.bandpowers import CALIBRATION
@@ -50,6 +60,8 @@ def likelihoods(
     nuisance: dict[str, tuple[str, Any]] = {}
     missing: dict[str, str] = {}
     natives: dict[str, tuple[str, ...]] = {}
+    data: dict[str, str] = {}
+    owners: dict[str, list[str]] = {}
     for name, options in given.items():
         key = ("likelihood", name)
         if name not in LIKELIHOODS:
@@ -63,6 +75,8 @@ def likelihoods(
                 made = get_likelihood(name, **options)
                 parameters, request = made.nuisance, request.union(made.requires)
                 natives[name] = made.requires.native
+                own = plugin_sha256(options["python"]) if name == "external" else {}
+                data.update({**made.data_sha256, **own})
             except PrecisionError:
                 raise
             except MissingDataError as error:
@@ -75,10 +89,35 @@ def likelihoods(
                 parameters, missing[name] = simulated[name], str(error)
             except VolvelleError as error:
                 raise document.error(key, str(error).removeprefix(f"{name}: ")) from error
-        nuisance.update({parameter: (name, info) for parameter, info in parameters.items()})
+        for parameter, info in parameters.items():
+            if parameter in nuisance:
+                _check_shared(document, parameter, nuisance[parameter], (name, info), params)
+            owners.setdefault(parameter, []).append(name)
+            nuisance[parameter] = (name, info)
     if missing or request.spectra:
         request = request.union(Request())
-    return Likelihoods(nuisance, missing, request, natives)
+    shared = {parameter: tuple(names) for parameter, names in owners.items() if len(names) > 1}
+    return Likelihoods(nuisance, missing, request, natives, data, shared)
+
+
+def _check_shared(
+    document: Document,
+    parameter: str,
+    first: tuple[str, Any],
+    second: tuple[str, Any],
+    params: Collection[str],
+) -> None:
+    """Refuse one name for two numbers, unless the file itself says what it is."""
+    if parameter in params or first[1].same(second[1]):
+        return
+    alike = dict(first[1].prior) == dict(second[1].prior)
+    what = "of different samples" if alike else f"{first[1].prior} and {second[1].prior}"
+    raise document.error(
+        ("likelihood", second[0]),
+        f"has a parameter {parameter}, as {first[0]} has, {what}, and one number would serve both; "
+        f"if it should, give {parameter} in params with a prior or a value, else name the samples "
+        "of one of the files anew",
+    )
 
 
 def direct(

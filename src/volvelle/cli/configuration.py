@@ -98,6 +98,10 @@ class Configuration:
     likelihoods: dict[str, dict[str, Any]]
     missing_data: dict[str, str]
     """Likelihoods whose data are not on this machine, with the reason; they are to be simulated."""
+    shared: dict[str, tuple[str, ...]]
+    """Nuisance parameters that stand for one number in several likelihoods, which are named."""
+    data: dict[str, str]
+    """sha256 of every file that decides the result: data, and the user's own code."""
     emulator: EmulatorBlock
     sampler: AnySampler
     sampler_name: str
@@ -148,7 +152,8 @@ class Configuration:
             file = File.model_validate(document.data)
         except ValidationError as error:
             raise first_error(document, error) from error
-        found = checks.likelihoods(document, file.likelihood, file.simulate_if_missing)
+        known = (document, file.likelihood, file.simulate_if_missing)
+        found = checks.likelihoods(*known, tuple(file.params))
         parts = roles(document, file.params, found.nuisance)
         name, theory = file.theory.solver_name, file.theory.solver
         hierarchy = file.theory.neutrino_hierarchy
@@ -190,6 +195,8 @@ class Configuration:
             labels=parts.labels,
             likelihoods=dict(file.likelihood),
             missing_data=found.missing,
+            shared=found.shared,
+            data=found.data | _own_code(file.emulator),
             emulator=file.emulator,
             sampler=file.sampler.chosen,
             sampler_name=file.sampler.name,
@@ -233,6 +240,18 @@ def solver_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if "path" in settings:
         settings["path"] = None if settings["path"] is None else str(settings["path"])
     return settings
+
+
+def _own_code(emulator: EmulatorBlock) -> dict[str, str]:
+    """Hashes of the files of a network's functions that are the user's own."""
+    from ..compute import plugin_sha256
+
+    given = {} if emulator.network is None else emulator.network.model_dump()
+    found: dict[str, str] = {}
+    for value in given.values():
+        if isinstance(value, str) and ":" in value:
+            found.update(plugin_sha256(value))
+    return found
 
 
 def _design(emulator: EmulatorBlock) -> dict[str, Any]:

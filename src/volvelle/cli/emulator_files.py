@@ -80,7 +80,7 @@ def described(folder: Path, emulator: Emulator, record: Mapping[str, Any]) -> di
     }
 
 
-KEPT = ("solver", "design", "surrogates", "likelihoods", "imported", "certificate")
+KEPT = ("solver", "design", "surrogates", "likelihoods", "imported", "certificate", "blinded")
 """Of the record, as it stands."""
 
 
@@ -113,8 +113,9 @@ def _ends(emulator: Emulator, record: Mapping[str, Any]) -> Iterator[dict[str, f
             points = np.empty((0, d))
         lower = points.min(axis=0) if len(points) else np.full(d, np.nan)
         upper = points.max(axis=0) if len(points) else np.full(d, np.nan)
-    for low, high in zip(lower, upper, strict=True):
-        known = math.isfinite(low) and math.isfinite(high)
+    blinded = _list(record.get("blinded"))  # whose ends would tell where its reference is
+    for name, low, high in zip(emulator.parameters, lower, upper, strict=True):
+        known = math.isfinite(low) and math.isfinite(high) and name not in blinded
         yield {"min": float(low) if known else None, "max": float(high) if known else None}
 
 
@@ -128,6 +129,8 @@ def render(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         parameters.add_row(escape(name), f"{value:.6g}", "fixed", "")
     yield parameters
     yield f"domain: {found['domain']}"
+    if blinded := _list(found["blinded"]):
+        yield escape(f"blinded, and so without their ends: {', '.join(map(str, blinded))}")
     outputs = Table("output", "shape", "unit", "learned as")
     for name, about in found["outputs"].items():
         shape = " x ".join(map(str, about["shape"])) or "number"

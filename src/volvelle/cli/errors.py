@@ -20,6 +20,10 @@ class BlindingError(VolvelleError):
     """A run that cannot be unblinded: not blinded, not finished, or unblinded already."""
 
 
+class ForecastError(VolvelleError):
+    """A forecast was asked for that has no value."""
+
+
 class SimulationFailedError(VolvelleError):
     """Simulations of an ensemble that ended without a result; the others are kept."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,20 +127,46 @@ class ForecastConfiguration:
             edges=edges,
         )
         found._check_names(document, file)
+        found._check_data(document)
         if found.output.is_file():
             raise document.error(("output",), f"{found.output} is a file; name a folder")
         return found
 
+    def _check_data(self, document: Document) -> None:
+        """There are data, and with the priors not fewer than what varies."""
+        from ..inference.forecast import used_data
+
+        number = used_data(self.survey)
+        if number == 0:
+            last = ", ".join(f"{s.name} ends at {s.ell_max:g}" for s in self.survey.samples)
+            raise document.error(
+                ("survey", "ell"),
+                f"no datum is left: the first band is at ell = {self.survey.ell[0]:.4g}, {last}; "
+                "lower min, or raise ell_max",
+            )
+        if number + len(self.priors) < len(self.names):
+            raise document.error(
+                ("params",),
+                f"{len(self.names)} parameters vary, with {number} data and {len(self.priors)} "
+                "priors; fix some, or use more bands or spectra",
+            )
+
     def _check_names(self, document: Document, file: ForecastFile) -> None:
         """Every name in report, systematic and optimise is one of this forecast."""
+        from ..probes import ProbeError
+        from ..probes.survey import check_shift
+
         shown = [*self.names, *(name for name, _ in self.derived)]
         for n, names in enumerate(self.merits):
-            _refuse_unknown(document, ("report", "figures_of_merit", n), names, shown)
+            key: Key = ("report", "figures_of_merit", n)
+            _refuse_unknown(document, key, names, shown)
+            _refuse_repeated(document, key, names)
         _refuse_unknown(document, ("report", "triangle"), self.triangle, shown)
+        _refuse_repeated(document, ("report", "triangle"), self.triangle)
         fixed = [n for n in (*self.universe, *self.survey.parameters) if n not in self.names]
         for name, each in file.systematic.items():
             for parameter in each.params:
-                key: Key = ("systematic", name, "params", parameter)
+                key = ("systematic", name, "params", parameter)
                 if parameter in self.names:
                     raise document.error(
                         key,
@@ -147,9 +174,15 @@ class ForecastConfiguration:
                         "fixed",
                     )
                 _refuse_unknown(document, key, (parameter,), fixed)
+                if parameter.startswith("dz_") and parameter in self.survey.parameters:
+                    try:
+                        check_shift(parameter, each.params[parameter])
+                    except ProbeError as error:
+                        raise document.error(key, str(error)) from error
         if self.optimise is None:
             return
         _refuse_unknown(document, ("optimise", "maximise"), self.optimise.maximise, self.names)
+        _refuse_repeated(document, ("optimise", "maximise"), self.optimise.maximise)
         for name in self.optimise.edges:
             _refuse_unknown(document, ("optimise", "edges"), (name,), list(self.edges))
             if len(self.edges[name]) < 3:
@@ -305,3 +338,9 @@ def _refuse_unknown(
             raise document.error(
                 key, f"'{name}' is no parameter of this forecast; {offer(name, list(known))}"
             )
+
+
+def _refuse_repeated(document: Document, key: Key, names: Sequence[str]) -> None:
+    twice = [name for n, name in enumerate(names) if name in names[:n]]
+    if twice:
+        raise document.error(key, f"{twice[0]} is given twice; give different parameters")

@@ -17,12 +17,17 @@ from ..cosmology import resolve
 from ..inference import Fisher, Forecast, ascend, forecast, write_fisher
 from ..learning import write_atomically
 from ..report import forecast_table, write_forecast_report
+from .errors import ForecastError
 from .forecast_configuration import ForecastConfiguration
 from .forecast_design import Design
 from .progress import Reporter
 
 FLAGGED = 1e-3
 """Of a spectrum, missing beyond the edges of the power or by Limber's approximation."""
+
+DEPENDENT = 1e-9
+"""Smallest eigenvalue of a correlation matrix; rounding leaves less of a parameter that follows
+from others."""
 
 
 def forecast_survey(configuration: ForecastConfiguration, *, progress: bool = True) -> int:
@@ -143,7 +148,15 @@ def _all_values(
 
 def _merit(names: tuple[str, ...], covariance: np.ndarray, of: tuple[str, ...]) -> float:
     at = [names.index(name) for name in of]
-    return float(1.0 / np.sqrt(np.linalg.det(covariance[np.ix_(at, at)])))
+    chosen = covariance[np.ix_(at, at)]
+    errors = np.sqrt(np.diag(chosen))
+    known = np.all(errors > 0.0)  # what follows from fixed parameters has none
+    if not known or np.linalg.eigvalsh(chosen / np.outer(errors, errors))[0] < DEPENDENT:
+        raise ForecastError(
+            f"the figure of merit of {', '.join(of)} has no value: one of them follows from the "
+            "others, or from what is fixed, and no area is between them; leave one out"
+        )
+    return float(1.0 / np.sqrt(np.linalg.det(chosen)))
 
 
 def _biases(

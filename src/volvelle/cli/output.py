@@ -88,9 +88,8 @@ def write_result(result: Result) -> dict[str, Any]:
     log_weights = smooth_log_weights(result.certificate, chains)
     _write_chains(result, (*chains.names, *names), samples, log_weights)
     summary = _summary(result, (*chains.names, *names), samples, log_weights)
-    result.emulator.save(
-        folder / "emulator", {**result.record, "certificate": summary["certificate"]}
-    )
+    judged = {"certificate": summary["certificate"], "blinded": summary["blinded"]}
+    result.emulator.save(folder / "emulator", {**result.record, **judged})
     certificate = {
         "points": np.ascontiguousarray(result.certificate.points),
         "log_weights": np.ascontiguousarray(result.certificate.raw_log_weights),

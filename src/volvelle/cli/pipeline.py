@@ -13,10 +13,10 @@ import numpy as np
 from rich.console import Console
 
 from ..boltzmann import Ledger, LedgerEntry
-from ..inference import best_fit
+from ..inference import best_fit, lacks_gradient, needs_gradients
 from ..learning import write_atomically
 from ..report import render_summary, write_report
-from ..training import Exact, Training, default_start, rounds
+from ..training import NEW, Exact, Training, check_budget, default_start, rounds
 from .account import Account
 from .computing import expected_workers, job_script, make_executor
 from .configuration import Configuration
@@ -29,6 +29,7 @@ from .setup import (
     make_problem,
     make_solver,
     make_training,
+    warm_cost,
     warm_points,
 )
 
@@ -46,7 +47,7 @@ def run(configuration: Configuration, *, progress: bool = True) -> int:
     """
     console = Console()
     reporter = Reporter(console, silent=not progress)
-    account = Account.open(configuration)
+    account = Account.open(configuration, configuration.data)
     summary_path = configuration.output / "summary.json"
     if summary_path.exists():
         summary = json.loads(summary_path.read_text())
@@ -73,8 +74,16 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
     """Expected exact calls, time [s] and memory of a run, from its dimension and the ledger."""
     solver = make_solver(configuration)
     n = sum(p.kind == "cosmology" for p in configuration.sampled)
-    training = min(_typical_training(configuration, n), configuration.emulator.max_training)
-    training = 0 if configuration.direct else training
+    training, warm = 0, {}
+    if configuration.emulator.warm_start and not configuration.direct:
+        points, new, start = warm_cost(configuration, solver)
+        warm = {"warm_start": f"{points} points, {new} of them not in the ledger"}
+        training = new + start
+        what = f"{NEW}, with the start," if start else NEW
+        check_budget(training, configuration.emulator.max_training, what)
+    elif not configuration.direct:
+        training = _typical_training(configuration, n)
+        training = min(training, configuration.emulator.max_training)
     certificate = configuration.certificate.points + 1
     seconds = TYPICAL_SECONDS[configuration.solver_name]
     if configuration.ledger.exists():
@@ -89,6 +98,7 @@ def estimate(configuration: Configuration) -> dict[str, Any]:
         "seconds_per_call": seconds,
         "compute": configuration.compute.name,
         "ledger": str(configuration.ledger),
+        **warm,
     }
     if workers is None:
         return {**found, "workers": "as the scheduler has", "minutes_on_one_worker": minutes + 2.0}
@@ -107,8 +117,6 @@ def _typical_training(configuration: Configuration, n: int) -> int:
         return design.points
     if isinstance(design, IterativeDesign):
         return design.initial + design.first + round(TYPICAL_LATER * design.points)
-    if emulator.warm_start:
-        return 0
     initial = emulator.initial or default_start(n, emulator.folds)
     return initial + TYPICAL_ITERATIONS * (emulator.batch or 2 * n + 4)
 
@@ -191,6 +199,14 @@ class _Run:
 
     def _write(self, found: rounds.Outcome) -> dict[str, Any]:
         # in the parameters themselves: the samplers' coordinates push it away from a prior's edge
+        foreign = self.exact.problem.foreign
+        differences = (
+            foreign is not None
+            and not needs_gradients(make_method(self.configuration.sampler))
+            and lacks_gradient(foreign.posterior(found.emulator)) is not None
+        )
+        if differences:
+            self.reporter.say("best fit: by differences of ln P, which has no gradient")
         with self.account.stage("best fit"), self.reporter.bar("best fit"):
             optimum = best_fit(
                 found.posterior,
@@ -198,6 +214,7 @@ class _Run:
                 priors="all",
                 seed=self.configuration.seed,
                 progress=self.reporter.searching,
+                differences=differences,
             )
         best_x = optimum.x[0]
         for flag in optimum.flags(0):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..boltzmann import Ledger
 from ..emulator import Emulator, load_emulator
-from ..inference import LEVELS, Optima, PriorTerms, best_fit, make_prior
+from ..inference import LEVELS, Optima, PriorTerms, best_fit, lacks_gradient, make_prior
 from ..learning import write_atomically
 from ..report import (
     Chain,
@@ -27,6 +27,7 @@ from ..report import (
 from ..report.record import read_json
 from ..training import Exact, ExactProfile, Problem, Profiler, ProfileSettings
 from ..training.history import load_iterations
+from .account import check_data
 from .computing import make_executor
 from .configuration import Configuration
 from .errors import ProfileError
@@ -67,9 +68,14 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
     started = time.monotonic()
     summary = read_summary(request.folder)
     chain = read_chain(request.folder, "emulator")
-    run = read_json(request.folder / "run.json")["run"]
-    problem, result, top = _compute(request, chain, run, reporter)
+    book = read_json(request.folder / "run.json")
+    run = book["run"]
+    configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
+    check_data(configuration, book.get("data"), configuration.data)
+    problem, result, top = _compute(request, configuration, chain, run, reporter)
     content = _content(request, problem, result, top, run, bool(summary.get("simulated")))
+    if configuration.hidden_names.intersection(request.names):
+        del content["bounds"]  # priors move along with a blinded parameter
     content["seconds"] = round(time.monotonic() - started, 1)
     write_atomically(request.path, json.dumps(content, indent=1).encode())
     picture = request.path.with_suffix(".png")
@@ -84,10 +90,13 @@ def profile_run(request: ProfileRequest, *, progress: bool = True) -> int:
 
 
 def _compute(
-    request: ProfileRequest, chain: Chain, run: str, reporter: Reporter
+    request: ProfileRequest,
+    configuration: Configuration,
+    chain: Chain,
+    run: str,
+    reporter: Reporter,
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
-    configuration = Configuration.load(request.folder / "config.yaml", output=request.folder)
     check_names(request.names, chain, configuration.parametrisation.definitions)
     if configuration.emulator.target != "theory":
         raise ProfileError(
@@ -127,6 +136,13 @@ def _compute(
         likelihoods, _ = make_likelihoods(configuration, solver, ledger, executor, run)
         problem = make_problem(configuration, solver, likelihoods)
         _check_emulator(request, problem, emulator)
+        foreign = problem.foreign
+        reason = None if foreign is None else lacks_gradient(foreign.posterior(emulator))
+        if reason is not None:
+            raise ProfileError(
+                f"a likelihood of {request.folder} has no gradient ({reason}), and profiles are "
+                "made by one; write the likelihood with jax.numpy alone"
+            )
         samples = chain.samples[:, [chain.names.index(name) for name in problem.names]]
         exact = Exact(problem, ledger, executor, run, reporter.solving)
         folder = request.folder / "profiles" / "_".join(request.names)
@@ -157,13 +173,19 @@ def _check_emulator(request: ProfileRequest, problem: Problem, emulator: Emulato
 def _axis(
     request: ProfileRequest, i: int, chain: Chain, configuration: Configuration
 ) -> np.ndarray:
-    """The grid of a parameter: the range asked for, or three sigma inside the prior."""
+    """The grid of a parameter: the range asked for, or three sigma inside the prior.
+
+    Of a blinded parameter, whose prior would tell the shift, inside the samples.
+    """
     name, given = request.names[i], request.ranges[i]
     (parameter,) = (p for p in configuration.sampled if p.name == name)
     low, high = make_prior(parameter.prior).bounds
     points = request.points or POINTS[len(request.names)]
+    hidden = name in configuration.hidden_names
     if given is None:
         column = chain.column(name)
+        if hidden:
+            low, high = float(column.min()), float(column.max())
         middle, half = column.mean(), WIDTH * column.std()
         return np.linspace(max(low, middle - half), min(high, middle + half), points)
     if not given[0] < given[1]:
@@ -171,9 +193,10 @@ def _axis(
             f"the range of {name} runs from {given[0]:g} to {given[1]:g}; give the lower end first"
         )
     if given[0] < low or given[1] > high:
+        ends = "which is blinded" if hidden else f"from {low:g} to {high:g}"
         raise ProfileError(
-            f"the range of {name} runs from {given[0]:g} to {given[1]:g}, its prior from {low:g} "
-            f"to {high:g}; keep the range inside the prior"
+            f"the range of {name} runs from {given[0]:g} to {given[1]:g}, beyond its prior, "
+            f"{ends}; keep the range inside the prior"
         )
     return np.linspace(*given, points)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..boltzmann import (
     restrict,
     solve_many,
 )
-from ..compute import Executor
+from ..compute import Executor, SerialExecutor
 from ..cosmology import Cosmology, needs
 from ..inference import make_prior
 from ..learning import (
@@ -47,7 +48,9 @@ from ..training import (
     Training,
     TrainingSettings,
     Untrained,
+    default_start,
     request_of,
+    suffices,
 )
 from .configuration import Configuration
 from .designs import IterativeDesign, SpaceFillingDesign
@@ -277,6 +280,33 @@ def warm_points(folders: list[Path], problem: Problem) -> np.ndarray | None:
             "inside the priors; widen them, or leave the warm start out"
         )
     return x
+
+
+def warm_cost(configuration: Configuration, solver: Solver) -> tuple[int, int, int]:
+    """Points of the warm start, how many of them the ledger does not serve, and those of a start
+    that has to be added to them.
+
+    What is to be simulated is not: its likelihood reads what the CMB's do.
+    """
+    found = [
+        get_likelihood(name, **options)
+        for name, options in configuration.likelihoods.items()
+        if name not in configuration.missing_data
+    ]
+    problem = make_problem(configuration, solver, tuple(found))
+    if configuration.missing_data:
+        problem = replace(problem, request=problem.request.union(Request()))
+    x = warm_points(configuration.emulator.warm_start, problem)
+    assert x is not None, "the configuration names folders"
+    network = network_settings(configuration)
+    folds = None if network is None else network.folds
+    k = problem.n_emulated
+    initial = configuration.emulator.initial or default_start(k, folds)
+    start = 0 if suffices(x, k, folds) else initial
+    if not configuration.ledger.exists():
+        return len(x), len(x), start
+    exact = Exact(problem, Ledger(configuration.ledger), SerialExecutor(), "")
+    return len(x), exact.unknown(x), start
 
 
 def _idle(problem: Problem, had: set[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from .errors import (
     UnsendableError,
 )
 from .executor import CRASHES, Executor, Outcome, SerialExecutor, call
-from .plugin import load_named, load_plugin
+from .plugin import load_named, load_plugin, plugin_sha256
 from .precision import require_float64
 from .processes import ProcessExecutor, available_cores
 from .slurm import SlurmJobs, slurm_executor
@@ -37,6 +37,7 @@ __all__ = [
     "load_named",
     "load_plugin",
     "loads",
+    "plugin_sha256",
     "require_float64",
     "slurm_executor",
 ]

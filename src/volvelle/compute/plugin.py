@@ -39,6 +39,18 @@ def load_plugin(python: Any, what: str) -> Any:
     return found
 
 
+def plugin_sha256(python: str) -> dict[str, str]:
+    """SHA-256 of the file behind a name that `load_plugin` has loaded, keyed by the name's first
+    part; nothing where it is no file."""
+    place = python.rpartition(":")[0]
+    if place.endswith(".py"):
+        path = Path(place).expanduser()
+    else:
+        found = getattr(sys.modules.get(place), "__file__", None)
+        path = Path(found or "")
+    return {place: hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else {}
+
+
 def load_named(setting: str, group: str, name: str, ours: Collection[str]) -> Any | None:
     """What a user's choice of a function stands for: None for one of ``ours``, else the object.
 

@@ -45,9 +45,12 @@ from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
 from volvelle.inference.methods import (
     LaplaceApproximation,
     Method,
+    as_given,
     check_method,
     draw,
     name_of,
+    needs_gradients,
+    rough_start,
     sample,
 )
 from volvelle.inference.metropolis import Metropolis
@@ -57,6 +60,7 @@ from volvelle.inference.nuts import NUTS
 from volvelle.inference.optimum import Objective, Optima, PriorTerms
 from volvelle.inference.pareto import pareto_smooth
 from volvelle.inference.posterior import Posterior
+from volvelle.inference.preconditions import check_defined, check_differentiable, lacks_gradient
 from volvelle.inference.priors import LogUniform, Normal, Prior, Uniform, make_prior
 from volvelle.inference.profile import LEVELS, Profile, best_fit, profile
 from volvelle.inference.sampler import Info, Sampler, run_chains
@@ -111,9 +115,12 @@ __all__ = [
     "UndefinedError",
     "Uniform",
     "Variational",
+    "as_given",
     "ascend",
     "best_fit",
     "bridge",
+    "check_defined",
+    "check_differentiable",
     "check_method",
     "curve",
     "diagnose",
@@ -127,18 +134,21 @@ __all__ = [
     "gaussian_log_likelihood",
     "importance_evidence",
     "intervals",
+    "lacks_gradient",
     "laplace",
     "load_chains",
     "make_prior",
     "marginalise",
     "mean_derivatives",
     "name_of",
+    "needs_gradients",
     "parameter_bias",
     "pareto_smooth",
     "profile",
     "read_chains",
     "read_fisher",
     "region",
+    "rough_start",
     "run_chains",
     "run_chains_on",
     "sample",

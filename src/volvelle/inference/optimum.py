@@ -35,6 +35,7 @@ MOST_STEPS = 200
 MOST_DAMPING = 1e8
 ARMIJO = 1e-4
 ROUNDING = 1e-11  # of f, which is a sum over thousands of multipoles
+STEP = 1e-4  # [sigma] of differences: rounding of f divided by it is a tenth of ``CONVERGED``
 BATCH = 32
 """Starts per compiled call, all of which take as many steps as the slowest; the last batch is
 filled up, so that nothing compiles twice. Where likelihoods project spectra it is one start."""
@@ -51,9 +52,17 @@ class Objective(eqx.Module):
     lower: Float[Array, " d"]
     upper: Float[Array, " d"]
     terms: PriorTerms = eqx.field(static=True, default="nuisance")
+    differences: bool = eqx.field(static=True, default=False)
+    """Whether gradients are central differences, for a likelihood that has none."""
 
     @classmethod
-    def of(cls, posterior: Posterior, samples: np.ndarray, terms: PriorTerms) -> Objective:
+    def of(
+        cls,
+        posterior: Posterior,
+        samples: np.ndarray,
+        terms: PriorTerms,
+        differences: bool = False,
+    ) -> Objective:
         """With the metric of samples [n, d] of about the posterior.
 
         Raises:
@@ -76,7 +85,8 @@ class Objective(eqx.Module):
         precision = (vectors / np.maximum(values, 1e-8)) @ vectors.T
         lower, upper = posterior.bounds
         low, high = jnp.asarray(lower / scale), jnp.asarray(upper / scale)
-        return cls(posterior, jnp.asarray(scale), jnp.asarray(precision), low, high, terms)
+        metric = jnp.asarray(precision)
+        return cls(posterior, jnp.asarray(scale), metric, low, high, terms, differences)
 
     def prior_terms(self, x: Float[Array, " d"]) -> Float[Array, ""]:
         """ln of the priors that count as data; of a Gaussian -1/2 ((x - loc) / scale)^2."""
@@ -102,6 +112,16 @@ class Objective(eqx.Module):
         x = self.scale * y
         excess = jnp.maximum(self.distance(x) / REACH - 1.0, 0.0)
         return self.minus_log_like(x) + 0.5 * (excess / WALL) ** 2
+
+    def value_and_gradient(self, y: Float[Array, " d"]) -> tuple[Array, Array]:
+        """f and its gradient [d], by differences within the bounds if there is no other."""
+        if not self.differences:
+            return jax.value_and_grad(self)(y)
+        steps = STEP * jnp.eye(len(y))
+        above, below = jnp.minimum(y + steps, self.upper), jnp.maximum(y - steps, self.lower)
+        values = jax.lax.map(self, jnp.concatenate([y[None], above, below]))
+        up, down = jnp.split(values[1:], 2)
+        return values[0], (up - down) / jnp.sum(above - below, axis=1)
 
 
 class _State(eqx.Module):
@@ -170,7 +190,7 @@ def _updated(curvature: Array, step: Array, change: Array) -> Array:
 
 def _descend(objective: Objective, x: Array, fixed: Array) -> tuple[Array, Array, Array, Array]:
     """(x, -ln L, gradient [sigma], distance) of the minimum that is reached from a start."""
-    function = jax.value_and_grad(objective)
+    function = objective.value_and_gradient
 
     def unfinished(state: _State) -> Array:
         norm = _gradient_norm(objective, state, fixed)

@@ -54,7 +54,7 @@ def check_gradient(posterior: Posterior, x: np.ndarray, method: str) -> None:
             "the posterior cannot be traced by JAX; write it with jax.numpy, or wrap what is not "
             f"in jax.pure_callback (vmap_method='sequential'): {_first_line(error)}"
         ) from error
-    offer = f"{method} needs gradients; without them there are {', '.join(GRADIENT_FREE)}"
+    offer = _offer(method)
     try:  # the very function that ``laplace`` compiles
         value, gradient = value_and_gradient(posterior, u, jnp.asarray(1.0))
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -65,6 +65,34 @@ def check_gradient(posterior: Posterior, x: np.ndarray, method: str) -> None:
     if np.isfinite(value) and np.any(bad):
         names = ", ".join(np.array(posterior.names)[bad])
         raise GradientError(f"the gradient for {names} is not finite at the start: {offer}")
+
+
+def lacks_gradient(posterior: Posterior) -> str | None:
+    """Why ln P cannot be differentiated, None if it can; found by tracing, at no point at all.
+
+    A posterior that JAX cannot trace is not judged here.
+    """
+    u = jax.ShapeDtypeStruct((len(posterior.names),), jnp.float64)
+    try:
+        jax.eval_shape(posterior.log_prob_real, u)
+    except jax.errors.JAXTypeError:
+        return None
+    try:
+        jax.eval_shape(jax.grad(posterior.log_prob_real), u)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        return _first_line(error)
+    return None
+
+
+def check_differentiable(posterior: Posterior, method: str) -> None:
+    """Raise GradientError if ln P cannot be differentiated (see ``lacks_gradient``)."""
+    reason = lacks_gradient(posterior)
+    if reason is not None:
+        raise GradientError(f"the posterior has no gradient ({reason}): {_offer(method)}")
+
+
+def _offer(method: str) -> str:
+    return f"{method} needs gradients; without them there are {', '.join(GRADIENT_FREE)}"
 
 
 def undefined_around(posterior: Posterior, laplace: Laplace, seed: int) -> str | None:

@@ -77,6 +77,7 @@ def best_fit(
     seed: int = 1,
     starts: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    differences: bool = False,
 ) -> Optima:
     """The global maximum of the likelihood, from many starts; one row.
 
@@ -84,14 +85,16 @@ def best_fit(
         samples: of about the posterior [n, d], for starts and scale;
         priors: which of them count as data; with 'all' it is the posterior's maximum (the MAP, in
             the parameters as they are sampled);
-        starts: 32 unless given, or 8 where likelihoods project spectra;
-        progress: called with (starts done, starts).
+        starts: 32 unless given, or 8 where likelihoods project spectra or have no gradients;
+        progress: called with (starts done, starts);
+        differences: for a likelihood without gradients: the search makes them of its values.
 
     Raises:
         InferenceError: unusable samples, or no start with a finite likelihood.
     """
-    search = _Search(Objective.of(posterior, samples, priors), np.asarray(samples), (), seed)
-    most = FEW_STARTS if posterior.projects else BEST_STARTS
+    objective = Objective.of(posterior, samples, priors, differences)
+    search = _Search(objective, np.asarray(samples), (), seed)
+    most = FEW_STARTS if posterior.projects or differences else BEST_STARTS
     return search.best(starts or most, progress=progress)
 
 
@@ -152,8 +155,8 @@ def _columns(
             raise InferenceError(f"the grid of {name} must be two or more rising values")
         if axis[0] < low[i] or axis[-1] > high[i]:
             raise InferenceError(
-                f"the grid of {name} runs from {axis[0]:g} to {axis[-1]:g}, its prior from "
-                f"{low[i]:g} to {high[i]:g}; keep the grid inside"
+                f"the grid of {name} runs from {axis[0]:g} to {axis[-1]:g}, beyond its prior; "
+                "keep the grid inside (Posterior.bounds has the ends)"
             )
     return columns
 

@@ -21,7 +21,7 @@ from .base import (
     read_output,
 )
 from .errors import DataFormatError
-from .gaussian_algebra import conditional_sigma, noise_of_means, scattered, whitening
+from .gaussian_algebra import check_finite, conditional_sigma, noise_of_means, scattered, whitening
 
 L_MIN = 30
 L_MAX = 2508
@@ -109,6 +109,7 @@ class Bandpowers(eqx.Module):
         who: str,
     ) -> Bandpowers:
         """From a data vector [muK^2] and covariance [muK^4] ordered like ``binnings``."""
+        check_finite(data, "the data vector", who)
         return cls(
             data=jnp.asarray(data),
             whitener=jnp.asarray(whitening(covariance, who)),

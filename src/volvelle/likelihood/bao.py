@@ -25,7 +25,7 @@ from .base import (
     read_output,
 )
 from .errors import DataFormatError
-from .gaussian_algebra import conditional_sigma, noise_of_nodes, scattered, whitening
+from .gaussian_algebra import check_finite, conditional_sigma, noise_of_nodes, scattered, whitening
 from .interpolation import spline_matrix
 
 QUANTITIES = ("DM_over_rs", "DH_over_rs", "DV_over_rs")
@@ -76,6 +76,9 @@ class Bao(GaussianLikelihood):
                 f"got {', '.join(sorted(unknown)) or 'another number of columns'}"
             )
         z = np.array([float(row[0]) for row in rows])
+        check_finite(z, "the redshift", name)
+        values = np.array([float(row[1]) for row in rows])
+        check_finite(values, "the data vector", name)
         covariance = np.loadtxt(files.files[f"{stem}_cov.txt"])
         if covariance.shape != (len(z), len(z)):
             raise DataFormatError(
@@ -84,7 +87,7 @@ class Bao(GaussianLikelihood):
         return cls(
             z=jnp.asarray(z),
             quantity=jnp.asarray([QUANTITIES.index(row[2]) for row in rows]),
-            data=jnp.asarray([float(row[1]) for row in rows]),
+            data=jnp.asarray(values),
             whitener=jnp.asarray(whitening(covariance, name)),
             sigma=jnp.asarray(np.sqrt(np.diag(covariance))),
             spline=jnp.asarray(spline_matrix(z)),

@@ -23,12 +23,19 @@ class NuisanceParameter:
     """A parameter of the data rather than of the universe.
 
     ``prior`` is the default prior as a plain dict, ``{"dist": "norm", "loc": m, "scale": s}`` or
-    ``{"min": a, "max": b}``; ``ref`` the value to start from; ``label`` its LaTeX name.
+    ``{"min": a, "max": b}``; ``ref`` the value to start from; ``label`` its LaTeX name; ``of``
+    marks what it is a property of, such as a sample of galaxies: where two likelihoods have a
+    parameter of one name, prior and mark tell whether both mean the same.
     """
 
     prior: Mapping[str, Any]
     ref: float
     label: str
+    of: str = ""
+
+    def same(self, other: "NuisanceParameter") -> bool:
+        """Whether one number can stand for both."""
+        return (dict(self.prior), self.ref, self.of) == (dict(other.prior), other.ref, other.of)
 
 
 class Likelihood(eqx.Module):

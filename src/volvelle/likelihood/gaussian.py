@@ -24,8 +24,8 @@ from .base import (
     Theory,
     read_output,
 )
-from .errors import DataFormatError, LikelihoodOptionError, TheoryError
-from .gaussian_algebra import conditional_sigma, noise_of_means, scattered, whitening
+from .errors import LikelihoodOptionError, TheoryError
+from .gaussian_algebra import check_finite, conditional_sigma, noise_of_means, scattered, whitening
 
 _OUTPUT = re.compile(r"^([\w*]+)(?:\[(\d+)(?:(:|,\s*)(\d+))?\])?$")
 
@@ -160,8 +160,7 @@ class Gaussian(GaussianLikelihood):
                 f"{name}: outputs have {n} elements, mean has shape {vector.shape}, covariance "
                 f"{matrix.shape}; give {n} numbers and a {n}x{n} matrix (or {n} variances)"
             )
-        if not np.all(np.isfinite(vector)) or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0):
-            raise DataFormatError(f"{name}: mean is not finite or covariance is not symmetric")
+        check_finite(vector, "mean", name)
         return cls(
             data=jnp.asarray(vector),
             whitener=jnp.asarray(whitening(matrix, name)),

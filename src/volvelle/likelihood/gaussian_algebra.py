@@ -12,12 +12,27 @@ from scipy.sparse.csgraph import connected_components
 
 from .errors import DataFormatError
 
+SYMMETRIC = 1e-6
+"""Largest difference of C_ij and C_ji, of sqrt(C_ii C_jj): what single precision leaves."""
+
+
+def check_finite(values: np.ndarray, what: str, who: str) -> None:
+    """Raise DataFormatError for data with NaN or infinity among them; ``what`` they are."""
+    wrong = np.flatnonzero(~np.isfinite(np.ravel(values)))
+    if wrong.size:
+        raise DataFormatError(
+            f"{who}: {what} is not finite in {wrong.size} of {np.size(values)} numbers, the first "
+            f"of them number {wrong[0] + 1} ({np.ravel(values)[wrong[0]]}); mend the data, or "
+            "leave these numbers out together with their covariance"
+        )
+
 
 def whitening(covariance: np.ndarray, who: str) -> np.ndarray:
     """The lower triangular W with W^T W = covariance^-1, so that chi2 = |W r|^2, shape (n, n).
 
     The factorisation is of the correlation matrix, so that variances of very different size do
-    not cost digits. Raises DataFormatError for a matrix that is not a covariance.
+    not cost digits; it reads one triangle only, so that both are compared before. Raises
+    DataFormatError for a matrix that is not a covariance.
     """
     variance = np.diag(covariance)
     if not np.all(np.isfinite(covariance)) or np.any(variance <= 0.0):
@@ -26,8 +41,17 @@ def whitening(covariance: np.ndarray, who: str) -> np.ndarray:
             "give a symmetric positive definite matrix"
         )
     sigma = np.sqrt(variance)
+    correlation = covariance / np.outer(sigma, sigma)
+    off = np.abs(correlation - correlation.T)
+    if np.max(off) > SYMMETRIC:
+        i, j = np.unravel_index(np.argmax(off), off.shape)
+        raise DataFormatError(
+            f"the covariance of {who} is not symmetric: the correlation of two of its numbers is "
+            f"{correlation[i, j]:.6g} above the diagonal, {correlation[j, i]:.6g} below; give a "
+            "symmetric positive definite matrix"
+        )
     try:
-        factor = cholesky(covariance / np.outer(sigma, sigma), lower=True)
+        factor = cholesky(0.5 * (correlation + correlation.T), lower=True)
     except LinAlgError as error:
         raise DataFormatError(
             f"the covariance of {who} is not positive definite ({error}); "

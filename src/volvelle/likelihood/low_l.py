@@ -26,7 +26,7 @@ from .base import (
     read_output,
 )
 from .errors import DataFormatError, LikelihoodOptionError
-from .gaussian_algebra import noise_of_means
+from .gaussian_algebra import check_finite, noise_of_means
 
 NAME = "planck_2018_low_l"
 DATA_SET = "planck-2018-low-l"
@@ -51,6 +51,7 @@ class LognormalBins(eqx.Module):
                 f"{NAME}: expected rows lmin lmax mu sigma [loc] with lmax <= {L_MAX}, "
                 f"got a table of shape {table.shape}"
             )
+        check_finite(table, "a table of bins", NAME)
         l = np.arange(L_MAX + 1)  # noqa: E741  (the field's own name)
         to_band = l * (l + 1) / (2.0 * np.pi)
         inside = (l >= table[:, :1]) & (l <= table[:, 1:2])

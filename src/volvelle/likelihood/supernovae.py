@@ -25,7 +25,7 @@ from .base import (
     read_output,
 )
 from .errors import DataFormatError
-from .gaussian_algebra import noise_of_nodes, scattered, whitening
+from .gaussian_algebra import check_finite, noise_of_nodes, scattered, whitening
 from .interpolation import spline_matrix
 
 DATA_SETS = {
@@ -68,6 +68,8 @@ class Supernovae(GaussianLikelihood):
         files = data.locate(data_set)
         z_cmb, z_hel, magnitude, error = _read_columns(files.files[light_curves].read_text(), name)
         numbers = np.array(files.files[systematics].read_text().split(), dtype=float)
+        for values, what in ((z_cmb, "zcmb"), (z_hel, "zhel"), (magnitude, "mb"), (error, "dmb")):
+            check_finite(values, what, name)
         n = len(z_cmb)
         if len(numbers) != n * n + 1 or numbers[0] != n:
             raise DataFormatError(

@@ -10,6 +10,7 @@ belongs to samples are nuisance parameters, named after them: ``bias_X``, ``dz_X
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from scipy.interpolate import CubicSpline
 from ..boltzmann import Request
 from ..compute import require_float64
 from ..cosmology import Cosmology
+from ..cosmology.neutrinos import is_traced
 from ..power import ModelError, NonLinearModel, TabulatedPower, power_model
 from ..probes import (
     Alignment,
@@ -40,7 +42,7 @@ from ..probes import (
 )
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
-from .gaussian_algebra import BlockWhitening
+from .gaussian_algebra import BlockWhitening, check_finite
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
 
 COSMOLOGY = "cosmology"
@@ -170,10 +172,13 @@ class TwoPoint(GaussianLikelihood):
         _check_settings(data.name, settings)
         if statistics is not None:
             data = data.selected(_chosen(data, statistics))
+        check_finite(data.mean, "the data vector", data.name)
+        for window in filter(None, data.windows):
+            check_finite(np.concatenate(window), "a bandpower window", data.name)
         ell, matrix = _projection(data, edges)
         pairs = tuple(dict.fromkeys(data.pairs))
         names, own = _nuisance_names(data), dict(priors or {})
-        parameters = {n: _parameter(n, own) for n in names}
+        parameters = {n: _parameter(n, own, data) for n in names}
         settings.setdefault("margin", _margin(parameters))
         return cls(
             data=jnp.asarray(data.mean),
@@ -317,14 +322,26 @@ def _nuisance_names(data: TwoPointData) -> list[str]:
     ]
 
 
-def _parameter(name: str, own: Mapping[str, tuple[Prior, float]]) -> NuisanceParameter:
+def _parameter(
+    name: str, own: Mapping[str, tuple[Prior, float]], data: TwoPointData
+) -> NuisanceParameter:
     first, _, sample = name.partition("_")
     general = name if name in DEFAULT_PRIORS else first
     prior, reference = own.get(name, DEFAULT_PRIORS[general])
     label = _LABELS[general]
     if general != name:
         label = f"{label}_\\mathrm{{{sample.replace('_', ',')}}}"
-    return NuisanceParameter(prior=prior, ref=reference, label=label)
+    samples = data.of(SHEAR) if general == name else (sample,)
+    return NuisanceParameter(prior=prior, ref=reference, label=label, of=_mark(data, samples))
+
+
+def _mark(data: TwoPointData, samples: Sequence[str]) -> str:
+    """Of samples of galaxies: a hash of their n(z); nothing where these are differentiated."""
+    tables = [data.tracers[name] for name in samples]
+    if any(is_traced(table.values) for table in tables):
+        return ""
+    numbers = [np.concatenate([table.z, np.asarray(table.values)]) for table in tables]
+    return hashlib.sha256(np.concatenate(numbers).tobytes()).hexdigest()
 
 
 def _margin(parameters: Mapping[str, NuisanceParameter]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
+from volvelle.cosmology.neutrinos import is_traced
 from volvelle.power import Model
 
 from .covariance import BlockCovariance, gaussian_covariance, shape_noise, shot_noise
@@ -24,8 +25,17 @@ from .tracers import NumberCounts, Tracer, WeakLensing
 COUNTS, SHEAR, CROSS = "counts", "shear", "cross"
 _NO_DATA = 1e6
 """Noise power beyond a sample's last multipole: what has it says nothing, to 1e-9."""
-_MARGIN = 0.1
+MARGIN = 0.1
 """By which mean redshifts may be off."""
+
+
+def check_shift(name: str, shift: float) -> None:
+    """Raise TracerError for a mean redshift that is farther off than ``MARGIN``."""
+    if not abs(shift) <= MARGIN:
+        raise TracerError(
+            f"{name} = {shift:g} is beyond {MARGIN:g}, the largest shift of a mean redshift that a "
+            "survey is projected with; give n(z) itself at other redshifts"
+        )
 
 
 class Sample(eqx.Module):
@@ -76,6 +86,8 @@ class Sample(eqx.Module):
                     f"{name} of '{self.name}' has shape {jnp.shape(value)}; expected one number "
                     f"for each of {len(self.bins)} bins"
                 )
+        for n, shift in enumerate([] if self.dz is None or is_traced(self.dz) else self.dz):
+            check_shift(f"dz_{self.name}_{n + 1}", float(shift))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -100,7 +112,7 @@ class Sample(eqx.Module):
             sample = each
             if self.dz is not None:
                 shift = found[f"dz_{mark}"]
-                sample = Shifted(each, shift, margin=_MARGIN)  # pyright: ignore[reportCallIssue]
+                sample = Shifted(each, shift, margin=MARGIN)  # pyright: ignore[reportCallIssue]
             if self.kind == COUNTS:
                 made.append(NumberCounts(sample, bias=found[f"bias_{mark}"]))
                 continue

@@ -141,6 +141,7 @@ def certificate_sentences(summary: dict[str, Any]) -> list[str]:
     sentences += _domain_sentence(summary.get("diagnostics") or {})
     sentences += _training_sentence(summary.get("diagnostics") or {})
     sentences += _uncorrected_sentence(summary.get("diagnostics") or {})
+    sentences += _number_sentence(certificate)
     sentences.append(
         "The certificate passed." if certificate.get("passed") is True
         else "THE CERTIFICATE FAILED: the numbers below are re-weighted by the exact solutions, "
@@ -159,6 +160,14 @@ def _limit_sentence(certificate: dict[str, Any]) -> list[str]:
         f"With two errors added the largest is {bound:.3f} sigma ({name}), {relation} the limit "
         f"of {significant(limit)} sigma that was asked for."
     ]
+
+
+def _number_sentence(certificate: dict[str, Any]) -> list[str]:
+    number = certificate.get("number")
+    if not is_finite(number) or number < 2:
+        return []
+    earlier = "the one before" if number == 2 else f"the {number - 1} before"
+    return [f"This is certificate number {number}: {earlier} failed and joined the training."]
 
 
 def _training_sentence(diagnostics: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Adaptive training of emulators, and their certification by exact solutions."""
 
-from volvelle.training.adaptive import DOUBTFUL, FAILED, Trainer, TrainingSettings
+from volvelle.training.adaptive import DOUBTFUL, FAILED, NEW, Trainer, TrainingSettings, suffices
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.black_box import (
     REFERENCE_WIDTHS,
@@ -13,6 +13,7 @@ from volvelle.training.certificate import Certificate, certify, smooth_log_weigh
 from volvelle.training.check import CheckResult, check_request, compare, domain_points
 from volvelle.training.design import (
     Filter,
+    check_budget,
     check_size,
     default_start,
     hypersphere,
@@ -39,6 +40,7 @@ __all__ = [
     "DOUBTFUL",
     "FAILED",
     "MALFORMED",
+    "NEW",
     "REFERENCE_WIDTHS",
     "BlackBox",
     "BoxSettings",
@@ -68,6 +70,7 @@ __all__ = [
     "Untrained",
     "black_box_problem",
     "certify",
+    "check_budget",
     "check_request",
     "check_size",
     "compare",
@@ -82,4 +85,5 @@ __all__ = [
     "request_of",
     "smooth_log_weights",
     "spread_out",
+    "suffices",
 ]

@@ -19,6 +19,7 @@ from volvelle.inference import explore
 from volvelle.learning import least_solutions
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
+    check_budget,
     check_size,
     default_start,
     gaussian_start,
@@ -49,6 +50,7 @@ BEYOND = 0.5  # of the share of walkers that a flat posterior has beyond the sol
 RIGHT = 0.25  # largest error of a predicted gain in ln L, of that gain, for the reach to grow
 OUTSIDE = "much of the posterior lies beyond what was solved"
 WARM = "warm start"
+NEW = "the number of points of the warm start that the ledger does not serve"
 WARM_SCATTER = 0.5  # of ln L: up to here a hundred exact points can measure the shifts
 FAILED = "failed certificate"
 DOUBTFUL = "doubtful samples"
@@ -216,12 +218,6 @@ class Trainer(Training[TrainingSettings]):
             )
         self._advance(iteration)
 
-    def _suffices(self, warm: np.ndarray) -> bool:
-        """Whether an emulator can be fitted to the points of a warm start alone."""
-        k = self.exact.problem.n_emulated
-        least = 0 if self.settings.folds is None else least_solutions(self.settings.folds)
-        return len(warm) >= max(k + 1, least) and bool(np.all(np.ptp(warm[:, :k], axis=0) > 0))
-
     def _next(self, number: int, warm: np.ndarray | None) -> Iteration | None:
         """What is to be solved next; None when the training is done, or its budget spent."""
         if self.iterations and self._satisfied():
@@ -246,11 +242,14 @@ class Trainer(Training[TrainingSettings]):
         problem, settings = self.exact.problem, self.settings
         seed = self._seed(number)
         if number == 0:
-            if warm is not None and self._suffices(warm):
+            new = 0 if warm is None else self._new(warm)
+            if warm is not None and suffices(warm, problem.n_emulated, settings.folds):
+                check_budget(new, settings.max_training, NEW)
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
             check_size(self.initial, problem.n_emulated, "initial", settings.folds, settings.kind)
             x = initial_design(problem, self.initial, settings.width, seed)
             if warm is not None:
+                check_budget(new + len(x), settings.max_training, f"{NEW}, with the start,")
                 x = np.concatenate([warm, x])
             return Iteration(0, float("inf"), x, np.empty((0, x.shape[1])), "initial design")
         room = settings.max_training - len(self.asked)
@@ -261,6 +260,20 @@ class Trainer(Training[TrainingSettings]):
         walkers = self._explore(temperature, seed, self.reach)
         chosen = self._choose(walkers, min(self.batch, room))
         return Iteration(number, temperature, walkers[chosen], walkers, ADAPTIVE)
+
+    def _new(self, warm: np.ndarray) -> int:
+        """How many points of a warm start the ledger does not serve, which is said."""
+        new = self.exact.unknown(warm)
+        self.say(
+            f"warm start: {len(warm)} points, of which {new} have to be solved"
+            + (
+                ": the ledger has no solution of them by this solver with these settings, fixed "
+                "parameters and outputs"
+                if new
+                else ""
+            )
+        )
+        return new
 
     def _advance(self, iteration: Iteration) -> None:
         started = time.monotonic()
@@ -380,3 +393,11 @@ class Trainer(Training[TrainingSettings]):
     def _settled(self) -> float:
         """Movement of the means from one iteration to the next that counts as none [sigma]."""
         return 0.5 * self.settings.accuracy
+
+
+def suffices(warm: np.ndarray, inputs: int, folds: int | None = None) -> bool:
+    """Whether an emulator of so many inputs can be fitted to the points of a warm start alone
+    [n, d]; ``folds``: of a network's cross-validation, None for another kind of surrogate."""
+    least = 0 if folds is None else least_solutions(folds)
+    enough = len(warm) >= max(inputs + 1, least)
+    return enough and bool(np.all(np.ptp(warm[:, :inputs], axis=0) > 0))

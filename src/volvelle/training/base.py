@@ -13,6 +13,7 @@ import numpy as np
 
 from volvelle.boltzmann import LedgerEntry
 from volvelle.emulator import BuildReport, Emulator
+from volvelle.inference import UndefinedError
 from volvelle.learning import Epochs, NetworkSettings
 from volvelle.training.errors import TrainingError
 from volvelle.training.fit import fit_emulator
@@ -142,7 +143,20 @@ class Training(ABC, Generic[Settings]):
         theories = [problem.learned(points[i], self.exact.theory(entries[i])) for i in good]
         value = problem.log_likelihood_of
         values = [value(points[i], t) for i, t in zip(good, theories, strict=True)]
+        if values and np.all(np.isnan(values)):
+            self._refuse_undefined(points[good[0]], entries[good[0]], len(values))
         return points[good], theories, np.array(values)
+
+    def _refuse_undefined(self, x: np.ndarray, entry: LedgerEntry, n: int) -> None:
+        """Raise UndefinedError: ln L is NaN at all ``n`` solutions, of which this is the first."""
+        problem = self.exact.problem
+        each = problem.log_likelihoods(x, self.exact.theory(entry))
+        names = [p.name for p, v in zip(problem.likelihoods, each, strict=True) if np.isnan(v)]
+        where = ", ".join(f"{p} = {float(v)!r}" for p, v in zip(problem.names, x, strict=True))
+        raise UndefinedError(
+            f"ln L of {', '.join(names)} is NaN at each of {n} exact solutions, the first at "
+            f"{where}; mend the likelihood or its data"
+        )
 
     def _solve(self, points: np.ndarray) -> None:
         """Solve exactly and join the training set."""

@@ -33,7 +33,8 @@ class Certificate:
     smoothed where its tail is heavy); a point that the exact solver refuses, or its likelihood
     excludes, has ln w = -inf, as it has no probability in the exact posterior. ``pareto_k``: of the
     raw weights' tail; ``entries`` are the ledger's, also of points that were not finished (a worker
-    died, a time limit), of which nothing is known: these alone are left out.
+    died, a time limit), of which nothing is known: these alone are left out. ``number``: which of
+    the run's certificates it is; the ones before failed, and their points joined the training.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Certificate:
     parameters: dict[str, ParameterShift]
     pareto_k: float
     entries: tuple[LedgerEntry, ...]
+    number: int = 1
 
     @property
     def n(self) -> int:
@@ -110,6 +112,17 @@ class Certificate:
             f"The logarithms of their weights scatter by "
             f"{float(np.std(self.raw_log_weights[self.weighty])):.3f}; "
             f"{100 * self.ess_fraction:.1f}% of the points remain effective."
+            f"{self._earlier()}"
+        )
+
+    def _earlier(self) -> str:
+        """A sentence on the certificates before this one."""
+        before = self.number - 1
+        if not before:
+            return ""
+        earlier = "the one before" if before == 1 else f"the {before} before"
+        return (
+            f" This is certificate number {self.number}: {earlier} failed and joined the training."
         )
 
     def _without(self) -> str:
@@ -146,6 +159,7 @@ class Certificate:
         """Plain values for ``summary.json``."""
         return {
             "passed": self.passed,
+            "number": self.number,
             "limit_sigma": self.limit,
             "n": self.n,
             "excluded": self.n - int(np.sum(self.weighty)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from volvelle.boltzmann import (
+    OUTPUTS,
     Ledger,
     LedgerEntry,
     Request,
@@ -21,6 +23,7 @@ from volvelle.boltzmann import (
     failure_summary,
     restrict,
     solve_many,
+    unknown_models,
 )
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation, Universe
@@ -28,6 +31,7 @@ from volvelle.inference import Posterior, Prior
 from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
 from volvelle.training.errors import TrainingError
 
+PACKAGE = __name__.partition(".")[0]
 FAILURE_LIMIT = 0.2  # of all solutions asked for
 
 
@@ -100,6 +104,16 @@ class Problem:
             return self._posterior(theory)
         learned = tuple(LearnedLikelihood.of(likelihood) for likelihood in self.likelihoods)
         return Posterior(self.names, self.priors, learned, theory, self.n_emulated)
+
+    @property
+    def foreign(self) -> Problem | None:
+        """The same with those likelihoods alone that are not Volvelle's own, None without any: only
+        they may have no gradient, and a projection takes many seconds to differentiate."""
+        own = PACKAGE + "."
+        found = tuple(
+            each for each in self.likelihoods if not type(each).__module__.startswith(own)
+        )
+        return replace(self, likelihoods=found) if found else None
 
     @cached_property
     def exact_posterior(self) -> Posterior:
@@ -191,6 +205,23 @@ def _no_theory(x: Any) -> Mapping[str, Any]:
     raise TypeError("this posterior has no theory of its own; pass one")
 
 
+def outline(request: Request) -> Callable[[Any], dict[str, Any]]:
+    """A theory of nothing but zeros in the shape of a solution: for tracing, before any is there.
+
+    They depend on the parameters [d] as far as derivatives are concerned.
+    """
+    names = request.names()
+    spectrum = (request.lmax + 1,)
+    kinds = {name: OUTPUTS[name] for name in names if name in OUTPUTS}
+    shapes = {n: spectrum if k.kind == "spectrum" else k.shape for n, k in kinds.items()}
+
+    def zeros(x: Any) -> dict[str, Any]:
+        nothing = 0.0 * jnp.sum(x)
+        return {name: jnp.full(shapes.get(name, ()), nothing) for name in names}
+
+    return zeros
+
+
 def request_of(
     likelihoods: Sequence[Likelihood], outputs: Sequence[str] = (), lmax: int = 2508
 ) -> Request:
@@ -255,6 +286,16 @@ class Exact:
             )
         )
         return [next(solved) if entry is None else entry for entry in entries]
+
+    def unknown(self, x: np.ndarray) -> int:
+        """How many of the points [n, d] `solve` would have to solve; those that are no universe
+        cost nothing."""
+        cosmologies: list[Cosmology] = []
+        for row in x:
+            with suppress(CosmologyError):
+                cosmologies.append(self.problem.cosmology(row))
+        problem = self.problem
+        return unknown_models(problem.solver, cosmologies, problem.request, self.ledger)
 
     def theory(self, entry: LedgerEntry) -> dict[str, Any]:
         """The outputs of a successful entry, cut to the request, in its order."""

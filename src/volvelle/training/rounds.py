@@ -24,17 +24,25 @@ from volvelle.inference import (
     InferenceError,
     Laplace,
     Method,
+    Nested,
     Posterior,
+    as_given,
     bridge,
+    check_defined,
+    check_differentiable,
     draw,
     laplace,
     load_chains,
+    name_of,
+    needs_gradients,
+    rough_start,
     run_chains_on,
     save_chains,
 )
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.base import Training
 from volvelle.training.certificate import Certificate, certify
+from volvelle.training.problem import outline
 
 ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
 BEST_STARTS = 3
@@ -98,8 +106,10 @@ class Rounds:
 
     def run(self, warm: np.ndarray | None = None) -> Outcome:
         """All rounds; ``warm`` as in ``Training.run``."""
+        self._check_gradient()
         with self.stage(FITTING):
             trained = self.trainer.run(warm)
+        tried = 0
         for number in range(ROUNDS):
             emulator = self.trainer.emulator
             assert emulator is not None, "training ends with an emulator"
@@ -112,7 +122,8 @@ class Rounds:
                 self._add(doubtful, DOUBTFUL)
                 continue
             with self.stage(CERTIFYING):
-                certificate = self._certify(posterior, chains, number)
+                tried += 1
+                certificate = replace(self._certify(posterior, chains, number), number=tried)
             if certificate.passed or last or not self.trainer.takes(certificate.n):
                 break
             self.say(certificate.words())
@@ -131,9 +142,8 @@ class Rounds:
         if known is not None:
             return known
         posterior = posterior.softened(self.trainer.widths())
-        best = np.argsort(self.trainer.log_like)[-BEST_STARTS:]
-        problem, settings = self.trainer.exact.problem, self.settings
-        mode = laplace(posterior, self.trainer.x[best], problem.ref_scale)
+        settings = self.settings
+        mode = self._start(posterior)
         self.say(f"sampling: {settings.chains} chains of {settings.draws} draws")
         seed = settings.seed + 104729 * (number + 1)
         size: dict[str, int] = {"chains": settings.chains, "draws": settings.draws, "seed": seed}
@@ -155,6 +165,31 @@ class Rounds:
             chains = self._with_evidence(posterior, chains)
         save_chains(path, chains)
         return chains
+
+    def _start(self, posterior: Posterior) -> Laplace:
+        """Where sampling begins and how wide it is there, from the likeliest solutions; by
+        gradients only where the method needs them itself.
+
+        Raises UndefinedError where ln L is NaN at the likeliest of them.
+        """
+        likely = np.where(np.isnan(self.trainer.log_like), -np.inf, self.trainer.log_like)
+        x = self.trainer.x[np.argsort(likely)[-BEST_STARTS:]]
+        check_defined(posterior, x[-1])
+        settings, scale = self.settings, self.trainer.exact.problem.ref_scale
+        if needs_gradients(settings.method):
+            return laplace(posterior, x, scale)
+        if isinstance(settings.method, Nested):  # which asks for no start
+            return as_given(posterior, x[-1], scale)
+        return rough_start(posterior, x[-1], scale, settings.seed)
+
+    def _check_gradient(self) -> None:
+        """Raise GradientError, before anything is solved, if the method needs gradients that a
+        likelihood does not have."""
+        problem, method = self.trainer.exact.problem, self.settings.method
+        foreign = None if problem.learns_likelihood else problem.foreign
+        if foreign is not None and needs_gradients(method):
+            theory = self.trainer.emulator or outline(problem.request)
+            check_differentiable(foreign.posterior(theory), name_of(method))
 
     def _with_evidence(self, posterior: Posterior, chains: Chains) -> Chains:
         """With ln Z, where it can be had; why not is said."""
