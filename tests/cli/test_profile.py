@@ -148,7 +148,7 @@ def test_two_parameters(finished: Path) -> None:
         (["omega_cdm", "--range", "0.01", "0.11"], "keep the range inside the prior"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(words, told, finished: Path) -> None:
+def test_wrong_input_is_one_line_and_status_2(words, told, finished: Path, no_data) -> None:
     result = CliRunner().invoke(
         app, ["profile", str(finished / "run"), *words], env={"COLUMNS": "200", "NO_COLOR": "1"}
     )
@@ -191,8 +191,17 @@ def test_the_documented_lines_sample_what_they_say(tmp_path: Path) -> None:
     assert universe.sigma8 == pytest.approx(0.82 * math.sqrt(0.3 / 0.31), rel=1e-12)
 
 
+@pytest.mark.real_data
+def test_a_simulated_run_is_not_profiled_with_real_data(finished: Path, real_data: Path) -> None:
+    result = CliRunner().invoke(app, ["profile", str(finished / "run"), "omega_cdm"])
+    assert result.exit_code == 2
+    assert "holds the run of other data: planck-2018-low-l/" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize("missing", ["summary.json", "run.json", "chains", "emulator", "training"])
-def test_a_folder_without_a_finished_run(missing: str, finished: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run(
+    missing: str, finished: Path, tmp_path: Path, no_data
+) -> None:
     shutil.copytree(finished / "run", tmp_path / "run")
     path = tmp_path / "run" / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
