@@ -274,7 +274,8 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
     seen, facts, flat = found.diagnostics, found.facts, found.flat
     seconds = float(facts["core_seconds"])
     good = not found.refused and seen.r_hat_max <= R_HAT and found.divergent <= 0.01
-    calls = found.gradients or found.evaluations
+    calls = found.evaluations
+    kind = "gradients" if 2 * found.gradients > calls else "values"
     verdict = "refused" if found.refused else ("converged" if good else "not converged")
     shift = ratio = evidence = "-"
     if truth is not None and name != LONGEST.get(case_name):
@@ -290,7 +291,7 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
         f"{seen.ess_min:.0f}",
         f"{seconds / 60.0:.1f}",
         f"{float(facts['wall_seconds']) / 60.0:.1f}",
-        f"{calls} {'gradients' if found.gradients else 'values'}",
+        f"{calls} {kind}",
         *(
             "-" if found.refused else (text if good else f"({text})")
             for text in (
@@ -309,10 +310,11 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
     return Row(name, good, rate, tuple(cells))
 
 
-LEGEND = """Calls are the gradients of ln P where a method takes gradients, else its values, warm-up
-and fits included; "of the draws" leaves these out. Numbers in brackets are of chains that have not
-converged: an effective sample size from these is no measure. "means off" is the largest distance of
-a mean from that of the chains to compare with, "widths" are standard deviations."""
+LEGEND = """Calls are evaluations of ln P, most of them with its gradient (gradients) or without
+(values); the search for the maximum, warm-up and fits are included, "of the draws" leaves these
+out. Numbers in brackets are of chains that have not converged: an effective sample size from these
+is no measure. "means off" is the largest distance of a mean from that of the chains to compare
+with, "widths" are standard deviations."""
 
 
 def part_of(case_name: str, axis: Any) -> list[str]:
