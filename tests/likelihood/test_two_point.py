@@ -238,7 +238,7 @@ def test_wrong_files(
 def test_wrong_options(tmp_path: Path) -> None:
     path = saved(entries(), tmp_path)
     for options, words in (
-        ({"linear": "camb"}, "linear is 'camb'; expected one of learned, eisenstein_hu"),
+        ({"linear": "camb"}, "linear is 'camb'; expected one of learned, extended, eisenstein_hu"),
         ({"nonlinear": "none"}, "nonlinear is 'none', but galaxies are seen"),
         ({"statistics": ["xi_plus"]}, "there is no 'xi_plus' in the data; there are cl_counts"),
         ({"rds": True}, "unknown option 'rds'; there are margin"),
