@@ -252,7 +252,7 @@ def test_redshifts_of_a_real_survey(tmp_path: Path, real_data: Path) -> None:
         ({"survey.spectra": ["shear"]}, "no spectra of shear"),
         ({"survey.ell.max": 20}, "expected min below max"),
         ({"survey.ell.bands": 1}, "survey.ell.bands"),
-        ({"power.linear": "camb"}, "expected one of learned, eisenstein_hu"),
+        ({"power.linear": "camb"}, "expected one of learned, extended, eisenstein_hu"),
         ({"report.figures_of_merit": [["w0"]]}, "'w0' is no parameter of this forecast"),
         ({"report.derived": {"S8": "sigma8*Omega_M"}}, "'Omega_M' is no parameter"),
         ({"report.derived": {"sigma8": "h"}}, "choose another name"),
