@@ -319,7 +319,7 @@ def outputs(
 
 
 def design(document: Document, emulator: EmulatorBlock, parameters: int) -> None:
-    """A design has more points than the theory has parameters, and enough for a network."""
+    """A design has the points that its surrogate needs."""
     from ..training import TrainingError, check_size
 
     block = ("emulator", "design", emulator.design.name)
