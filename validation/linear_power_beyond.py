@@ -46,7 +46,7 @@ OUTSIDE: dict[str, dict[str, float]] = {
     },
 }
 """What of the fiducial universe is changed; helium is that of the fiducial one, as CLASS's table of
-nucleosynthesis ends at omega_b = 0.03 or so."""
+nucleosynthesis ends within these values of omega_b."""
 OUTSIDE_BOUND = 0.1
 """Of P to z = 4 above k = 1e-3/Mpc, in all of them."""
 BANDS_FROM = 1e-3

@@ -298,6 +298,28 @@ def test_files_that_the_own_theory_cannot_serve(
     assert found.direct and found.solver_name == "class"
 
 
+def test_power_of_what_counts_trace_is_learned_with_that_of_matter(tmp_path: Path) -> None:
+    """Said before anything is solved."""
+    file, path = saved(entries(), tmp_path), tmp_path / "run.yaml"
+    text = CONFIGURATION.replace("{{volvelle: }}", "{{camb: }}").format(
+        expansion="h: 0.7", more="", file=file
+    )
+    content = yaml.safe_load(text)
+    content["likelihood"]["two_point"]["tracing"] = "cb"
+    for outputs, words in (
+        (["matter_power"], r"emulator\.outputs: two_point also needs cb_power"),
+        (["matter_power", "cb_power"], None),
+        ([], None),
+    ):
+        content["emulator"] = {"outputs": outputs}
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        if words is None:
+            assert Configuration.load(path, files=False).emulator.outputs == outputs
+            continue
+        with pytest.raises(ConfigurationError, match=words):
+            Configuration.load(path, files=False)
+
+
 CALLBACK = Path(__file__).parents[1] / "cli" / "callback_likelihood.py"
 
 

@@ -69,6 +69,16 @@ def test_edges_are_crossed_without_a_step(name: str, edge: float) -> None:
     assert np.max(np.abs(high - low)) < 1e-3
 
 
+def test_the_derivative_in_the_mass_at_the_edge_is_that_of_the_learned_one() -> None:
+    def slope(model):
+        def value(mass):
+            return jnp.log(linear_power(planck18().replace(m_nu=mass), 0.15, 1.0, model))
+
+        return float(jax.jit(jax.grad(value))(0.6))
+
+    assert slope(ExtendedPower(learned_power())) == pytest.approx(slope(learned_power()), rel=1e-9)
+
+
 def test_derivatives_outside() -> None:
     def value(x):
         cosmology = OUTSIDE.replace(omega_b=x[0], omega_cdm=x[1], m_nu=x[2], h=x[3])

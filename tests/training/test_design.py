@@ -17,6 +17,7 @@ from volvelle.training import (
     latin_hypercube,
     nearest_neighbour_filter,
     spread_out,
+    suffices,
 )
 from volvelle.training.design import gaussian_start
 from volvelle.training.weights import (
@@ -150,6 +151,19 @@ def test_as_few_points_as_are_taken_can_be_fitted(kind, least):
     rng = np.random.default_rng(0)
     x, s = rng.normal(size=(least, 6)), rng.normal(size=(least, 2))
     assert select(x, s, np.ones(least), kind).left_out.shape == (least, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folds", "least"),
+    [("auto", None, 8), ("gaussian_process", None, 10), ("network", 4, 11)],
+)
+def test_a_warm_start_suffices_where_a_fit_does(kind, folds, least):
+    x = np.random.default_rng(1).normal(size=(least, 7))
+    assert suffices(x, 6, folds, kind) and not suffices(x[1:], 6, folds, kind)
+    x[:, 5] = 0.3
+    assert not suffices(x, 6, folds, kind), "one parameter never varies"
+    x[:, 5], x[:, 6] = np.arange(least), 0.3
+    assert suffices(x, 6, folds, kind), "a nuisance parameter need not"
 
 
 def ridge(n: int, seed: int) -> np.ndarray:

@@ -16,8 +16,9 @@ from .solver import one_line
 
 _POWER_K_MARGIN = 1.01  # CLASS interpolates inside its own k range only
 _SIGMA8_K_MAX = 5.0
-"""Least range of wavenumbers [1/Mpc], which is halofit's own: where CLASS chooses, sigma8 without
-halofit and C_l is 1.3e-4 lower. Larger ranges and the steps that C_l bring change it by 1e-6."""
+"""Least range of wavenumbers [1/Mpc], which is halofit's own: where CLASS chooses, sigma8 depends
+on what else is asked for. Larger ranges and the steps that C_l bring change it by less than 2e-6.
+"""
 _NON_LINEAR_K_MAX = 30.0  # [1/Mpc] the non-linear scale at z = 4 lies below it
 RESERVED = ("output", "lensing", "l_max_scalars", "non_linear", "non linear", "P_k_max_1/Mpc")
 """What follows from requests and settings, whatever is asked for."""

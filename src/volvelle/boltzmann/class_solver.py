@@ -190,8 +190,7 @@ class ClassSolver:
     ) -> Cosmology:
         """Replace sigma8 by the A_s that gives it, from a run that ends at P(k).
 
-        It has all inputs of the solution, for CLASS to read, but next to no C_l: a quarter of the
-        time.
+        It has all inputs of the solution, for CLASS to read, but next to no C_l.
         """
         if cosmology.sigma8 is None:
             return cosmology

@@ -44,10 +44,12 @@ def likelihoods(
     given: Mapping[str, Mapping[str, Any]],
     simulate_if_missing: bool,
     params: Collection[str] = (),
+    learned: Collection[str] = (),
 ) -> Likelihoods:
     """Make every likelihood once: unknown names, wrong options and missing data show up here.
 
-    ``params``: those of the file; nuisance parameters among them may be shared on purpose.
+    ``params``: those of the file; nuisance parameters among them may be shared on purpose;
+    ``learned``: outputs that the file asks for besides.
     """
     from ..boltzmann import Request
     from ..compute import plugin_sha256
@@ -63,7 +65,7 @@ def likelihoods(
     data: dict[str, str] = {}
     owners: dict[str, list[str]] = {}
     for name, options in given.items():
-        key = ("likelihood", name)
+        key, lacking = ("likelihood", name), ()
         if name not in LIKELIHOODS:
             raise document.error(key, f"unknown likelihood; {offer(name, tuple(LIKELIHOODS))}")
         if name == "planck_2018_simulated":
@@ -74,6 +76,7 @@ def likelihoods(
             try:
                 made = get_likelihood(name, **options)
                 parameters, request = made.nuisance, request.union(made.requires)
+                lacking = made.lacks(learned)
                 natives[name] = made.requires.native
                 own = plugin_sha256(options["python"]) if name == "external" else {}
                 data.update({**made.data_sha256, **own})
@@ -89,6 +92,11 @@ def likelihoods(
                 parameters, missing[name] = simulated[name], str(error)
             except VolvelleError as error:
                 raise document.error(key, str(error).removeprefix(f"{name}: ")) from error
+        if lacking:
+            raise document.error(
+                ("emulator", "outputs"),
+                f"{name} also needs {' and '.join(lacking)} where the others are learned; add it",
+            )
         for parameter, info in parameters.items():
             if parameter in nuisance:
                 _check_shared(document, parameter, nuisance[parameter], (name, info), params)

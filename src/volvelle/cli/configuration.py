@@ -153,7 +153,7 @@ class Configuration:
         except ValidationError as error:
             raise first_error(document, error) from error
         known = (document, file.likelihood, file.simulate_if_missing)
-        found = checks.likelihoods(*known, tuple(file.params))
+        found = checks.likelihoods(*known, tuple(file.params), file.emulator.outputs)
         parts = roles(document, file.params, found.nuisance)
         name, theory = file.theory.solver_name, file.theory.solver
         hierarchy = file.theory.neutrino_hierarchy

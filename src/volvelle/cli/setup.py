@@ -302,7 +302,7 @@ def warm_cost(configuration: Configuration, solver: Solver) -> tuple[int, int, i
     folds = None if network is None else network.folds
     k = problem.n_emulated
     initial = configuration.emulator.initial or default_start(k, folds)
-    start = 0 if suffices(x, k, folds) else initial
+    start = 0 if suffices(x, k, folds, configuration.emulator.kind) else initial
     if not configuration.ledger.exists():
         return len(x), len(x), start
     exact = Exact(problem, Ledger(configuration.ledger), SerialExecutor(), "")

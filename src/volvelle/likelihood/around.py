@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import equinox as eqx
 import numpy as np
 
@@ -51,6 +53,10 @@ class AroundGaussian(Likelihood):
     def reads_cosmology(self) -> bool:
         """Whether the base does."""
         return self.base.reads_cosmology
+
+    def lacks(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """What the base does."""
+        return self.base.lacks(outputs)
 
     @property
     def nuisance(self) -> dict[str, NuisanceParameter]:

@@ -1,7 +1,7 @@
 """What every likelihood is: data in, log-probability of a theory out."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,10 @@ class Likelihood(eqx.Module):
         """Whether it makes its prediction from the theory's ``cosmology``, which is then given to
         it beside a solver's outputs."""
         return False
+
+    def lacks(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """Outputs that must be learned beside these, which take the place of its own theory."""
+        return ()
 
     @property
     @abstractmethod

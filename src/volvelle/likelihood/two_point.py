@@ -11,7 +11,7 @@ belongs to samples are nuisance parameters, named after them: ``bias_X``, ``dz_X
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,11 +268,16 @@ class TwoPoint(GaussianLikelihood):
         drawn = self.whiten.scattered(self.model(theory, nuisance), key)
         return replace(self, data=drawn, simulated=True)
 
+    def lacks(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """The power of what counts trace, where that of all matter is the solver's."""
+        alone = "matter_power" in outputs and "cb_power" not in outputs
+        return ("cb_power",) if self.tracing == "cb" and alone else ()
+
     def _model(self, theory: Theory) -> NonLinearModel:
         """The model, of the linear power that the theory brings, if it does."""
         if "matter_power" not in theory:
             return self.power
-        if self.tracing == "cb" and "cb_power" not in theory:
+        if self.lacks(tuple(theory)):
             raise TheoryError(
                 f"{self.name} has tracing: cb and got the solver's matter_power without cb_power; "
                 "ask for both (emulator: {outputs: [matter_power, cb_power]})"

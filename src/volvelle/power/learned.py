@@ -160,7 +160,7 @@ def _with_slope(
     """The same with the slope at the heaviest mass that is learned, for those beyond it."""
     middle, half = _RANGES["m_nu"]
     last = middle + half
-    excess = jnp.sum(numbers * jnp.maximum(masses - last, 0.0)) / _MASS_STEP
+    excess = jnp.sum(numbers * jnp.where(masses > last, masses - last, 0.0)) / _MASS_STEP
     ends = jnp.array([last, last - _MASS_STEP])
     return jnp.concatenate([masses, ends]), jnp.concatenate([numbers, excess * jnp.array([1, -1])])
 

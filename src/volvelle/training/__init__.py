@@ -1,6 +1,6 @@
 """Adaptive training of emulators, and their certification by exact solutions."""
 
-from volvelle.training.adaptive import DOUBTFUL, FAILED, NEW, Trainer, TrainingSettings, suffices
+from volvelle.training.adaptive import DOUBTFUL, FAILED, NEW, Trainer, TrainingSettings
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.black_box import (
     REFERENCE_WIDTHS,
@@ -21,6 +21,7 @@ from volvelle.training.design import (
     latin_hypercube,
     nearest_neighbour_filter,
     spread_out,
+    suffices,
 )
 from volvelle.training.direct import CERTIFYING, DirectTheory, Untrained
 from volvelle.training.direct import SCALARS as DIRECT_SCALARS

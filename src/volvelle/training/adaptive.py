@@ -16,7 +16,6 @@ import numpy as np
 
 from volvelle.emulator import Emulator
 from volvelle.inference import explore
-from volvelle.learning import least_solutions
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
     check_budget,
@@ -26,6 +25,7 @@ from volvelle.training.design import (
     initial_design,
     nearest_neighbour_filter,
     spread_out,
+    suffices,
 )
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
@@ -243,7 +243,9 @@ class Trainer(Training[TrainingSettings]):
         seed = self._seed(number)
         if number == 0:
             new = 0 if warm is None else self._new(warm)
-            if warm is not None and suffices(warm, problem.n_emulated, settings.folds):
+            if warm is not None and suffices(
+                warm, problem.n_emulated, settings.folds, settings.kind
+            ):
                 check_budget(new, settings.max_training, NEW)
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
             check_size(self.initial, problem.n_emulated, "initial", settings.folds, settings.kind)
@@ -393,11 +395,3 @@ class Trainer(Training[TrainingSettings]):
     def _settled(self) -> float:
         """Movement of the means from one iteration to the next that counts as none [sigma]."""
         return 0.5 * self.settings.accuracy
-
-
-def suffices(warm: np.ndarray, inputs: int, folds: int | None = None) -> bool:
-    """Whether an emulator of so many inputs can be fitted to the points of a warm start alone
-    [n, d]; ``folds``: of a network's cross-validation, None for another kind of surrogate."""
-    least = 0 if folds is None else least_solutions(folds)
-    enough = len(warm) >= max(inputs + 1, least)
-    return enough and bool(np.all(np.ptp(warm[:, :inputs], axis=0) > 0))

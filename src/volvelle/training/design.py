@@ -76,6 +76,21 @@ MORE_THAN_PARAMETERS = {"network": 1, "gaussian_process": 4}
 constant and for the degree of freedom without which nothing can be left out."""
 
 
+def least_points(parameters: int, folds: int | None = None, kind: str = "auto") -> int:
+    """The fewest points that a kind of surrogate can be fitted to; arguments as of `check_size`."""
+    least = parameters + MORE_THAN_PARAMETERS.get(kind, 2)
+    return least if folds is None else max(least, least_solutions(folds))
+
+
+def suffices(
+    warm: np.ndarray, parameters: int, folds: int | None = None, kind: str = "auto"
+) -> bool:
+    """Whether an emulator can be fitted to the points of a warm start alone [n, d], of which the
+    first ``parameters`` columns count; other arguments as of `check_size`."""
+    enough = len(warm) >= least_points(parameters, folds, kind)
+    return enough and bool(np.all(np.ptp(warm[:, :parameters], axis=0) > 0))
+
+
 def check_size(
     points: int, parameters: int, what: str, folds: int | None = None, kind: str = "auto"
 ) -> None:
@@ -88,7 +103,7 @@ def check_size(
     Raises:
         TrainingError: fewer points than a fit with linear terms needs, or than a network in folds.
     """
-    least = parameters + MORE_THAN_PARAMETERS.get(kind, 2)
+    least = least_points(parameters, kind=kind)
     if points < least:
         raise TrainingError(
             f"{what} is {points} points for {parameters} sampled parameters of the theory; give "
