@@ -140,7 +140,7 @@ def test_certificates_of_the_packages_theory_take_linear_power_only(write) -> No
     """Its own model makes it non-linear, and CLASS's fails where no non-linear scale is."""
     configuration = replace(Configuration.load(write({})), direct=True)
     problem = setup.make_problem(configuration, setup.make_solver(configuration), ())
-    assert problem.request == Request.of(["matter_power"])
+    assert problem.request == Request.of(["matter_power", "cb_power"])
 
 
 @pytest.mark.real_data
