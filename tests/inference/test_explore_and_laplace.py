@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import Array
 from targets import COVARIANCE, MEAN, GaussianIn, gaussian
 
-from volvelle.inference import InferenceError, Posterior, explore, laplace, make_prior
+from volvelle.inference import InferenceError, Posterior, conditional, explore, laplace, make_prior
 
 SIGMA = np.sqrt(np.diag(COVARIANCE))
 WALKERS = 400
@@ -104,6 +104,46 @@ def test_laplace_of_a_direction_that_nothing_constrains():
     found = laplace(flat, np.array([[0.5, 0.5]]), np.array([2.0, 3.0]))
     assert np.all(np.isfinite(found.factor))
     assert np.linalg.eigvalsh(found.covariance).min() > 0.0
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_conditional_is_exact_for_a_gaussian(temperature):
+    """The rest given the first, wherever that is: S_nc S_cc^-1 and S_nn - S_nc S_cc^-1 S_cn."""
+    start = MEAN + 3.0 * SIGMA
+    found = conditional(gaussian(), start, 5.0 * SIGMA, 1, 1.0 / temperature)
+    slope = COVARIANCE[1:, :1] / COVARIANCE[0, 0]
+    left = COVARIANCE[1:, 1:] - slope @ COVARIANCE[:1, 1:]
+    unit = np.outer(SIGMA[1:], SIGMA[1:])
+    np.testing.assert_allclose(found.slope / SIGMA[1:, None], slope / SIGMA[1:, None], atol=1e-6)
+    np.testing.assert_allclose(found.covariance / unit, temperature * left / unit, atol=1e-6)
+    expected = MEAN[1:] + slope @ (start[:1] - MEAN[:1])
+    np.testing.assert_allclose((found.mean - expected) / SIGMA[1:], 0.0, atol=1e-3)
+    centre, scatter = found.joined(MEAN[:1], temperature * COVARIANCE[:1, :1])
+    np.testing.assert_allclose((centre - MEAN) / SIGMA, 0.0, atol=1e-3)
+    scaled = scatter / np.outer(SIGMA, SIGMA)
+    expected = temperature * COVARIANCE / np.outer(SIGMA, SIGMA)
+    np.testing.assert_allclose(scaled, expected, atol=1e-5)
+
+
+def test_conditional_in_bent_coordinates():
+    """Inside a prior's interval: the units are those of the parameters."""
+    covariance = np.array([[1.0, 0.6], [0.6, 1.0]])
+    posterior = gaussian(np.zeros(2), covariance, ({"min": -30, "max": 30},) * 2)
+    found = conditional(posterior, np.array([1.0, 3.0]), np.full(2, 8.0), 1)
+    assert found.mean[0] == pytest.approx(0.6, abs=1e-2)
+    assert found.slope[0, 0] == pytest.approx(0.6, abs=1e-2)
+    assert found.covariance[0, 0] == pytest.approx(1.0 - 0.6**2, rel=1e-2)
+
+
+def test_conditional_of_a_direction_that_nothing_constrains():
+    flat = gaussian(np.zeros(2), np.diag([1.0, 1e30]), ({"min": -50, "max": 50},) * 2)
+    found = conditional(flat, np.array([0.5, 0.5]), np.array([2.0, 3.0]), 1)
+    assert found.covariance[0, 0] == pytest.approx(3.0**2, rel=0.1) and found.slope[0, 0] == 0.0
+
+
+def test_conditional_nowhere():
+    with pytest.raises(InferenceError, match="zero or undefined where its maximum"):
+        conditional(gaussian(np.full(3, np.nan)), MEAN, SIGMA, 1)
 
 
 def test_laplace_nowhere():

@@ -39,7 +39,7 @@ from volvelle.inference.information import (
     mean_derivatives,
     parameter_bias,
 )
-from volvelle.inference.laplace import Laplace, laplace
+from volvelle.inference.laplace import Conditional, Laplace, conditional, laplace
 from volvelle.inference.linear_nuisance import LinearNuisance, marginalise
 from volvelle.inference.mclmc import MCLMC, AdjustedMCLMC
 from volvelle.inference.methods import (
@@ -78,6 +78,7 @@ __all__ = [
     "ChainFiles",
     "Chains",
     "CompressedLikelihood",
+    "Conditional",
     "DenseCovariance",
     "DerivativeError",
     "Diagnostics",
@@ -122,6 +123,7 @@ __all__ = [
     "check_defined",
     "check_differentiable",
     "check_method",
+    "conditional",
     "curve",
     "diagnose",
     "draw",

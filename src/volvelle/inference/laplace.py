@@ -129,6 +129,76 @@ def laplace(
     return Laplace(u, factor, x, -best[0], calls, calls)
 
 
+@dataclass(frozen=True)
+class Conditional:
+    """Gaussian approximation of some parameters, the last n of a posterior, given its first k.
+
+    Where the first are at ``point`` [k], the rest have the mean ``mean`` [n]; it moves by ``slope``
+    [n, k] with the first, and the covariance [n, n] around it stays.
+    """
+
+    point: np.ndarray
+    mean: np.ndarray
+    slope: np.ndarray
+    covariance: np.ndarray
+
+    def joined(self, centre: np.ndarray, scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [k + n] and covariance of all, where the first have ``centre`` and ``scatter``."""
+        mean = self.mean + self.slope @ (centre - self.point)
+        cross = self.slope @ scatter
+        rest = cross @ self.slope.T + self.covariance
+        return np.concatenate([centre, mean]), np.block([[scatter, cross.T], [cross, rest]])
+
+
+def conditional(
+    posterior: Posterior, start: np.ndarray, scale: np.ndarray, k: int, beta: float = 1.0
+) -> Conditional:
+    """Maximise ln P over all parameters but the first ``k``, from ``start`` [d], and take the
+    curvature there, by differences of the gradient.
+
+    Args:
+        scale: expected widths of the parameters [d]; directions in which the posterior says nothing
+            get these;
+        beta: power of the likelihood.
+
+    Raises:
+        InferenceError: the posterior is zero or undefined at the start.
+    """
+    power = jnp.asarray(beta)
+    u = np.asarray(posterior.to_real(jnp.asarray(start)))
+    width = _widths(posterior, u, scale)
+
+    def at(v: np.ndarray) -> np.ndarray:
+        return np.concatenate([u[:k], u[k:] + width[k:] * v])
+
+    def function(v: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = value_and_gradient(posterior, jnp.asarray(at(v)), power)
+        gradient = np.asarray(gradient) * width
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            return 1e30, np.zeros_like(v)
+        return float(value), gradient[k:]
+
+    found = minimize(function, np.zeros(len(u) - k), jac=True, method="L-BFGS-B")
+    if found.fun >= 1e30:
+        raise InferenceError("the posterior is zero or undefined where its maximum is looked for")
+    best = at(found.x)
+    rows = []
+    for i in range(k, len(u)):
+        step = _STEP * width[i] * np.eye(len(u))[i]
+        ends = (
+            value_and_gradient(posterior, jnp.asarray(best + sign * step), power)[1]
+            for sign in (1.0, -1.0)
+        )
+        rows.append((next(ends) - next(ends)) * width / (2.0 * _STEP))
+    hessian = np.array(rows)  # [n, d], in expected widths
+    factor = _factor(0.5 * (hessian[:, k:] + hessian[:, k:].T), width[k:])
+    slope = -factor @ factor.T @ (hessian[:, :k] / width[k:, None] / width[:k])
+    x, unit = jax.jvp(posterior.from_real, (jnp.asarray(best),), (jnp.ones(len(u)),))
+    x, unit = np.asarray(x), np.asarray(unit)  # the coordinates do not mix
+    covariance = unit[k:, None] * (factor @ factor.T) * unit[k:]
+    return Conditional(x[:k], x[k:], unit[k:, None] * slope / unit[:k], covariance)
+
+
 def _widths(posterior: Posterior, u: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Those of the unbounded coordinates [d], of expected widths of the parameters."""
     x = posterior.from_real(jnp.asarray(u))

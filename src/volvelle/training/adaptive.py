@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from volvelle.emulator import Emulator
-from volvelle.inference import explore
+from volvelle.inference import Posterior, conditional, explore, lacks_gradient
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
     check_budget,
@@ -319,15 +319,11 @@ class Trainer(Training[TrainingSettings]):
     def _explore(self, temperature: float, seed: int, reach: float) -> np.ndarray:
         problem = self.exact.problem
         assert self.emulator is not None, "exploration comes after a fit"
-        weights = tempered_weights(self.log_like, minimum=2.0 * len(problem.names))
-        centre = np.average(self.x, axis=0, weights=weights)
-        scatter = np.cov(self.x, rowvar=False, aweights=weights)
-        k = problem.n_emulated
-        for i in range(k, len(problem.names)):  # nuisance parameters stay put in the design
-            scatter[i, i] = max(scatter[i, i], problem.ref_scale[i] ** 2)
+        posterior = problem.posterior(self.emulator)
+        centre, scatter = self._surroundings(posterior, temperature)
         start = gaussian_start(centre, scatter, problem, WALKERS, seed)
         walkers, _ = explore(
-            problem.posterior(self.emulator),
+            posterior,
             start,
             temperature=temperature,
             steps=STEPS,
@@ -335,6 +331,37 @@ class Trainer(Training[TrainingSettings]):
             reach=reach,
         )
         return walkers[problem.in_prior(walkers)]
+
+    def _surroundings(
+        self, posterior: Posterior, temperature: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Centre [d] and covariance of the walkers' start, of the likeliest solutions.
+
+        These say nothing of nuisance parameters, which stay where they are in the first design:
+        they have their references' widths. Where that is all of a flat prior, of which the data may
+        leave a hundredth, walkers would not find together in many dimensions: there the start has
+        the posterior's own curvature, given the emulator's inputs, if there are gradients.
+        """
+        problem = self.exact.problem
+        k, d = problem.n_emulated, len(problem.names)
+        curved = problem.loose and self._has_gradient
+        weights = tempered_weights(self.log_like, minimum=2.0 * (k if curved else d))
+        centre = np.average(self.x, axis=0, weights=weights)
+        scatter = np.cov(self.x, rowvar=False, aweights=weights)
+        if curved:
+            best = self.x[np.argmax(np.where(np.isnan(self.log_like), -np.inf, self.log_like))]
+            widths = self.widths()
+            given = conditional(posterior.softened(widths), best, widths, k, 1.0 / temperature)
+            return given.joined(centre[:k], scatter[:k, :k])
+        for i in range(k, d):
+            scatter[i, i] = max(scatter[i, i], problem.ref_scale[i] ** 2)
+        return centre, scatter
+
+    @property
+    def _has_gradient(self) -> bool:
+        foreign = self.exact.problem.foreign
+        assert self.emulator is not None, "exploration comes after a fit"
+        return foreign is None or lacks_gradient(foreign.posterior(self.emulator)) is None
 
     def _choose(self, walkers: np.ndarray, n: int) -> list[int]:
         assert self.emulator is not None, "choosing comes after a fit"
@@ -387,8 +414,8 @@ class Trainer(Training[TrainingSettings]):
             return self.scatter <= WARM_SCATTER  # the certificate decides whether more is needed
         if self.outside or self.scatter > self.settings.scatter_target:
             return False
-        d = len(self.exact.problem.names)
-        enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= d
+        k = self.exact.problem.n_emulated  # nothing is learned of the rest
+        enough = effective_number(weights_at(self.log_like, LOWEST_TEMPERATURE)) >= k
         return enough and self.moved <= self._settled
 
     @property

@@ -27,12 +27,13 @@ from volvelle.boltzmann import (
 )
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology, CosmologyError, Parametrisation, Universe
-from volvelle.inference import Posterior, Prior
+from volvelle.inference import LogUniform, Posterior, Prior, Uniform
 from volvelle.likelihood import LearnedLikelihood, Likelihood, learned_output
 from volvelle.training.errors import TrainingError
 
 PACKAGE = __name__.partition(".")[0]
 FAILURE_LIMIT = 0.2  # of all solutions asked for
+PRIOR_WIDE = 0.2  # of the width of a flat prior, whose standard deviation is 0.29
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ class Problem:
             return self._posterior(theory)
         learned = tuple(LearnedLikelihood.of(likelihood) for likelihood in self.likelihoods)
         return Posterior(self.names, self.priors, learned, theory, self.n_emulated)
+
+    @property
+    def loose(self) -> bool:
+        """Whether the reference of a nuisance parameter is as wide as its flat prior."""
+        rest = range(self.n_emulated, len(self.names))
+        flat = [i for i in rest if isinstance(self.priors[i], Uniform | LogUniform)]
+        return any(
+            self.ref_scale[i] >= PRIOR_WIDE * float(np.ptp(self.priors[i].bounds)) for i in flat
+        )
 
     @property
     def foreign(self) -> Problem | None:
