@@ -168,6 +168,9 @@ def test_nan_is_outside(quick):
         ({"n_s": None}, "missing n_s"),
         ({"n_run": 0.1}, "unknown parameter 'n_run'"),
         ({"m_nu": 0.1}, "trained at m_nu = 0.06"),
+        ({"n_s": "0.96?"}, "n_s = '0.96\\?'; expected one number"),
+        ({"n_s": [0.96, 0.97]}, "n_s = .*; expected one number"),
+        ({"m_nu": "none"}, "m_nu = 'none'; expected one number"),
     ],
 )
 def test_refuses(quick, change, message):
