@@ -282,10 +282,14 @@ def test_every_flipped_byte_of_the_arrays_is_found(ledger):
             ledger.check()
 
 
-def test_files_that_are_no_ledger(tmp_path):
+def test_files_that_are_no_ledger(tmp_path, monkeypatch):
     text = tmp_path / "notes.txt"
     text.write_text("no database at all " * 2000)
     with pytest.raises(DamagedLedgerError, match="file is not a database"):
+        Ledger(text)
+    text.write_text("no database at all")
+    monkeypatch.setattr(ledger_file, "CREATION_SECONDS", 0.0)
+    with pytest.raises(DamagedLedgerError, match="give another path, restore a copy, or move"):
         Ledger(text)
     foreign = tmp_path / "foreign.sqlite"
     connection = sqlite3.connect(foreign)

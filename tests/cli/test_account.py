@@ -60,3 +60,18 @@ def test_a_folder_of_an_earlier_version_is_taken_as_it_is(finished: Path) -> Non
     book.write_text(json.dumps({**content, "data": {}}))
     with pytest.raises(ConfigurationError, match=r"other data: gaussian/mean\.txt, mine\.py"):
         Account.open(configuration, configuration.data)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("run.json", "does not say whose run the folder holds; choose another output folder"),
+        ("summary.json", "delete it, then repeat `volvelle run` to write it again"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(finished: Path, here: Here, file: str, told: str) -> None:
+    path = finished / "run" / file
+    path.write_text(path.read_text()[:12])
+    status, printed = here(finished, "run", "run.yaml", "--quiet")
+    assert status == 2
+    assert f"{file} is damaged" in printed and told in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -85,6 +86,40 @@ def test_an_interrupted_run_leaves_with_130(write, monkeypatch: pytest.MonkeyPat
     assert call("run", str(write({}))).exit_code == 130
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.ENOSPC, "make room there, then repeat the command, and it goes on"),
+        (
+            errno.EFBIG,
+            "allow larger files there (ulimit -f), then repeat the command, and it goes on",
+        ),
+        (errno.EACCES, "change its permissions, or give another path"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_and_status_2(
+    write, monkeypatch: pytest.MonkeyPatch, code: int, told: str
+) -> None:
+    def refused(configuration: Configuration, *, progress: bool) -> int:
+        raise OSError(code, os.strerror(code), "runs/x/chains.txt")
+
+    monkeypatch.setattr(verbs, "run", refused)
+    result = call("run", str(write({})))
+    assert result.exit_code == 2
+    assert result.stderr == f"error: runs/x/chains.txt: {os.strerror(code)}; {told}\n"
+    assert isinstance(call("--debug", "run", str(write({}))).exception, OSError)
+
+
+def test_other_errors_of_the_system_are_not_smoothed_over(
+    write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(configuration: Configuration, *, progress: bool) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(verbs, "run", refused)
+    assert isinstance(call("run", str(write({}))).exception, OSError)
+
+
 def test_a_wrong_command_is_status_2() -> None:
     assert call("rum").exit_code == 2
 
@@ -95,6 +130,14 @@ def test_report_and_cite_need_a_run(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert len(result.stderr.splitlines()) == 1
         assert "summary.json" in result.stderr
+
+
+def test_a_file_in_the_place_of_a_folder(write) -> None:
+    path = str(write({}))
+    for words in (["report", path], ["cite", path], ["profile", path, "n_s"]):
+        result = call(*words)
+        assert result.exit_code == 2, words
+        assert "expected the output folder of a run" in result.stderr
 
 
 def test_data_list_and_check_without_data(no_data) -> None:

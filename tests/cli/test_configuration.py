@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -172,6 +173,23 @@ def test_examples_pass(name: str) -> None:
     for parameter in found.sampled:
         low, high = parameter.prior.get("min", -math.inf), parameter.prior.get("max", math.inf)
         assert low < parameter.ref_loc < high
+
+
+@pytest.mark.real_data
+def test_the_whole_file_of_the_page_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
+    """With the parameters that it leaves to its readers; the path of CLASS is none."""
+    text = (EXAMPLES.parent / "docs" / "configuration.md").read_text()
+    (whole, *_) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    content = yaml.safe_load(whole)
+    theory = {"omega_cdm": 0.12, "theta_star_100": 1.041, "n_s": 0.965, "ln10A_s": 3.05}
+    content["params"] |= {**theory, "tau_reio": 0.054}
+    file = tmp_path / "whole.yaml"
+    file.write_text(yaml.safe_dump(content))
+    found = Configuration.load(file, files=False)
+    needed = {"output", "theory", "params", "likelihood"}
+    file.write_text(yaml.safe_dump({key: content[key] for key in needed}))
+    short = Configuration.load(file, files=False)
+    assert replace(found, text="", hash="") == replace(short, text="", hash="")
 
 
 def test_example_2_starts_from_example_1() -> None:

@@ -146,6 +146,7 @@ def test_two_parameters(finished: Path) -> None:
         (["omega_cdm", "omega_cdm"], "omega_cdm is given twice"),
         (["omega_cdm", "--range", "0.13", "0.11"], "give the lower end first"),
         (["omega_cdm", "--range", "0.01", "0.11"], "keep the range inside the prior"),
+        (["omega_cdm", "--range2", "0.11", "0.13"], "name another one after it, or give --range"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(words, told, finished: Path, no_data) -> None:

@@ -1,5 +1,9 @@
 """Emulators of the toy universe: accuracy, known physics, refusals, storage, transformations."""
 
+import json
+import re
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +11,7 @@ import numpy as np
 import pytest
 
 import toy
+import volvelle
 from volvelle.emulator import (
     EmulatorError,
     OutsideDomainError,
@@ -163,6 +168,9 @@ def test_nan_is_outside(quick):
         ({"n_s": None}, "missing n_s"),
         ({"n_run": 0.1}, "unknown parameter 'n_run'"),
         ({"m_nu": 0.1}, "trained at m_nu = 0.06"),
+        ({"n_s": "0.96?"}, "n_s = '0.96\\?'; expected one number"),
+        ({"n_s": [0.96, 0.97]}, "n_s = .*; expected one number"),
+        ({"m_nu": "none"}, "m_nu = 'none'; expected one number"),
     ],
 )
 def test_refuses(quick, change, message):
@@ -233,6 +241,24 @@ def test_batch_is_single_calls(quick):
         for name in names:
             np.testing.assert_allclose(batch[name][i], single[name], rtol=1e-9, atol=1e-9)
             np.testing.assert_allclose(mapped[name][i], single[name], rtol=1e-9, atol=1e-9)
+
+
+def test_the_page_on_using_an_emulator(monkeypatch):
+    """Its blocks are one script."""
+    text = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
+    stored = Path(__file__).parent / "stored" / "format_2" / "surrogates"
+    names: dict = {}
+    monkeypatch.setattr(volvelle, "load_emulator", lambda folder: load_emulator(stored))
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    emulator = names["emulator"]
+    expected = json.loads((stored / "expected.json").read_text())
+    x = np.stack([emulator.vector(point["parameters"]) for point in expected])
+    many = names["batch"](x)
+    assert set(many) == set(emulator.outputs)
+    for name in emulator.outputs:
+        single = np.stack([names["call"](row)[name] for row in x])
+        np.testing.assert_allclose(many[name], single, rtol=1e-10, atol=1e-12)
 
 
 def test_one_trace_per_shape(quick):

@@ -242,3 +242,15 @@ def test_chains_on_disk_keep_everything(tmp_path):
     assert read.facts == found.facts and read.refused == found.refused
     assert read.effective == found.effective
     assert read.diagnostics.ess_min == found.diagnostics.ess_min
+
+
+@pytest.mark.parametrize("keep", [0, 40, 900])
+def test_damaged_chains_are_named(tmp_path, keep):
+    given = {"start": np.zeros(2), "scale": np.ones(2), "draws": 300, "folder": tmp_path}
+    sample(gaussian(np.ones(2), np.eye(2), FLAT), LaplaceApproximation(), **given)
+    path = tmp_path / methods.DONE
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InferenceError, match=f"{path.name} is damaged .* drawn again"):
+        load_chains(path, ("a", "b"))
+    with pytest.raises(InferenceError, match=f"{path.name} is damaged .* drawn again"):
+        sample(gaussian(np.ones(2), np.eye(2), FLAT), LaplaceApproximation(), **given)

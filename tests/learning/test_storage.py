@@ -1,5 +1,6 @@
 """Models on disk: the same bits, or an error."""
 
+import errno
 import json
 import os
 import signal
@@ -343,3 +344,16 @@ def test_kill_between_weights_and_structure_leaves_the_old_model(tmp_path):
     save_model(model(1), tmp_path, {"number": 2})
     assert len(list(tmp_path.glob("weights-*"))) == 1
     assert bits(load_model(tmp_path)[0]) == bits(model(1))
+
+
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        storage.write_atomically(tmp_path / "a", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"

@@ -115,6 +115,25 @@ def test_failures_are_said_in_cobayas_words(tmp_path):
     (tmp_path / "bad.yaml").write_text("likelihood: [")
     with pytest.raises(ForeignError, match="cannot be read by Cobaya"):
         CobayaModel.load(tmp_path / "bad.yaml")
+    for content in (b"- a", b"\xff\xfe\x00a"):
+        (tmp_path / "bad.yaml").write_bytes(content)
+        with pytest.raises(ForeignError, match="cannot be read by Cobaya"):
+            CobayaModel.load(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [
+        ("", "likelihood"),
+        ("likelihood: one", "likelihood"),
+        ("likelihood: {one: null}", "params"),
+        ("likelihood: {one: null}\nparams: 3", "params"),
+    ],
+)
+def test_a_file_that_is_no_input_of_cobayas(tmp_path, text, block):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ForeignError, match=rf"bad.yaml has no block {block}: .*cobaya-run"):
+        CobayaModel.load(tmp_path / "bad.yaml")
 
 
 def test_priors_of_cobaya():

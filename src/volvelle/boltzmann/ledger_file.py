@@ -136,7 +136,8 @@ def _refuse_stump(path: Path) -> None:
         if time.monotonic() > deadline:
             raise DamagedLedgerError(
                 f"ledger {path} is damaged: {size} bytes are less than an empty ledger has; "
-                "restore a copy, or remove the file and let its models be solved again"
+                "give another path, restore a copy, or move the file away and let its models be "
+                "solved again"
             )
         time.sleep(0.01)
 

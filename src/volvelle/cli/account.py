@@ -48,7 +48,7 @@ class Account:
         """
         path = configuration.output / "run.json"
         if path.exists():
-            content = json.loads(path.read_text())
+            content = _read(path)
             if content["configuration"] != configuration.hash:
                 raise ConfigurationError(
                     f"{configuration.source}: output: {configuration.output} holds the run of "
@@ -91,6 +91,24 @@ class Account:
             own = time.monotonic() - started - inner
             self.seconds[name] = self.seconds.get(name, 0.0) + own
             self.save()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a book; raises ConfigurationError if it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not content.keys() >= {
+            "configuration",
+            "run",
+            "seconds",
+        }:
+            raise ValueError("it lacks configuration, run or seconds")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{path} is damaged ({error}) and does not say whose run the folder holds; choose "
+            "another output folder, or delete that one (its exact solutions are in the ledger)"
+        ) from error
+    return content
 
 
 def check_data(

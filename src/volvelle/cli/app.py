@@ -19,6 +19,7 @@ from .data_app import data_app
 from .dry_run import checked_table
 from .emulate_app import emulate
 from .emulator_app import emulator_app
+from .errors import of_the_system
 from .forecast_app import forecast
 from .learn_app import learn
 from .measure_app import measure
@@ -33,15 +34,16 @@ errors = Console(stderr=True)
 
 
 class Verbs(TyperGroup):
-    """Turns a VolvelleError of any command into one line and exit status 2."""
+    """Turns a VolvelleError, or a file that cannot be used, into one line and exit status 2."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except VolvelleError as error:
-            if ctx.params.get("debug"):
+        except (VolvelleError, OSError) as error:
+            words = str(error) if isinstance(error, VolvelleError) else of_the_system(error)
+            if ctx.params.get("debug") or words is None:
                 raise
-            message = " ".join(str(error).split())
+            message = " ".join(words.split())
             errors.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
             raise typer.Exit(BAD_INPUT) from error
 

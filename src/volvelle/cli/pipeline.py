@@ -16,6 +16,7 @@ from ..boltzmann import Ledger, LedgerEntry
 from ..inference import best_fit, lacks_gradient, needs_gradients
 from ..learning import write_atomically
 from ..report import render_summary, write_report
+from ..report.record import read_json
 from ..training import NEW, Exact, Training, check_budget, default_start, rounds
 from .account import Account
 from .computing import expected_workers, job_script, make_executor
@@ -50,7 +51,7 @@ def run(configuration: Configuration, *, progress: bool = True) -> int:
     account = Account.open(configuration, configuration.data)
     summary_path = configuration.output / "summary.json"
     if summary_path.exists():
-        summary = json.loads(summary_path.read_text())
+        summary = read_json(summary_path)
         reporter.say(f"{configuration.output}: this run is finished; nothing is computed again")
     else:
         with _Run.open(configuration, account, reporter) as job:

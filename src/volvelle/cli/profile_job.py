@@ -98,6 +98,11 @@ def _compute(
 ) -> tuple[Problem, ExactProfile, Optima]:
     """The exact profile, and the emulator's maximum of the posterior."""
     check_names(request.names, chain, configuration.parametrisation.definitions)
+    if request.ranges[1] is not None and len(request.names) == 1:
+        raise ProfileError(
+            f"--range2 is that of a second parameter, and {request.names[0]} is the only one; "
+            "name another one after it, or give --range"
+        )
     if configuration.emulator.target != "theory":
         raise ProfileError(
             f"the emulator of {request.folder} gives the likelihood itself, and a profile needs "

@@ -99,11 +99,14 @@ class Emulator(Validated):
         """The vector of the named parameters; fixed ones may be given if they agree.
 
         Raises:
-            EmulatorError: a parameter is missing, unknown, or differs from its fixed value.
+            EmulatorError: a parameter is missing, unknown, no single number, or differs from its
+                fixed value.
         """
         require_float64("the emulator")
         fixed = dict(self.fixed)
         for name, value in parameters.items():
+            if name in fixed or name in self.parameters:
+                _check_number(name, value)
             if name in fixed and not np.isclose(float(value), fixed[name], rtol=1e-12, atol=0.0):
                 raise EmulatorError(
                     f"{name} = {float(value):g} was given, but this emulator was trained at "
@@ -176,6 +179,18 @@ class Emulator(Validated):
     def save(self, folder: str | Path, record: dict[str, Any]) -> None:
         """Write weights (safetensors), structure and ``record`` (JSON), hashed."""
         save_model(self, Path(folder), record)
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Raise EmulatorError unless a value is one number, which JAX may trace."""
+    try:
+        number = np.shape(jnp.asarray(value, dtype=float)) == ()
+    except (TypeError, ValueError):
+        number = False
+    if not number:
+        raise EmulatorError(
+            f"{name} = {value!r}; expected one number (for many points: Emulator.batch)"
+        )
 
 
 @eqx.filter_jit

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from volvelle.inference.diagnostics import Diagnostics, diagnose
+from volvelle.inference.errors import InferenceError
 from volvelle.learning import write_atomically
 
 NOT_CORRECTED = "none"  # how the fact "correction" of an approximation's own draws begins
@@ -84,21 +85,41 @@ def save_chains(path: Path, chains: Chains, fingerprint: str = "") -> None:
 
 
 def fingerprint_in(path: Path) -> str:
-    """The name of the computation that a file of chains came from; empty where it has none."""
-    with safe_open(path, framework="numpy") as stream:
-        return (stream.metadata() or {}).get("fingerprint", "")
+    """The name of the computation that a file of chains came from; empty where it has none.
+
+    Raises InferenceError if the file is damaged.
+    """
+    return _metadata(path).get("fingerprint", "")
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            return stream.metadata() or {}
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InferenceError:
+    return InferenceError(f"{path} is damaged ({error}); delete it, and its chains are drawn again")
 
 
 def load_chains(path: Path, names: Sequence[str]) -> Chains:
-    """Read what ``save_chains`` wrote; files of earlier versions lack what was not known then."""
-    tensors = load(path.read_bytes())
-    with safe_open(path, framework="numpy") as stream:
-        more = json.loads((stream.metadata() or {}).get("more", "{}"))
-    acceptance, divergences, evaluations = tensors["counts"]
+    """Read what ``save_chains`` wrote; files of earlier versions lack what was not known then.
+
+    Raises InferenceError if the file is damaged.
+    """
+    try:
+        tensors = load(path.read_bytes())
+        more = json.loads(_metadata(path).get("more", "{}"))
+        samples, log_prob = tensors["samples"], tensors["log_prob"]
+        acceptance, divergences, evaluations = tensors["counts"]
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
     return Chains(
         tuple(names),
-        tensors["samples"],
-        tensors["log_prob"],
+        samples,
+        log_prob,
         float(acceptance),
         int(divergences),
         int(evaluations),

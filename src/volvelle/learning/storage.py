@@ -11,6 +11,7 @@ one by ``UPGRADES``, step by step.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -63,14 +64,22 @@ def storable(cls: _Class) -> _Class:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or none of it: a kill leaves the old file or the new one."""
+    """Write a whole file or none of it: a kill leaves the old file or the new one.
+
+    An OSError (no space left, say) names ``path`` and leaves nothing beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _encode(value: Any, path: str, tensors: dict[str, np.ndarray]) -> Any:

@@ -75,8 +75,15 @@ class CobayaModel:
 
         try:
             info: Any = load_input(str(path))
-        except (LoggedError, InputSyntaxError, OSError) as error:
+        except (LoggedError, InputSyntaxError, OSError, ValueError, TypeError) as error:
+            # the last two for what is no text, and for a file that is no mapping
             raise ForeignError(f"{path} cannot be read by Cobaya: {error}") from error
+        for block in ("likelihood", "params"):
+            if not isinstance(info, Mapping) or not isinstance(info.get(block), Mapping):
+                raise ForeignError(
+                    f"{path} has no block {block}: with names in it; expected the input file of a "
+                    "`cobaya-run`, with likelihood: and params:"
+                )
         return cls.of(info, packages_path)
 
     @property

@@ -50,6 +50,12 @@ class Chain:
         return float(self.weights.sum() ** 2 / np.sum(self.weights**2))
 
 
+def _again(path: Path) -> str:
+    """What to do about a damaged file: a run that has a summary computes nothing again."""
+    both = "" if path.name == "summary.json" else " and summary.json"
+    return f"delete it{both}, then repeat `volvelle run` to write it again"
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file of the run.
 
@@ -57,14 +63,12 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(
             f"{path} is not there; expected the output folder of a run: repeat `volvelle run`"
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ReportError(
-            f"{path} is damaged ({error}); expected JSON: repeat `volvelle run` to write it again"
-        ) from None
+        raise ReportError(f"{path} is damaged ({error}); expected JSON: {_again(path)}") from None
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise ReportError(f"{path} holds a {type(summary).__name__}; expected a mapping")
     for block in SUMMARY_BLOCKS:
         if block not in summary:
-            raise ReportError(f"{path} has no '{block}'; repeat `volvelle run` to write it again")
+            raise ReportError(f"{path} has no '{block}'; {_again(path)}")
     if not isinstance(summary["parameters"], dict) or not summary["parameters"]:
         raise ReportError(f"{path}: 'parameters' names no parameter; expected at least one")
     for name, entry in summary["parameters"].items():
@@ -173,18 +177,18 @@ def _read_ranges(chains: Path, root: str) -> dict[str, tuple[float | None, float
 
 def _read_table(path: Path, columns: int) -> np.ndarray:
     if not path.read_bytes().strip():
-        raise ReportError(f"{path} is empty; expected {columns} columns: repeat `volvelle run`")
+        raise ReportError(f"{path} is empty; expected {columns} columns: {_again(path)}")
     try:
         table = np.loadtxt(path, ndmin=2)
     except ValueError as error:
-        raise ReportError(f"{path} is damaged: {error}; repeat `volvelle run`") from None
+        raise ReportError(f"{path} is damaged: {error}; {_again(path)}") from None
     if table.shape[1] != columns:
         raise ReportError(
             f"{path} has {table.shape[1]} columns; expected {columns}: weight, -log(posterior) "
             "and one for each name in the .paramnames file"
         )
     if not np.all(np.isfinite(table[:, 2:])):
-        raise ReportError(f"{path} holds numbers that are not finite: repeat `volvelle run`")
+        raise ReportError(f"{path} holds numbers that are not finite: {_again(path)}")
     if not (np.all(np.isfinite(table[:, 0])) and table[:, 0].min() >= 0 < table[:, 0].max()):
         raise ReportError(f"{path} holds weights that are not finite or negative, or only zeros")
     return table
@@ -195,7 +199,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     path = Path(folder) / "history.json"
     history = read_json(path)
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise ReportError(f"{path} holds no list of iterations: repeat `volvelle run`")
+        raise ReportError(f"{path} holds no list of iterations: {_again(path)}")
     for number, row in enumerate(history):
         for key in HISTORY_KEYS:
             if not is_finite(row.get(key)):
@@ -230,7 +234,7 @@ def read_two_point(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 def _read_points(path: Path, keys: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
     content = read_json(path)
     if not isinstance(content, dict):
-        raise ReportError(f"{path} holds no mapping of names: repeat `volvelle run`")
+        raise ReportError(f"{path} holds no mapping of names: {_again(path)}")
     points: dict[str, dict[str, np.ndarray]] = {}
     for name, block in content.items():
         missing = [key for key in keys if not isinstance(block, dict) or key not in block]
@@ -257,4 +261,4 @@ def read_best_fit(folder: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except safetensors.SafetensorError as error:
-        raise ReportError(f"{path} is damaged ({error}): repeat `volvelle run`") from None
+        raise ReportError(f"{path} is damaged ({error}): {_again(path)}") from None
