@@ -148,6 +148,11 @@ def test_camb_with_its_own_neutrinos() -> None:
     assert float(found.omega_nu) == pytest.approx(params.omnuh2, rel=ROUND_TRIP)
     assert found.N_eff == pytest.approx(3.044) and found.m_nu == pytest.approx(0.06, rel=2e-3)
     assert (found.w0, found.Omega_k) == (-0.9, 0.01) and found.A_s == pytest.approx(2e-9)
+    for N_eff, standard in ((2.5, 3.044), (4.0, 3.044), (3.044, 3.046), (3.5, 3.046)):
+        params = camb_params(nnu=N_eff, standard_neutrino_neff=standard, num_massive_neutrinos=2)
+        found = from_camb(params)
+        assert float(found.omega_nu) == pytest.approx(params.omnuh2, rel=ROUND_TRIP)
+        assert found.N_eff == pytest.approx(N_eff) and found.M_nu == pytest.approx(0.06, rel=2e-3)
     normal = from_camb(camb_params(mnu=0.3, neutrino_hierarchy="normal"))
     # CAMB's normal hierarchy has two different masses
     assert normal.M_nu == pytest.approx(0.3, rel=2e-3) and normal.neutrino_hierarchy == "masses"
@@ -181,6 +186,26 @@ def at_redshift():
     return params
 
 
+def clustering():
+    params = camb_params()
+    params.set_dark_energy(w=-0.9, cs2=0.1)
+    return params
+
+
+def changed(name: str, value):
+    params = camb_params()
+    setattr(params, name, value)
+    return params
+
+
+def ccl_calculator():
+    """A universe of its own, under parameters that are another's."""
+    a = np.linspace(0.01, 1.0, 50)
+    given = {"Omega_c": 0.25, "Omega_b": 0.05, "h": 0.7, "n_s": 0.96, "sigma8": 0.8}
+    own = {"a": a, "chi": 9000.0 * (1.0 - a), "h_over_h0": a**-1.5}
+    return pyccl.CosmologyCalculator(**given, background=own)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -210,6 +235,7 @@ def test_too_many_states_for_astropy() -> None:
         ),
         (lambda: ccl_model(Omega_g=0.0), "Omega_g"),
         (lambda: ccl_model(T_ncdm=0.7), "T_ncdm"),
+        (ccl_calculator, "background of CCL are tables"),
         (lambda: planck18(), "expected a pyccl.Cosmology"),
     ],
 )
@@ -223,6 +249,9 @@ def test_ccl_without_counterpart(make, words: str) -> None:
     [
         (tabulated, "w\\(a\\)"),
         (at_redshift, "optical depth"),
+        (clustering, r"cs2 of CAMB's dark energy is 0\.1"),
+        (lambda: changed("scalar_initial_condition", "initial_iso_CDM"), "initial_adiabatic"),
+        (lambda: changed("share_delta_neff", True), "share_delta_neff"),
         (lambda: camb_params(nrun=0.01), "power law"),
         (lambda: camb_params(pivot_scalar=0.002), "pivot_scalar"),
         (lambda: dataclasses.make_dataclass("Other", [])(), "expected a dictionary"),

@@ -102,12 +102,28 @@ def test_class_input_in_other_words():
         ({"output": "tCl"}, "output"),
         ({"N_ncdm": 1, "m_ncdm": 0.1, "T_ncdm": 0.5}, "T_ncdm"),
         ({"N_ncdm": 1, "m_ncdm": 0.1, "deg_ncdm": 1.5}, "whole numbers"),
+        ({"N_ncdm": 2, "m_ncdm": 0.1, "deg_ncdm": 1.0}, "m_ncdm holds 1 numbers and N_ncdm is 2"),
+        ({"N_ncdm": 1, "m_ncdm": "0.1,0.2"}, "m_ncdm holds 2 numbers and N_ncdm is 1"),
+        ({"H0": 67.0}, "h and H0 are given; expected one"),
+        ({"Omega_b": 0.05}, "omega_b and Omega_b are given"),
+        ({"ln10^{10}A_s": 3.0}, "A_s and ln10"),
+        ({"omega_ur": 1e-5}, "omega_ur is 1e-05; give N_ur"),
+        ({"N_eff": 2.5}, "old name of N_ur"),
+        ({"Omega_g": 5e-5}, "give T_cmb"),
     ],
 )
 def test_class_inputs_without_counterpart(changes, words):
     given = to_class(planck18().replace(m_nu=0.0)) | changes
     with pytest.raises(ConversionError, match=words):
         from_class(given)
+
+
+@pytest.mark.parametrize("convert", [to_astropy, to_ccl])
+def test_what_only_one_solver_knows_reaches_no_other(convert):
+    """It would be another universe."""
+    cosmology = planck18().replace(extra={"omega_ini_dcdm": 0.01, "Gamma_dcdm": 30.0})
+    with pytest.raises(ConversionError, match="omega_ini_dcdm, Gamma_dcdm in extra"):
+        convert(cosmology)
 
 
 def test_theta_star_needs_a_solver():

@@ -13,6 +13,7 @@ from volvelle.cosmology import Cosmology
 from volvelle.power import EisensteinHu, HMcode2020, ModelError
 from volvelle.power.collapse import Collapse
 from volvelle.power.halo_profile import nfw
+from volvelle.power.hmcode import _cold_ratio
 
 CAMB = 1.5e-3
 """Relative, k <= 10 h/Mpc and z <= 3; asked are 5e-3, with heavy neutrinos 1e-2 (measured: 1e-3).
@@ -41,6 +42,27 @@ def test_gradients() -> None:
         return jnp.log(model.spectrum(cosmology)(*POINTS))
 
     check_gradients(f, [BASE, CASES["massless"]], GRADIENT, step=1e-4)
+
+
+def test_second_derivatives_of_the_cold_ratio_without_mass() -> None:
+    """Where powers of the neutrinos' fraction have none of their own: of Fisher matrices by
+    Hessians."""
+
+    def ratio(theta: jax.Array) -> jax.Array:
+        cosmology = BASE.replace(m_nu=theta[0], omega_cdm=theta[1])
+        ratio = _cold_ratio(cosmology, Collapse.of(cosmology), jnp.asarray([1.0, 0.4]))
+        return jnp.log(ratio[:, 200::60])  # at large scales they change with sqrt(m_nu)
+
+    at, step = jnp.asarray([0.0, 0.12]), 1e-6
+    slope, second = jax.jit(jax.jacfwd(ratio)), jax.jit(jax.jacfwd(jax.jacfwd(ratio)))
+    near = at.at[0].add(step)
+    np.testing.assert_allclose(slope(at), slope(near), rtol=1e-4, atol=1e-6)
+    difference = (slope(near) - slope(at)) / step
+    np.testing.assert_allclose(second(at)[..., 0], difference, rtol=1e-2, atol=1e-6)
+    for mass in (0.01, 0.09, 0.4):  # on both sides of the series' end
+        there = at.at[0].set(mass)
+        difference = (slope(there.at[0].add(step)) - slope(there.at[0].add(-step))) / (2.0 * step)
+        np.testing.assert_allclose(second(there)[..., 0], difference, rtol=1e-6, atol=1e-8)
 
 
 def test_gradient_in_the_temperature_of_agn() -> None:

@@ -66,6 +66,16 @@ def test_against_class(planck: tuple[Cosmology, dict]) -> None:
                 assert np.max(error[:, inside]) <= certificate[limits][name], (suffix, name)
 
 
+def test_without_mass_it_is_off_by_the_error_of_a_massive_state() -> None:
+    """All that it learned has one massive state, with CLASS's own error of one (1.8e-3 above
+    1/Mpc, docs/validation/linear_power.md), which stays as the mass goes to 0."""
+    cosmology = planck18().replace(m_nu=0.0)
+    exact = exact_solver().solve(cosmology, Request.of(["matter_power"]))["matter_power"]
+    found = evaluate(spectrum_of(cosmology), K[None], 1.0 / (1.0 + jnp.asarray(POWER_Z))[:, None])
+    error = np.max(np.abs(np.asarray(found) / exact - 1.0), axis=0)
+    assert np.max(error[POWER_K < 1.0]) < 1.5e-3 and np.max(error) < 2.5e-3
+
+
 def test_first_asked_for_under_jit() -> None:
     """The weights are read from disk when they are first needed, which may be while JAX traces."""
     _shipped.cache_clear()

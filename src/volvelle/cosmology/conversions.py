@@ -82,6 +82,15 @@ def known_h(cosmology: Cosmology, code: str) -> float:
     return float(cosmology.h)
 
 
+def refuse_extra(cosmology: Cosmology, code: str) -> None:
+    """Raise ConversionError for inputs in one solver's own words, which ``code`` does not know."""
+    if cosmology.extra:
+        raise ConversionError(
+            f"{', '.join(cosmology.extra)} in extra: what only one solver knows has no counterpart "
+            f"in {code}; leave it out"
+        )
+
+
 def to_class(cosmology: Cosmology) -> dict[str, float | int | str]:
     """Input of CLASS (numbers, or lists as comma-separated text).
 
@@ -159,9 +168,14 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
 
     Masses that fit no hierarchy stay masses. Unknown numeric inputs are kept in ``extra``. Raises
     ConversionError for neutrinos of another temperature, for a dark energy that does not close the
-    universe by itself, and for what would give a parameter another meaning (k_pivot).
+    universe by itself, for what would give a parameter another meaning (k_pivot), and for one that
+    is given twice.
     """
     given = dict(parameters)
+    for names in _CLASS_ALTERNATIVES:
+        twice = [name for name in names if name in given]
+        if len(twice) > 1:
+            raise ConversionError(f"{' and '.join(twice)} are given; expected one of them")
     _settle_defaults(given)
     h = float(given.pop("H0")) / 100.0 if "H0" in given else _pop(given, "h")
     if h is None:
@@ -191,6 +205,12 @@ def from_class(parameters: Mapping[str, Any]) -> Cosmology:
     return Cosmology(**values, extra=given)
 
 
+_CLASS_ALTERNATIVES = (
+    ("h", "H0"),
+    ("omega_b", "Omega_b"),
+    ("omega_cdm", "Omega_cdm"),
+    ("A_s", "ln10^{10}A_s", "ln_A_s_1e10"),
+)
 _CLASS_DEFAULTS: dict[str, tuple[float | str, ...]] = {
     "k_pivot": (0.05,),
     "use_ppf": ("yes", "y"),
@@ -201,6 +221,11 @@ _CLASS_DEFAULTS: dict[str, tuple[float | str, ...]] = {
     "Omega_fld": (),
     "omega_ncdm": (),
     "Omega_ncdm": (),
+    "omega_ur": (),
+    "Omega_ur": (),
+    "N_eff": (),
+    "omega_g": (),
+    "Omega_g": (),
 }
 """Values at which an input says what is so anyway, and is left out."""
 _CLASS_REFUSED = {
@@ -210,6 +235,11 @@ _CLASS_REFUSED = {
     "Omega_fld": "dark energy closes the universe here: leave it out and set Omega_Lambda to 0",
     "omega_ncdm": "give m_ncdm [eV], which CLASS prints",
     "Omega_ncdm": "give m_ncdm [eV], which CLASS prints",
+    "omega_ur": "give N_ur, which CLASS prints",
+    "Omega_ur": "give N_ur, which CLASS prints",
+    "N_eff": "it is an old name of N_ur in CLASS, of massless states alone: give N_ur",
+    "omega_g": "give T_cmb [K]",
+    "Omega_g": "give T_cmb [K]",
 }
 
 
@@ -257,7 +287,8 @@ def class_neutrinos(given: dict[str, Any]) -> dict[str, Any]:
     """``m_nu``, ``N_eff`` and ``neutrino_hierarchy`` of CLASS's words, which are taken out of
     ``given``; absent ones are CLASS's defaults.
 
-    Raises ConversionError for other temperatures and fractions of a state.
+    Raises ConversionError for other temperatures, fractions of a state, and lists that are not of
+    one number per species.
     """
     massless = _pop(given, "N_ur")
     massless = 3.044 if massless is None else massless
@@ -265,6 +296,11 @@ def class_neutrinos(given: dict[str, Any]) -> dict[str, Any]:
     masses = _numbers(given.pop("m_ncdm", [0.0] * count)) if count else []
     degeneracies = _numbers(given.pop("deg_ncdm", [1.0] * count)) if count else []
     temperatures = _numbers(given.pop("T_ncdm", [NEUTRINO_TEMPERATURE] * count)) if count else []
+    for name, values in (("m_ncdm", masses), ("deg_ncdm", degeneracies), ("T_ncdm", temperatures)):
+        if len(values) != count:
+            raise ConversionError(
+                f"{name} holds {len(values)} numbers and N_ncdm is {count}; expected one of each"
+            )
     if any(value != NEUTRINO_TEMPERATURE for value in temperatures):
         raise ConversionError(
             f"T_ncdm is {temperatures}; only {NEUTRINO_TEMPERATURE} is the standard neutrino here"

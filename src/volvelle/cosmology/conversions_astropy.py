@@ -11,7 +11,13 @@ import math
 from typing import Any
 
 from .constants import BOLTZMANN, ELECTRON_VOLT, OMEGA_PHOTON
-from .conversions import known_h, masses_or_sum, massive_list, neutrino_number
+from .conversions import (
+    known_h,
+    masses_or_sum,
+    massive_list,
+    neutrino_number,
+    refuse_extra,
+)
 from .cosmology import Cosmology
 from .errors import ConversionError
 
@@ -35,10 +41,11 @@ def to_astropy(cosmology: Cosmology) -> dict[str, Any]:
     astropy has no primordial power and no reionisation: A_s or sigma8, n_s, tau_reio and Y_he stay
     behind. Its Ok0 is Omega_k to 1e-8 (constants of nature).
 
-    Raises ConversionError without h, and for neutrinos in a solver's own words.
+    Raises ConversionError without h, and for neutrinos and other inputs in a solver's own words.
     """
     h = known_h(cosmology, "astropy")
     masses, N_eff = massive_list(cosmology), neutrino_number(cosmology)
+    refuse_extra(cosmology, "astropy")
     masses += [0.0] * (int(N_eff) - len(masses))
     if len(masses) > int(N_eff):
         raise ConversionError(

@@ -15,6 +15,9 @@ from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import N_EFF_PER_MASSIVE_STATE, NATIVE, OMEGA_NU_PER_EV
 
+_THIRDS = (3.044 / 3.0, 3.046 / 3.0)
+"""What ``set_cosmology`` of CAMB gives each massive state of any N_eff: a third of
+``standard_neutrino_neff``, by default and as it was before."""
 _MOST_STATES = 5
 """``max_nu`` of CAMB's modules."""
 
@@ -24,8 +27,8 @@ def to_camb(cosmology: Cosmology) -> dict[str, Any]:
 
     CAMB multiplies states by an energy degeneracy at (4/11)^(1/3) T_cmb and keeps mass over
     temperature, so a degeneracy of 1.0132 with the omega_nu of 0.71611 T_cmb is the very same
-    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field. With native
-    neutrinos their fields are absent: they stand in ``extra``.
+    species as in CLASS. ``omnuh2`` is the non-relativistic density, as CAMB's field. What stands
+    in ``extra``, native neutrinos among it, is absent: those are CAMB's own fields already.
     """
     result: dict[str, Any] = {
         "H0": 100.0 * known_h(cosmology, "CAMB"),
@@ -71,12 +74,14 @@ def _neutrinos_to_camb(cosmology: Cosmology) -> dict[str, Any]:
 def from_camb(parameters: Any) -> Cosmology:
     """Inverse of ``to_camb``, or the cosmology of a ``camb.CAMBparams``.
 
-    Massive states are those of 0.71611 T_cmb (``to_camb``) or CAMB's own default, N_eff / 3 per
-    state; of the latter omega_nu and N_eff are kept, and the masses differ by 0.1%. The helium of
-    CAMBparams is a number, whether CAMB found it or the user.
+    Massive states are those of 0.71611 T_cmb (``to_camb``) or CAMB's own, a third of its
+    ``standard_neutrino_neff`` (3.044, or 3.046) or of N_eff per state; of the latter omega_nu and
+    N_eff are kept, and the masses differ by 0.1% (more by N_eff / 3). The helium of CAMBparams is a
+    number, whether CAMB found it or the user.
 
-    Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a),
-    reionisation without an optical depth, and running or another pivot scale.
+    Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a) with
+    the sound speed of light, isocurvature, reionisation without an optical depth, and running or
+    another pivot scale.
     """
     if not isinstance(parameters, Mapping):
         parameters = _camb_fields(parameters)
@@ -85,11 +90,12 @@ def from_camb(parameters: Any) -> Cosmology:
     degeneracies = list(parameters["nu_mass_degeneracies"])
     N_eff = float(parameters["num_nu_massless"]) + sum(degeneracies)
     for degeneracy, number in zip(degeneracies, numbers, strict=True):
-        usual = (number * N_EFF_PER_MASSIVE_STATE, number * N_eff / 3.0)
+        usual = [number * each for each in (N_EFF_PER_MASSIVE_STATE, *_THIRDS, N_eff / 3.0)]
         if not any(math.isclose(degeneracy, each, rel_tol=MASS_TOLERANCE) for each in usual):
             raise ConversionError(
                 f"nu_mass_degeneracies {degeneracy:.6g} for {number} states; expected "
-                f"{usual[0]:.6g} (temperature 0.71611 T_cmb) or {usual[1]:.6g} (N_eff / 3 each)"
+                f"{usual[0]:.6g} (temperature 0.71611 T_cmb), {usual[1]:.6g} or {usual[2]:.6g} "
+                f"(CAMB's standard_neutrino_neff / 3 each), or {usual[3]:.6g} (N_eff / 3 each)"
             )
     total = float(parameters["omnuh2"]) / (OMEGA_NU_PER_EV * float(parameters["TCMB"]) ** 3)
     masses = [
@@ -129,6 +135,18 @@ def _camb_fields(params: Any) -> dict[str, Any]:
     if not known or dark.use_tabulated_w:
         raise ConversionError(
             f"dark energy of CAMB is {type(dark).__name__} with its own w(a); expected w and wa"
+        )
+    if dark.cs2 != 1.0:
+        raise ConversionError(f"cs2 of CAMB's dark energy is {dark.cs2:g}; it is 1 here")
+    if params.scalar_initial_condition != "initial_adiabatic":
+        raise ConversionError(
+            f"scalar_initial_condition of CAMB is {params.scalar_initial_condition}; expected "
+            "initial_adiabatic"
+        )
+    if params.share_delta_neff:
+        raise ConversionError(
+            "share_delta_neff of CAMB is on, which gives the fields of neutrinos another meaning; "
+            "set it to False and say nu_mass_degeneracies, as set_cosmology does"
         )
     if not getattr(reionisation, "use_optical_depth", False):
         raise ConversionError("reionisation of CAMB has no optical depth; expected set_tau")

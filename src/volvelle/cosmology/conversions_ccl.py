@@ -3,7 +3,13 @@
 import math
 from typing import Any
 
-from .conversions import known_h, masses_or_sum, massive_list, neutrino_number
+from .conversions import (
+    known_h,
+    masses_or_sum,
+    massive_list,
+    neutrino_number,
+    refuse_extra,
+)
 from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import NEUTRINO_TEMPERATURE
@@ -14,7 +20,7 @@ _SPLITS = {"single": "single", "equal": "degenerate", "normal": "normal", "inver
 def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
     """Arguments of ``pyccl.Cosmology``, with the masses as a list; tau_reio and Y_he stay behind.
 
-    Raises ConversionError without h, and for neutrinos in a solver's own words.
+    Raises ConversionError without h, and for neutrinos and other inputs in a solver's own words.
     """
     h = known_h(cosmology, "CCL")
     result: dict[str, Any] = {
@@ -31,6 +37,7 @@ def to_ccl(cosmology: Cosmology) -> dict[str, Any]:
         "mass_split": "list",
         "T_ncdm": NEUTRINO_TEMPERATURE,
     }
+    refuse_extra(cosmology, "CCL")
     amplitude = "A_s" if cosmology.A_s is not None else "sigma8"
     result[amplitude] = float(getattr(cosmology, amplitude))
     return result
@@ -44,13 +51,21 @@ def from_ccl(model: Any, *, tau_reio: float) -> Cosmology:
     package's mass differences.
 
     Raises ConversionError for modified gravity, a radiation density of its own, neutrinos of
-    another temperature, and a split of CCL's that has no counterpart.
+    another temperature, a split of CCL's that has no counterpart, and a ``CosmologyCalculator``
+    with tables of its own for the background or growth.
     """
     if type(model).__name__ not in ("Cosmology", "CosmologyVanillaLCDM", "CosmologyCalculator") or (
         not type(model).__module__.startswith("pyccl.")
     ):
         raise ConversionError(f"{type(model)} is given; expected a pyccl.Cosmology")
     given = model.to_dict()
+    own = getattr(model, "_input_arrays", {})  # of a CosmologyCalculator
+    tables = [name for name in ("background", "growth") if own.get(name)]
+    if tables:
+        raise ConversionError(
+            f"{' and '.join(tables)} of CCL are tables, which its parameters do not say; expected "
+            "a cosmology without them"
+        )
     if any(model[name] != 0.0 for name in ("mu_0", "sigma_0")):
         raise ConversionError(
             f"mu_0 and sigma_0 of CCL are {model['mu_0']:g} and {model['sigma_0']:g}; modified "

@@ -241,5 +241,6 @@ def _eight(cosmology: Cosmology, spectrum: Spectrum, a: Points, species: Species
 
 def _within(spectrum: Spectrum, a: Points, value: Points) -> Points:
     """``value``, and NaN at times that the spectrum does not know."""
-    edge = spectrum(jnp.full_like(a, spectrum.k_min), a)
+    # a closed universe begins later than the model
+    edge = spectrum(jnp.broadcast_to(spectrum.lowest, jnp.shape(a)), a)
     return jnp.where(jnp.isnan(edge), jnp.nan, value)

@@ -47,6 +47,8 @@ _P, _Q, _A = 0.3, 0.707, 0.21616
 LOG10_T_AGN = (7.0, 8.6)
 """Temperatures that may be given; the fits were made between 7.6 and 8.0."""
 
+_FEW = 1e-3
+"""Fraction of neutrinos below which a series serves (five terms: 2e-16)."""
 _STARS = (1.0, 1.3)
 """ln(1 + z) between which the fit's stars reach the fraction of baryons."""
 
@@ -289,14 +291,20 @@ def _cold_ratio(cosmology: Cosmology, collapse: Collapse, a: Redshifts) -> Value
     theta = jnp.asarray(cosmology.T_cmb) / 2.7
     omega_m = jnp.asarray(cosmology.omega_m)
     states = jnp.maximum(jnp.sum(cosmology.neutrino_masses > 0.0), 1)
-    fall = (5.0 - jnp.sqrt(1.0 + 24.0 * (1.0 - f))) / 4.0
+    root = 5.0 + jnp.sqrt(1.0 + 24.0 * (1.0 - f))
+    fall = 6.0 * f / root  # p = (5 - sqrt(1 + 24 (1 - f))) / 4
     growth = (1.0 + 2.5e4 * omega_m / theta**4) * collapse.early(a)[:, None]
     q = states * _K * theta**2 / omega_m
     # (1 / (1 + y_fs))^0.7 = f^(13/6 0.7) / (f^(13/6) + 17.2 (q N)^2 (f^(7/6) + 0.488))^0.7
-    stream = f ** (13.0 / 6.0) + 17.2 * q**2 * (f ** (7.0 / 6.0) + 0.488)
-    grown = f ** (13.0 / 6.0 * 0.7) * (growth / stream) ** 0.7
-    # p / 0.7 > 0 only where neutrinos have mass: (1 - f)^(0.7 / p) is written by its limit
-    small = (1.0 - f) ** (0.7 / jnp.where(fall > 0.0, fall, 1.0))
-    small = jnp.where(fall > 0.0, small, np.exp(-0.7 / 0.6))
+    # which, and its slope, are 0 without mass, where second derivatives of such powers are infinite
+    some = jnp.where(f > 0.0, f, 1.0)
+    stream = some ** (13.0 / 6.0) + 17.2 * q**2 * (some ** (7.0 / 6.0) + 0.488)
+    grown = some ** (13.0 / 6.0 * 0.7) * (growth / stream) ** 0.7
+    grown = jnp.where(f > 0.0, grown, 0.0)
+    # (1 - f)^(0.7 / p), with ln(1 - f) / f by its series near 0
+    near = f < _FEW
+    series = -(1.0 + f / 2.0 + f**2 / 3.0 + f**3 / 4.0 + f**4 / 5.0)
+    far = jnp.where(near, 0.5, f)
+    small = jnp.exp(0.7 / 6.0 * root * jnp.where(near, series, jnp.log1p(-far) / far))
     ratio = (1.0 + grown) / (small + grown)
     return jnp.exp(fall / 0.7 * jnp.log(ratio))
