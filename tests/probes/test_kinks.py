@@ -13,15 +13,18 @@ from volvelle.power import Spectrum
 from volvelle.probes import (
     Alignment,
     Distribution,
+    Histogram,
     NumberCounts,
     Shifted,
     Smail,
     Stretched,
     Table,
     Tracer,
+    TracerError,
     WeakLensing,
     angular_cl,
 )
+from volvelle.probes.grid import redshift_nodes
 
 pytest.importorskip("pyccl")
 
@@ -104,3 +107,33 @@ def test_what_is_nearest_lenses_and_is_said_to_be_missing(name: str) -> None:
     assert np.all(spectra.missing[0] >= 0.7 * lost)
     assert np.all(spectra.missing[0, :3] <= 4.0 * (lost / (1.0 - lost))[:3])
     assert not np.any(spectra.flags()[2, 2:])
+
+
+def bell(z: np.ndarray) -> Table:
+    return Table(z, np.exp(-0.5 * ((z - 0.4) / 0.1) ** 2))
+
+
+def test_uneven_tables_and_ends_with_a_jump() -> None:
+    """Nodes as the kinks and jumps ask for, whatever the smallest step; one pair of close redshifts
+    asked for 5e7 of them, and a table that ends with a jump for too few."""
+    _, _, spectrum = ccl_universe()
+    even = np.linspace(0.0, 2.0, 101)
+    samples = {
+        "fine": bell(np.linspace(0.0, 2.0, 801)),
+        "equal factors": bell(np.append(0.0, np.geomspace(1e-3, 2.0, 300))),
+        "jump": Table([0.4, 0.5], [1.0, 1.0]),
+        "bin": Histogram([0.4, 0.5], [1.0]),
+        "even": bell(even),
+        "close": bell(np.unique(np.append(even, 0.4000001))),
+    }
+    for name, sample in samples.items():
+        assert redshift_nodes((NumberCounts(sample).demand,), 1e-3).size < 3000, name
+    tracers = [NumberCounts(sample) for sample in samples.values()]
+    for n in range(0, 6, 2):  # each alone: nodes are those of all tracers of a call
+        alone = [
+            compiled_cl(COSMOLOGY, [10.0, 300.0], [tracer], spectrum)[0, 0]
+            for tracer in tracers[n : n + 2]
+        ]
+        np.testing.assert_allclose(*alone, rtol=2e-3)
+    with pytest.raises(TracerError, match=r"give n.z. at fewer redshifts, its scale"):
+        redshift_nodes((NumberCounts(Table(even, np.ones(101), scale=1e-6)).demand,), 1e-3)

@@ -16,6 +16,7 @@ from volvelle.cosmology.growth import growth_table
 from volvelle.cosmology.interpolation import hermite
 from volvelle.cosmology.quadrature import gauss_legendre
 
+from .errors import TracerError
 from .redshift import Distribution
 
 _FIRST = 1e-3
@@ -29,6 +30,7 @@ SLOW = 0.3
 _REFERENCE = 1e-3
 _GROWTH = 0.25  # of steps, per step: rules on very uneven nodes have negative weights
 _INNER = 3  # Gauss nodes per interval, of the distance
+_MOST = 100_000  # nodes: a projection of a hundred multipoles is then 80 MB
 
 
 class Demand(NamedTuple):
@@ -70,7 +72,7 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     """Increasing redshifts that project all tracers to a relative ``tolerance``.
 
     Steps are equal in a mixture of ln(chi) of a fiducial universe and ln(1 + z), and short enough
-    for the finest structure of every distribution below its end.
+    for the finest structure of every distribution below its end. Raises TracerError for too many.
     """
     last = max(demand.z_max for demand in demands)
     smooth = _STEP * (tolerance / _REFERENCE) ** 0.25
@@ -85,6 +87,13 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     count = np.concatenate([[0.0], np.cumsum(np.diff(table) * (1 / step[1:] + 1 / step[:-1]) / 2)])
     first = np.interp(_FIRST, table, count)
     number = max(int(np.ceil(count[-1] - first)), 8)
+    if number > _MOST:
+        finest = min(demands, key=lambda demand: demand.step)
+        raise TracerError(
+            f"a projection at {number} redshifts, as a sample has structure of {finest.step:.2g} "
+            f"in z; expected at most {_MOST}: give n(z) at fewer redshifts, its scale, or a larger "
+            "tolerance"
+        )
     return np.interp(np.linspace(first, count[-1], number + 1), count, table)
 
 
