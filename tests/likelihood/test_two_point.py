@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 import ccl_two_point as by_ccl
+import volvelle.likelihood
 from volvelle.cli import Configuration, ConfigurationError
 from volvelle.cli.app import app
 from volvelle.cosmology import Cosmology
@@ -24,6 +26,7 @@ from volvelle.likelihood import (
     PrecisionError,
     TheoryError,
     TwoPoint,
+    catalogue,
     get_likelihood,
     read_sacc,
 )
@@ -110,6 +113,52 @@ def test_bandpowers_are_means_of_the_spectra(tmp_path: Path) -> None:
     assert likelihood.pairs == (("near", "near"), ("near", "far"), ("far", "far"))
 
 
+@pytest.mark.parametrize("last", [120.0, 600.0])
+def test_windows_from_the_monopole_on(last: float, tmp_path: Path) -> None:
+    """As masks make them: counts have a monopole and a dipole, shear has none."""
+    every = np.arange(last)
+    weight = np.exp(-0.5 * ((every[:, None] - np.array([10.0, 60.0])) / 8.0) ** 2)
+    made = sacc.Sacc()
+    made.add_tracer("NZ", "near", Z, LENS, quantity="galaxy_density")
+    made.add_tracer("NZ", "far", Z, SOURCE, quantity="galaxy_shear")
+    kinds = {
+        "galaxy_density_cl": ("near", "near"),
+        "galaxy_shearDensity_cl_e": ("near", "far"),
+        "galaxy_shear_cl_ee": ("far", "far"),
+    }
+    for kind, pair in kinds.items():
+        for n in range(2):
+            window = sacc.BandpowerWindow(every, weight)
+            made.add_data_point(kind, pair, 1e-6, ell=10.0, window=window, window_ind=n)
+    made.add_covariance(np.full(6, 1e-14))
+    data = read_sacc(saved(made, tmp_path), "made")
+    likelihood = TwoPoint.from_data(data, POWER)
+    values = nuisance(likelihood)
+    sky = likelihood.sky(values)
+    settings: dict[str, Any] = {"limber": "always"}
+    counts = angular_cl(COSMOLOGY, every, [sky["near"]], POWER, **settings)[0, 0]
+    both = angular_cl(COSMOLOGY, every[2:], [sky["near"], sky["far"]], POWER, **settings)
+    expected = [counts @ weight, both[0, 1] @ weight[2:], both[1, 1] @ weight[2:]]
+    found = likelihood.model(THEORY, values)
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-3)
+    alone = TwoPoint.from_data(data, POWER, statistics=["cl_counts"])
+    np.testing.assert_allclose(alone.model(THEORY, values), expected[0], rtol=1e-3)
+
+
+def test_a_pair_may_be_named_either_way(tmp_path: Path) -> None:
+    made = sacc.Sacc()
+    for name, values in (("one", LENS), ("two", SOURCE)):
+        made.add_tracer("NZ", name, Z, values, quantity="galaxy_shear")
+    for pair in (("one", "two"), ("two", "one")):
+        for ell in ELL:
+            made.add_data_point("galaxy_shear_cl_ee", pair, 1e-6, ell=ell)
+    made.add_covariance(np.full(8, 1e-14))
+    likelihood = TwoPoint.from_data(read_sacc(saved(made, tmp_path), "made"), POWER)
+    assert likelihood.pairs == (("one", "two"),)
+    found = likelihood.model(THEORY, nuisance(likelihood))
+    np.testing.assert_array_equal(found[:4], found[4:])
+
+
 def test_simulated_data_are_recovered_and_derivatives_are_those_of_differences(
     tmp_path: Path,
 ) -> None:
@@ -193,6 +242,10 @@ def hollow(made: sacc.Sacc) -> None:
     made.data[1].value = np.nan
 
 
+def too_low(made: sacc.Sacc) -> None:
+    made.data[-1].tags["window"] = sacc.BandpowerWindow(np.arange(2.0), np.full((2, 4), 0.5))
+
+
 def nowhere(made: sacc.Sacc) -> None:
     del made.data[0].tags["ell"]
 
@@ -208,6 +261,7 @@ def nowhere(made: sacc.Sacc) -> None:
         (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal, 0.1"),
         (hollow, DataFormatError, "the data vector is not finite in 1 of 12 numbers"),
         (nowhere, DataFormatError, "has ell = None; expected a positive number"),
+        (too_low, DataFormatError, "has no weight at multipoles that there are; .* from 2 on"),
         (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),
         (
             lambda m: setattr(m.tracers["far"], "nz", 0.0 * Z),
@@ -353,6 +407,62 @@ def test_one_name_for_two_numbers_is_refused(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["run", str(path), "--dry-run"], env={"COLUMNS": "200"})
     assert "bias_near of two_point and external" in told.output, told.output
     assert Configuration.load(beside_callback(file, tmp_path), files=False).shared == {}
+
+
+def twice(file: Path, params: str = "", **options: Any) -> Path:
+    """A configuration of two surveys of the same samples, the second with options of its own."""
+    content = yaml.safe_load(CONFIGURATION.format(expansion=f"h: 0.7{params}", more="", file=file))
+    content["likelihood"]["second"] = {"file": str(file), **options}
+    path = file.parent / "twice.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"pivot": 0.3}, r"a parameter A_IA at pivot: 0\.3, which two_point has at pivot: 0\.62"),
+        ({"tracing": "cb"}, r"bias_near with tracing: cb, which two_point has with tracing: mat"),
+    ],
+)
+def test_one_name_for_two_conventions_is_refused(
+    option: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the file gives the parameter: no number is the amplitude at two redshifts."""
+    known = {**catalogue.LIKELIHOODS, "second": partial(TwoPoint.from_sacc, name="second")}
+    for module in (catalogue, volvelle.likelihood):
+        monkeypatch.setattr(module, "LIKELIHOODS", known)
+    file = saved(entries(), tmp_path)
+    assert Configuration.load(twice(file), files=False).shared["A_IA"]
+    mine = "\n  A_IA: {prior: {min: -2, max: 2}}\n  bias_near: {prior: {min: 0.5, max: 2.0}}"
+    for params in ("", mine):
+        with pytest.raises(ConfigurationError, match=words):
+            Configuration.load(twice(file, params, **option), files=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("{prior: {dist: norm, loc: 0.0, scale: 0.05}}", "reaches -0.2, and beyond -0.1 to 0.1"),
+        ("{prior: {min: -0.05, max: 0.15}, ref: {loc: 0.0, scale: 0.01}}", "reaches 0.15"),
+        ("0.2", "reaches 0.2, and beyond -0.1 to 0.1 the likelihood two_point knows no"),
+        ("{prior: {dist: norm, loc: 0.0, scale: 0.025}}", ""),
+        ("0.1", ""),
+    ],
+)
+def test_shifts_beyond_the_margin_are_refused(given: str, words: str, tmp_path: Path) -> None:
+    """They had no probability, and cut the prior without a word."""
+    path = tmp_path / "run.yaml"
+    file = saved(entries(), tmp_path)
+    text = CONFIGURATION.format(expansion=f"h: 0.7\n  dz_far: {given}", more="", file=file)
+    path.write_text(text)
+    if not words:
+        Configuration.load(path, files=False)
+        return
+    with pytest.raises(ConfigurationError, match=f"params.dz_far: {words}"):
+        Configuration.load(path, files=False)
+    path.write_text(text.replace("two_point: {", "two_point: {margin: 0.3, "))
+    Configuration.load(path, files=False)
 
 
 @pytest.mark.real_data

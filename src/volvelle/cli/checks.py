@@ -100,12 +100,24 @@ def likelihoods(
         for parameter, info in parameters.items():
             if parameter in nuisance:
                 _check_shared(document, parameter, nuisance[parameter], (name, info), params)
+                info = replace(
+                    info, limits=_within_both(nuisance[parameter][1].limits, info.limits)
+                )
             owners.setdefault(parameter, []).append(name)
             nuisance[parameter] = (name, info)
     if missing or request.spectra:
         request = request.union(Request())
     shared = {parameter: tuple(names) for parameter, names in owners.items() if len(names) > 1}
     return Likelihoods(nuisance, missing, request, natives, data, shared)
+
+
+def _within_both(
+    one: tuple[float, float] | None, two: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """Limits of one number that serves two likelihoods."""
+    if one is None or two is None:
+        return one or two
+    return max(one[0], two[0]), min(one[1], two[1])
 
 
 def _check_shared(
@@ -116,6 +128,13 @@ def _check_shared(
     params: Collection[str],
 ) -> None:
     """Refuse one name for two numbers, unless the file itself says what it is."""
+    conventions = first[1].convention, second[1].convention
+    if all(conventions) and conventions[0] != conventions[1]:
+        raise document.error(
+            ("likelihood", second[0]),
+            f"has a parameter {parameter} {conventions[1]}, which {first[0]} has {conventions[0]}: "
+            "one number would serve both and mean two things; give both the same",
+        )
     if parameter in params or first[1].same(second[1]):
         return
     alike = dict(first[1].prior) == dict(second[1].prior)

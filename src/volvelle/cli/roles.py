@@ -25,6 +25,8 @@ GREEK = re.compile(
     "([Gg]amma|[Dd]elta|[Tt]heta|[Ll]ambda|[Xx]i|[Ss]igma|[Pp]hi|[Pp]si|[Oo]mega|alpha|beta|epsilon"
     "|eta|kappa|mu|nu|rho|tau|chi)$"
 )
+_TAIL = 4.0
+"""Standard deviations of a normal prior that a likelihood has to know: 6e-5 of it lie beyond."""
 Nuisance = Mapping[str, tuple[str, Any]]
 """Nuisance parameters by name, with the likelihood that each belongs to."""
 
@@ -208,6 +210,8 @@ def _values(
     fixed: dict[str, float] = {}
     fixed_nuisance: dict[str, float] = {}
     for name, value in given.items():
+        if name in nuisance:
+            _check_limits(document, name, value, *nuisance[name])
         if isinstance(value, Sampled):
             info = nuisance[name][1] if name in nuisance else None
             sampled.append(_sampled(document, name, value, info))
@@ -227,6 +231,26 @@ def _values(
             f"them prior: and ref: ({', '.join(fixed)})",
         )
     return tuple(sampled), fixed, fixed_nuisance
+
+
+def _check_limits(document: Document, name: str, value: Any, owner: str, info: Any) -> None:
+    """Refuse values, and priors with some probability, beyond what a likelihood knows."""
+    if info.limits is None:
+        return
+    if isinstance(value, Sampled):
+        prior, tail = value.prior, _TAIL * getattr(value.prior, "scale", math.inf)
+        loc = getattr(prior, "loc", 0.0)
+        low = max(getattr(prior, "min", -math.inf), loc - tail)
+        high = min(getattr(prior, "max", math.inf), loc + tail)
+    else:
+        low = high = float(value.value if isinstance(value, Value) else value)
+    if low < info.limits[0] or high > info.limits[1]:
+        raise document.error(
+            ("params", name),
+            f"reaches {low if low < info.limits[0] else high:g}, and beyond {info.limits[0]:g} to "
+            f"{info.limits[1]:g} the likelihood {owner} knows no probability: the prior would be "
+            "cut there; narrow it, or give the likelihood a larger margin",
+        )
 
 
 def _sampled(document: Document, name: str, value: Sampled, info: Any) -> SampledParameter:

@@ -25,13 +25,17 @@ class NuisanceParameter:
     ``prior`` is the default prior as a plain dict, ``{"dist": "norm", "loc": m, "scale": s}`` or
     ``{"min": a, "max": b}``; ``ref`` the value to start from; ``label`` its LaTeX name; ``of``
     marks what it is a property of, such as a sample of galaxies: where two likelihoods have a
-    parameter of one name, prior and mark tell whether both mean the same.
+    parameter of one name, prior and mark tell whether both mean the same. ``convention`` says what
+    a value of it means, such as the redshift of an amplitude: of two of them no number is both.
+    ``limits`` are values beyond which the likelihood knows no probability.
     """
 
     prior: Mapping[str, Any]
     ref: float
     label: str
     of: str = ""
+    convention: str = ""
+    limits: tuple[float, float] | None = None
 
     def same(self, other: "NuisanceParameter") -> bool:
         """Whether one number can stand for both."""

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
+from scipy.linalg import block_diag
 
 from ..boltzmann import Request
 from ..compute import require_float64
@@ -41,7 +42,7 @@ from ..probes import (
     sufficient_multipole,
 )
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
-from .errors import LikelihoodOptionError, TheoryError
+from .errors import DataFormatError, LikelihoodOptionError, TheoryError
 from .gaussian_algebra import BlockWhitening, check_finite
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
 
@@ -50,6 +51,7 @@ COSMOLOGY = "cosmology"
 PIVOT = 0.62
 """Of the evolution of alignments, in DES Y1's analysis."""
 _DEVIATIONS = 6.0
+_SHEAR_BEGINS = 2.0  # multipole: windows of masked skies have weights below
 _MOST = 200  # multipoles that are computed as they are; more of them are interpolated
 
 Prior = Mapping[str, Any]
@@ -176,10 +178,11 @@ class TwoPoint(GaussianLikelihood):
         for window in filter(None, data.windows):
             check_finite(np.concatenate(window), "a bandpower window", data.name)
         ell, matrix = _projection(data, edges)
-        pairs = tuple(dict.fromkeys(data.pairs))
+        pairs, row = _distinct(data.pairs)
         names, own = _nuisance_names(data), dict(priors or {})
         parameters = {n: _parameter(n, own, data) for n in names}
         settings.setdefault("margin", _margin(parameters))
+        parameters = {n: _explained(n, p, settings) for n, p in parameters.items()}
         return cls(
             data=jnp.asarray(data.mean),
             sigma=jnp.sqrt(jnp.diagonal(jnp.asarray(data.covariance))),
@@ -188,7 +191,7 @@ class TwoPoint(GaussianLikelihood):
             power=power,
             tracers=dict(data.tracers),
             ell=tuple(ell.tolist()),
-            row=tuple(pairs.index(pair) for pair in data.pairs),
+            row=row,
             pairs=pairs,
             kinds=data.kinds,
             at=tuple(data.at.tolist()),
@@ -243,16 +246,27 @@ class TwoPoint(GaussianLikelihood):
     def spectra(self, theory: Theory, nuisance: Nuisance) -> AngularSpectra:
         """C_l of ``pairs`` at ``ell``, with the flags of what may be missing or doubtful."""
         sky = self.sky(nuisance)
-        names = list(sky)
-        return angular_cl(
-            self._cosmology(theory),
-            np.asarray(self.ell),
-            list(sky.values()),
-            self._model(theory),
-            pairs=[(names.index(i), names.index(j)) for i, j in self.pairs],
-            tolerance=self.tolerance,
-            limber=self.limber,
-        )
+        names, ell = list(sky), np.asarray(self.ell)
+        cosmology, power = self._cosmology(theory), self._model(theory)
+
+        def found(at: np.ndarray, pairs: Sequence[tuple[str, str]]) -> AngularSpectra:
+            return angular_cl(
+                cosmology,
+                at,
+                list(sky.values()),
+                power,
+                pairs=[(names.index(i), names.index(j)) for i, j in pairs],
+                tolerance=self.tolerance,
+                limber=self.limber,
+            )
+
+        few = int(np.sum(ell < _SHEAR_BEGINS))
+        if not few or SHEAR not in dict(self.fields).values():
+            return found(ell, self.pairs)
+        fields = dict(self.fields)
+        counts = [pair for pair in self.pairs if {fields[n] for n in pair} == {COUNTS}]
+        rows = np.asarray([self.pairs.index(pair) for pair in counts], dtype=int)
+        return _before(found(ell[:few], counts), rows, found(ell[few:], self.pairs))
 
     def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
         """The prediction, in the order of ``data``."""
@@ -340,6 +354,30 @@ def _parameter(
     return NuisanceParameter(prior=prior, ref=reference, label=label, of=_mark(data, samples))
 
 
+def _explained(
+    name: str, parameter: NuisanceParameter, settings: Mapping[str, Any]
+) -> NuisanceParameter:
+    """With what the settings make of its value."""
+    if name == "A_IA":
+        return replace(parameter, convention=f"at pivot: {settings.get('pivot', PIVOT):g}")
+    if name.startswith("bias_"):
+        return replace(parameter, convention=f"with tracing: {settings.get('tracing', 'matter')}")
+    if name.startswith("dz_"):
+        return replace(parameter, limits=(-settings["margin"], settings["margin"]))
+    return parameter
+
+
+def _distinct(
+    pairs: Sequence[tuple[str, str]],
+) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
+    """The pairs, each once whichever sample is named first, and which of them an element has."""
+    known: dict[frozenset[str], tuple[str, str]] = {}
+    for pair in pairs:
+        known.setdefault(frozenset(pair), pair)
+    places = {each: n for n, each in enumerate(known)}
+    return tuple(known.values()), tuple(places[frozenset(pair)] for pair in pairs)
+
+
 def _mark(data: TwoPointData, samples: Sequence[str]) -> str:
     """Of samples of galaxies: a hash of their n(z); nothing where these are differentiated."""
     tables = [data.tracers[name] for name in samples]
@@ -402,20 +440,43 @@ def _bins(data: TwoPointData, kind: Kind, at: np.ndarray, edges: np.ndarray) -> 
     return np.searchsorted(edges, at) - 1
 
 
+def _before(low: AngularSpectra, rows: np.ndarray, high: AngularSpectra) -> AngularSpectra:
+    """Spectra of some pairs at multipoles below those of all; the others have none there."""
+
+    def joined(part: Any, whole: Any) -> Array:
+        begin = jnp.zeros((whole.shape[0], part.shape[1]), whole.dtype).at[rows].set(part)
+        return jnp.concatenate([begin, whole], axis=1)
+
+    return AngularSpectra(
+        ell=jnp.concatenate([low.ell, high.ell]),
+        values=joined(low.values, high.values),
+        missing=joined(low.missing, high.missing),
+        pairs=high.pairs,
+        limber=joined(low.limber, high.limber),
+        limber_error=joined(low.limber_error, high.limber_error),
+    )
+
+
 def _bandpowers(data: TwoPointData) -> tuple[np.ndarray, np.ndarray]:
-    windows = [
-        (np.array([at]), np.ones(1)) if window is None else window
-        for at, window in zip(data.at, data.windows, strict=True)
-    ]
-    every = np.unique(np.concatenate([ell[weight != 0.0] for ell, weight in windows]))
-    if every.size <= _MOST:
-        nodes, spread = every, np.eye(every.size)
-    else:  # l^2 C_l is smooth in ln l
-        nodes = np.geomspace(every[0], every[-1], _MOST)
+    windows = []
+    for kind, at, window in zip(data.kinds, data.at, data.windows, strict=True):
+        ell, weight = (np.array([at]), np.ones(1)) if window is None else window
+        used = (weight != 0.0) & (ell >= (_SHEAR_BEGINS if SHEAR in kind.fields else 0.0))
+        if not used.any():
+            raise DataFormatError(
+                f"{data.name}: an element of {kind.name} at ell = {at:g} has no weight at "
+                "multipoles that there are; expected some, from 2 on with shear"
+            )
+        windows.append((ell[used], weight[used]))
+    every = np.unique(np.concatenate([ell for ell, _ in windows]))
+    few, rest = every[every < _SHEAR_BEGINS], every[every >= _SHEAR_BEGINS]
+    nodes, spread = rest, np.eye(rest.size)
+    if rest.size > _MOST:  # l^2 C_l is smooth in ln l
+        nodes = np.geomspace(rest[0], rest[-1], _MOST)
         spline = CubicSpline(np.log(nodes), np.diag(nodes**2))
-        spread = spline(np.log(every)) / every[:, None] ** 2
+        spread = spline(np.log(rest)) / rest[:, None] ** 2
+    nodes, spread = np.concatenate([few, nodes]), block_diag(np.eye(few.size), spread)
     matrix = np.empty((len(windows), nodes.size))
     for n, (ell, weight) in enumerate(windows):
-        used = weight != 0.0
-        matrix[n] = weight[used] @ spread[np.searchsorted(every, ell[used])]
+        matrix[n] = weight @ spread[np.searchsorted(every, ell)]
     return nodes, matrix

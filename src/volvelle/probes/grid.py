@@ -16,10 +16,12 @@ from volvelle.cosmology.growth import growth_table
 from volvelle.cosmology.interpolation import hermite
 from volvelle.cosmology.quadrature import gauss_legendre
 
+from .errors import TracerError
 from .redshift import Distribution
 
 _FIRST = 1e-3
-"""Lowest node, at 4 Mpc; nearer there is less than 1e-6 of any projection."""
+"""Lowest node, at 4 Mpc; nearer there is less than 1e-3 of any projection, unless n(z) is not 0 at
+z = 0: what is left out is said to be missing."""
 NEAR = 100.0
 """Distance below which steps are equal [Mpc]."""
 _STEP = 0.07  # in ln(chi + NEAR), at a tolerance of 1e-3
@@ -28,6 +30,7 @@ SLOW = 0.3
 _REFERENCE = 1e-3
 _GROWTH = 0.25  # of steps, per step: rules on very uneven nodes have negative weights
 _INNER = 3  # Gauss nodes per interval, of the distance
+_MOST = 100_000  # nodes: a projection of a hundred multipoles is then 80 MB
 
 
 class Demand(NamedTuple):
@@ -69,7 +72,7 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     """Increasing redshifts that project all tracers to a relative ``tolerance``.
 
     Steps are equal in a mixture of ln(chi) of a fiducial universe and ln(1 + z), and short enough
-    for the finest structure of every distribution below its end.
+    for the finest structure of every distribution below its end. Raises TracerError for too many.
     """
     last = max(demand.z_max for demand in demands)
     smooth = _STEP * (tolerance / _REFERENCE) ** 0.25
@@ -84,6 +87,13 @@ def redshift_nodes(demands: tuple[Demand, ...], tolerance: float) -> np.ndarray:
     count = np.concatenate([[0.0], np.cumsum(np.diff(table) * (1 / step[1:] + 1 / step[:-1]) / 2)])
     first = np.interp(_FIRST, table, count)
     number = max(int(np.ceil(count[-1] - first)), 8)
+    if number > _MOST:
+        finest = min(demands, key=lambda demand: demand.step)
+        raise TracerError(
+            f"a projection at {number} redshifts, as a sample has structure of {finest.step:.2g} "
+            f"in z; expected at most {_MOST}: give n(z) at fewer redshifts, its scale, or a larger "
+            "tolerance"
+        )
     return np.interp(np.linspace(first, count[-1], number + 1), count, table)
 
 
@@ -141,8 +151,12 @@ class Grid(eqx.Module):
         return values if self.slope is None else values * self.slope
 
     def sample(self, distribution: Distribution) -> Float[Array, " n"]:
-        """n(z) at the nodes; the mean over every node's cell where n(z) jumps."""
-        if distribution.order > 1:
+        """n(z) at the nodes; the mean over every node's cell where n(z) jumps or has kinks.
+
+        Values at nodes would be as good, but wave by 1e-4 as kinks move over the nodes, and the
+        derivative by a shift, which is small, would be off by tens of per cent.
+        """
+        if distribution.order > 2:
             return distribution(self.z)
         middle = (self.z[1:] + self.z[:-1]) / 2.0
         if isinstance(self.z, np.ndarray):
@@ -150,6 +164,11 @@ class Grid(eqx.Module):
             return jnp.diff(distribution.cumulative(ends)) / np.diff(ends)
         ends = jnp.concatenate([self.z[:1], middle, self.z[-1:]])
         return jnp.diff(distribution.cumulative(ends)) / jnp.diff(ends)
+
+    def share(self, distribution: Distribution) -> Float[Array, " n"]:
+        """n(z) at the nodes, of an integral that is the fraction of the sample beyond the first."""
+        n = self.sample(distribution)
+        return n * (1.0 - distribution.cumulative(self.z[0])) / self.integral(n)
 
     def beyond(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
         """Integral over z from every node to the last one."""

@@ -21,6 +21,9 @@ from .tracers import ColdRatio, Contribution
 _NUDGE = 1.05
 """Factor of k over which the slope at an edge is taken."""
 
+_NEAREST = 2.0
+"""Of P / f_K^2 at the first node times its redshift: the integral to it, where P ~ k^-1.5."""
+
 Multipoles = Float[Array, " l"]
 Sheet = Float[Array, "l n"]
 
@@ -40,7 +43,8 @@ class Projection(eqx.Module):
     known: Sheet
     """P times the measure, without what lies beyond the edges."""
     unknown: Sheet
-    """The rest, were P to go on as the power law that it has at its edges."""
+    """The rest, were P to go on as the power law that it has at its edges, and what is nearer than
+    the first node, were the kernels to stay what they are there."""
     thin: Thinning | None
     """The nodes at which P is evaluated; None if at all."""
 
@@ -88,7 +92,10 @@ def project(
     # Before the first known time P stays; in between, what goes on growing is smoother.
     early = 2.0 * np.minimum(np.log(grid.a / spectrum.a_min), 0.0)
     whole = made.spread(continued + early[at]) * (np.exp(-early) * measure)
-    parts = (whole * inside, jax.lax.stop_gradient(jnp.abs(whole) * (1.0 - inside)))
+    lost = jnp.abs(whole) * (1.0 - inside)
+    nearest = _NEAREST * grid.z[0] / grid.weights[0]
+    lost = lost.at[:, 0].add(nearest * jnp.abs(whole[:, 0]))
+    parts = (whole * inside, jax.lax.stop_gradient(lost))
     made = eqx.tree_at(lambda p: (p.known, p.unknown), made, parts)
     if not cold:
         return made

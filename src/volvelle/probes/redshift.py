@@ -26,6 +26,8 @@ _TAIL = 6.0  # standard deviations of a kernel that are kept: 1e-9 of it lie out
 _ORDER = 96  # of the integrals of analytic distributions
 _SMOOTH_SCALE = 0.05  # of analytic distributions, in z
 _STEP_OF_JUMPS = 0.0025  # in units of a single bin
+_PER_STEP = 2.5  # samples of a table
+_KINKS = 2e-3  # of changes of slope times the square of the step
 
 Redshifts = Float[Array, " *z"] | np.ndarray
 Scalar = Float[Array, ""] | float
@@ -280,7 +282,9 @@ class Table(Distribution):
     Args:
         z: [n] increasing redshifts, known numbers.
         values: [n] densities, up to a factor.
-        scale: step that samples it; 0.4 of the smallest step of z unless given.
+        scale: step that samples it; 0.4 of the steps of z unless given, finer where n(z) ends with
+            a jump. Of uneven steps it is what the kinks ask for, between the smallest and the mean
+            one; the smallest where the values are traced.
     """
 
     nodes: Nodes = eqx.field(static=True)
@@ -289,6 +293,8 @@ class Table(Distribution):
     z_min: float = eqx.field(static=True)
     z_max: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
+    jumps: bool = eqx.field(static=True)
+    """Whether it ends with a jump that matters."""
 
     def __init__(self, z: ArrayLike, values: ArrayLike, scale: float | None = None) -> None:
         self.nodes = _increasing(z, "z")
@@ -304,7 +310,10 @@ class Table(Distribution):
             kept = slice(max(positive[0] - 1, 0), positive[-1] + 2)
             self.nodes, self.values = Nodes.of(self.z[kept]), self.values[kept]
         self.z_min, self.z_max = float(self.z[0]), float(self.z[-1])
-        self.scale = scale or float(np.diff(self.z).min()) / 2.5
+        self.jumps, self.scale = False, float(np.diff(self.z).min()) / 2.5
+        if not is_traced(self.values) and 0.0 < np.max(self.values) < np.inf:
+            self.jumps, self.scale = _jumps_and_step(self.z, np.asarray(self.values))
+        self.scale = scale or self.scale
 
     @property
     def z(self) -> np.ndarray:
@@ -313,7 +322,7 @@ class Table(Distribution):
 
     @property
     def order(self) -> int:
-        return 2
+        return 1 if self.jumps else 2
 
     def density(self, z: Redshifts) -> Redshifts:
         n = _interval(self.z, z)
@@ -330,6 +339,20 @@ class Table(Distribution):
     def _line(self, n: np.ndarray | Array) -> tuple[Array, Array]:
         slope = (self.values[1:] - self.values[:-1]) / np.diff(self.z)
         return jnp.asarray(self.values)[n], jnp.asarray(slope)[n]
+
+
+def _jumps_and_step(z: np.ndarray, values: np.ndarray) -> tuple[bool, float]:
+    """``jumps`` and ``scale`` of straight lines between values, one of which is above 0."""
+    steps = np.diff(z)
+    n = values / np.sum(0.5 * (values[1:] + values[:-1]) * steps)
+    slopes = np.concatenate([[0.0], np.diff(n) / steps, [0.0]])
+    wanted = np.sqrt(_KINKS / max(np.sum(np.abs(np.diff(slopes))), _KINKS))
+    step = float(np.clip(wanted, steps.min() / _PER_STEP, steps.mean() / _PER_STEP))
+    ends = float(n[0] ** 2 + n[-1] ** 2)
+    square = float(np.sum(steps * (n[1:] ** 2 + n[1:] * n[:-1] + n[:-1] ** 2))) / 3.0
+    if ends * step <= 2.0 * _STEP_OF_JUMPS * square:
+        return False, step
+    return True, 2.0 * _STEP_OF_JUMPS * square / ends
 
 
 def _one_redshift(value: Any) -> float:

@@ -45,7 +45,8 @@ class AngularSpectra(eqx.Module):
     """In the order of ``pairs``."""
     missing: Float[Array, "p l"]
     """How much of each value could be missing, relative: the part of the integral beyond the edges
-    in k and a of the power spectrum, if P went on there as the power law of its edge."""
+    in k and a of the power spectrum, if P went on there as the power law of its edge; and what is
+    nearer than 4 Mpc, which matters at low l where n(z) is not 0 at z = 0."""
     pairs: Pairs = eqx.field(static=True)
     limber: Bool[Array, "p l"] | None = None
     """Where a value is Limber's approximation; None where nobody said."""

@@ -189,7 +189,7 @@ class NumberCounts(Tracer):
             terms.append(Contribution(velocity, bessel=2, species=self.tracing))
         if self.magnification is not None:
             slope = at_nodes(self.magnification, cosmology, grid)
-            weight = n * (5.0 * slope - 2.0) / grid.integral(n)
+            weight = grid.share(self.distribution) * (5.0 * slope - 2.0)
             kernel = _poisson(cosmology, grid) * _efficiency(grid, weight)
             terms.append(Contribution(kernel, angular=1, bessel=-1))
         return tuple(terms)
@@ -243,8 +243,7 @@ class WeakLensing(Tracer):
         if isinstance(self.distribution, Delta):
             efficiency = _efficiency_to(grid, self.distribution.z)
         else:
-            n = grid.sample(self.distribution)
-            efficiency = _efficiency(grid, n / grid.integral(n))
+            efficiency = _efficiency(grid, grid.share(self.distribution))
         kernel = _poisson(cosmology, grid) * efficiency
         if self.alignment is not None:
             strength = at_nodes(self.alignment, cosmology, grid)
