@@ -132,7 +132,7 @@ def shell_tracer(
     z = redshift_of(cosmology, chi)
     slope = np.gradient(chi, z, edge_order=2)
     values = np.maximum(chi**2 * slope, 1e-12 * far**2)
-    return NumberCounts(Table(z, values, scale=float(z[-1] - z[0]) / 20.0), tracing=tracing)
+    return NumberCounts(Table(z, values), tracing=tracing)  # which jumps at both ends
 
 
 def redshift_of(cosmology: Cosmology, distance: Any) -> np.ndarray:
