@@ -32,8 +32,8 @@ from volvelle.report import overlay, read_chain
 
 JOINT = ROOT / "examples" / "14_des_planck_bao_sn.yaml"
 LIMIT = 0.05  # [sigma] |shift| + 2 errors
-SHOWN = ("omega_b", "omega_cdm", "h", "n_s", "ln10A_s", "tau_reio", "Omega_m", "sigma8", "S8")
-DRAWN = ("Omega_m", "sigma8", "S8", "h")
+SHOWN = ("omega_b", "omega_cdm", "H0", "n_s", "ln10A_s", "tau_reio", "Omega_m", "sigma8", "S8")
+DRAWN = ("Omega_m", "sigma8", "S8", "H0")
 
 
 def checks_of(what: str, summary: dict[str, Any]) -> list[Check]:
