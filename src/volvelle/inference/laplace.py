@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -15,6 +16,8 @@ from volvelle.inference.posterior import Posterior
 
 _STEP = 0.01
 """Of differences, in expected widths."""
+_NOWHERE = 1e30
+"""In the place of -ln P where that, or its gradient, is not finite."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,10 @@ def laplace(
         u0 = np.asarray(posterior.to_real(jnp.asarray(point)))
         unit = np.asarray(posterior.to_real(jnp.asarray(point + 0.1 * scale))) - u0
         unit = np.where(np.abs(unit) > 0, 10.0 * np.abs(unit), 1.0)
-
-        def function(v: np.ndarray, u0=u0, unit=unit) -> tuple[float, np.ndarray]:
-            value, gradient = value_and_gradient(posterior, jnp.asarray(u0 + unit * v), power)
-            gradient = np.asarray(gradient, dtype=float) * unit
-            if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
-                return 1e30, np.zeros_like(v)
-            return float(value), gradient
-
+        function = _objective(posterior, u0, unit, power)
         result = minimize(function, np.zeros_like(u0), jac=True, method="L-BFGS-B")
         calls += int(result.nfev)
-        if result.fun < 1e30 and (best is None or result.fun < best[0]):
+        if result.fun < _NOWHERE and (best is None or result.fun < best[0]):
             best = (float(result.fun), u0 + unit * result.x)
     if best is None:
         raise InferenceError(
@@ -168,35 +164,38 @@ def conditional(
     u = np.asarray(posterior.to_real(jnp.asarray(start)))
     width = _widths(posterior, u, scale)
 
-    def at(v: np.ndarray) -> np.ndarray:
-        return np.concatenate([u[:k], u[k:] + width[k:] * v])
+    whole = _objective(posterior, u, width, power)
 
-    def function(v: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = value_and_gradient(posterior, jnp.asarray(at(v)), power)
-        gradient = np.asarray(gradient) * width
-        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
-            return 1e30, np.zeros_like(v)
-        return float(value), gradient[k:]
+    def rest(v: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = whole(np.concatenate([np.zeros(k), v]))
+        return value, gradient[k:]
 
-    found = minimize(function, np.zeros(len(u) - k), jac=True, method="L-BFGS-B")
-    if found.fun >= 1e30:
+    found = minimize(rest, np.zeros(len(u) - k), jac=True, method="L-BFGS-B")
+    if found.fun >= _NOWHERE:
         raise InferenceError("the posterior is zero or undefined where its maximum is looked for")
-    best = at(found.x)
-    rows = []
-    for i in range(k, len(u)):
-        step = _STEP * width[i] * np.eye(len(u))[i]
-        ends = (
-            value_and_gradient(posterior, jnp.asarray(best + sign * step), power)[1]
-            for sign in (1.0, -1.0)
-        )
-        rows.append((next(ends) - next(ends)) * width / (2.0 * _STEP))
-    hessian = np.array(rows)  # [n, d], in expected widths
-    factor = _factor(0.5 * (hessian[:, k:] + hessian[:, k:].T), width[k:])
-    slope = -factor @ factor.T @ (hessian[:, :k] / width[k:, None] / width[:k])
+    best = u + width * np.concatenate([np.zeros(k), found.x])
+    hessian = by_differences(posterior, best, np.diag(width), power)  # in expected widths
+    factor = _factor(hessian[k:, k:], width[k:])
+    slope = -factor @ factor.T @ (hessian[k:, :k] / width[k:, None] / width[:k])
     x, unit = jax.jvp(posterior.from_real, (jnp.asarray(best),), (jnp.ones(len(u)),))
     x, unit = np.asarray(x), np.asarray(unit)  # the coordinates do not mix
     covariance = unit[k:, None] * (factor @ factor.T) * unit[k:]
     return Conditional(x[:k], x[k:], unit[k:, None] * slope / unit[:k], covariance)
+
+
+def _objective(
+    posterior: Posterior, u: np.ndarray, unit: np.ndarray, beta: jax.Array
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """-ln P and its gradient as a function of v, at unbounded coordinates ``u`` + ``unit`` v."""
+
+    def function(v: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = value_and_gradient(posterior, jnp.asarray(u + unit * v), beta)
+        gradient = np.asarray(gradient, dtype=float) * unit
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            return _NOWHERE, np.zeros_like(v)
+        return float(value), gradient
+
+    return function
 
 
 def _widths(posterior: Posterior, u: np.ndarray, scale: np.ndarray) -> np.ndarray:

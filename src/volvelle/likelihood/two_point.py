@@ -20,8 +20,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.interpolate import CubicSpline
-from scipy.linalg import block_diag
 
 from ..boltzmann import Request
 from ..compute import require_float64
@@ -37,22 +35,18 @@ from ..probes import (
     Tracer,
     WeakLensing,
     angular_cl,
-    angular_transform,
-    correlation_multipoles,
-    sufficient_multipole,
 )
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
-from .errors import DataFormatError, LikelihoodOptionError, TheoryError
+from .errors import LikelihoodOptionError, TheoryError
 from .gaussian_algebra import BlockWhitening, check_finite
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
+from .two_point_projection import SHEAR_BEGINS, projection
 
 COSMOLOGY = "cosmology"
 """Name of the theory's output that is read."""
 PIVOT = 0.62
 """Of the evolution of alignments, in DES Y1's analysis."""
 _DEVIATIONS = 6.0
-_SHEAR_BEGINS = 2.0  # multipole: windows of masked skies have weights below
-_MOST = 200  # multipoles that are computed as they are; more of them are interpolated
 
 Prior = Mapping[str, Any]
 DEFAULT_PRIORS: Mapping[str, tuple[Prior, float]] = {
@@ -177,7 +171,7 @@ class TwoPoint(GaussianLikelihood):
         check_finite(data.mean, "the data vector", data.name)
         for window in filter(None, data.windows):
             check_finite(np.concatenate(window), "a bandpower window", data.name)
-        ell, matrix = _projection(data, edges)
+        ell, matrix = projection(data, edges)
         pairs, row = _distinct(data.pairs)
         names, own = _nuisance_names(data), dict(priors or {})
         parameters = {n: _parameter(n, own, data) for n in names}
@@ -260,7 +254,7 @@ class TwoPoint(GaussianLikelihood):
                 limber=self.limber,
             )
 
-        few = int(np.sum(ell < _SHEAR_BEGINS))
+        few = int(np.sum(ell < SHEAR_BEGINS))
         if not few or SHEAR not in dict(self.fields).values():
             return found(ell, self.pairs)
         fields = dict(self.fields)
@@ -400,46 +394,6 @@ def _margin(parameters: Mapping[str, NuisanceParameter]) -> float:
     return float(max(found))
 
 
-def _projection(data: TwoPointData, edges: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Multipoles [l] and the matrix [n, l] from C_l there to every element."""
-    angular = np.array([kind.axis == "theta" for kind in data.kinds])
-    if angular.any() and not angular.all():
-        raise LikelihoodOptionError(
-            f"{data.name}: correlation functions and angular spectra in one data vector; make two "
-            "likelihoods of them, or keep some with statistics"
-        )
-    if not angular.all():
-        return _bandpowers(data)
-    return _correlations(data, edges)
-
-
-def _correlations(
-    data: TwoPointData, edges: Sequence[float] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    ell = correlation_multipoles(sufficient_multipole(data.at.min()))
-    matrix = np.empty((len(data.at), ell.size))
-    ends = None if edges is None else np.asarray(edges, dtype=float)
-    for kind in dict.fromkeys(data.kinds):
-        where = np.array([each == kind for each in data.kinds])
-        if ends is None:
-            transform = angular_transform(kind.name, ell, theta=data.at[where])
-            matrix[where] = transform.matrix
-        else:
-            transform = angular_transform(kind.name, ell, edges=ends)
-            matrix[where] = transform.matrix[_bins(data, kind, data.at[where], ends)]
-    return ell, matrix
-
-
-def _bins(data: TwoPointData, kind: Kind, at: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    inside = (at > edges[0]) & (at < edges[-1])
-    if not inside.all():
-        raise LikelihoodOptionError(
-            f"{data.name}: {kind.name} at {at[~inside][0]:g} arcmin lies outside of the edges, "
-            f"{edges[0]:g} to {edges[-1]:g}; give those of the measurement"
-        )
-    return np.searchsorted(edges, at) - 1
-
-
 def _before(low: AngularSpectra, rows: np.ndarray, high: AngularSpectra) -> AngularSpectra:
     """Spectra of some pairs at multipoles below those of all; the others have none there."""
 
@@ -455,28 +409,3 @@ def _before(low: AngularSpectra, rows: np.ndarray, high: AngularSpectra) -> Angu
         limber=joined(low.limber, high.limber),
         limber_error=joined(low.limber_error, high.limber_error),
     )
-
-
-def _bandpowers(data: TwoPointData) -> tuple[np.ndarray, np.ndarray]:
-    windows = []
-    for kind, at, window in zip(data.kinds, data.at, data.windows, strict=True):
-        ell, weight = (np.array([at]), np.ones(1)) if window is None else window
-        used = (weight != 0.0) & (ell >= (_SHEAR_BEGINS if SHEAR in kind.fields else 0.0))
-        if not used.any():
-            raise DataFormatError(
-                f"{data.name}: an element of {kind.name} at ell = {at:g} has no weight at "
-                "multipoles that there are; expected some, from 2 on with shear"
-            )
-        windows.append((ell[used], weight[used]))
-    every = np.unique(np.concatenate([ell for ell, _ in windows]))
-    few, rest = every[every < _SHEAR_BEGINS], every[every >= _SHEAR_BEGINS]
-    nodes, spread = rest, np.eye(rest.size)
-    if rest.size > _MOST:  # l^2 C_l is smooth in ln l
-        nodes = np.geomspace(rest[0], rest[-1], _MOST)
-        spline = CubicSpline(np.log(nodes), np.diag(nodes**2))
-        spread = spline(np.log(rest)) / rest[:, None] ** 2
-    nodes, spread = np.concatenate([few, nodes]), block_diag(np.eye(few.size), spread)
-    matrix = np.empty((len(windows), nodes.size))
-    for n, (ell, weight) in enumerate(windows):
-        matrix[n] = weight @ spread[np.searchsorted(every, ell)]
-    return nodes, matrix

@@ -153,10 +153,10 @@ class Grid(eqx.Module):
     def sample(self, distribution: Distribution) -> Float[Array, " n"]:
         """n(z) at the nodes; of means over every node's cell where n(z) jumps or has kinks.
 
-        Values at nodes would be as good where it has kinks, but wave by 1e-4 as these move over the
-        nodes, and the derivative by a shift, which is small, would be off by tens of per cent.
+        Values at nodes would be as good where it has kinks, but wave a little as these move over
+        the nodes, which the derivative by a shift, small itself, would take for the spectrum's.
         There the means are made values again, of the parabola through three of them: they would
-        smooth n(z), by per cents where the nodes are as far apart as a projection allows.
+        smooth n(z) where the nodes are as far apart as a projection allows.
         """
         if distribution.order > 2:
             return distribution(self.z)

@@ -339,7 +339,7 @@ class Trainer(Training[TrainingSettings]):
 
         These say nothing of nuisance parameters, which stay where they are in the first design:
         they have their references' widths. Where that is all of a flat prior, of which the data may
-        leave a hundredth, walkers would not find together in many dimensions: there the start has
+        leave little, walkers would not find together in many dimensions: there the start has
         the posterior's own curvature, given the emulator's inputs, if there are gradients.
         """
         problem = self.exact.problem
