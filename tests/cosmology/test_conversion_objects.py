@@ -192,6 +192,12 @@ def clustering():
     return params
 
 
+def wide_reionisation():
+    params = camb_params()
+    params.Reion.delta_redshift = 1.5
+    return params
+
+
 def changed(name: str, value):
     params = camb_params()
     setattr(params, name, value)
@@ -250,6 +256,7 @@ def test_ccl_without_counterpart(make, words: str) -> None:
         (tabulated, "w\\(a\\)"),
         (at_redshift, "optical depth"),
         (clustering, r"cs2 of CAMB's dark energy is 0\.1"),
+        (wide_reionisation, r"Reion\.delta_redshift of CAMB is 1\.5; a Cosmology has 0\.5"),
         (lambda: changed("scalar_initial_condition", "initial_iso_CDM"), "initial_adiabatic"),
         (lambda: changed("share_delta_neff", True), "share_delta_neff"),
         (lambda: camb_params(nrun=0.01), "power law"),

@@ -15,6 +15,8 @@ from .cosmology import Cosmology
 from .errors import ConversionError
 from .neutrinos import N_EFF_PER_MASSIVE_STATE, NATIVE, OMEGA_NU_PER_EV
 
+REIONISATION_WIDTH = 0.5
+"""CAMB's default, and CLASS's."""
 _THIRDS = (3.044 / 3.0, 3.046 / 3.0)
 """What ``set_cosmology`` of CAMB gives each massive state of any N_eff: a third of
 ``standard_neutrino_neff``, by default and as it was before."""
@@ -80,7 +82,7 @@ def from_camb(parameters: Any) -> Cosmology:
     number, whether CAMB found it or the user.
 
     Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a) with
-    the sound speed of light, isocurvature, reionisation without an optical depth, and running or
+    the sound speed of light, isocurvature, reionisation without an optical depth or of a width of its own, and running or
     another pivot scale.
     """
     if not isinstance(parameters, Mapping):
@@ -150,6 +152,13 @@ def _camb_fields(params: Any) -> dict[str, Any]:
         )
     if not getattr(reionisation, "use_optical_depth", False):
         raise ConversionError("reionisation of CAMB has no optical depth; expected set_tau")
+    width = getattr(reionisation, "delta_redshift", None)
+    if width != REIONISATION_WIDTH:
+        raise ConversionError(
+            f"Reion.delta_redshift of CAMB is {width}; a Cosmology has "
+            f"{REIONISATION_WIDTH:g}: convert with that, and give yours to the result, "
+            '.replace(extra={"Reion.delta_redshift": ...})'
+        )
     names = ("H0", "ombh2", "omch2", "omk", "omnuh2", "TCMB", "YHe", "num_nu_massless")
     states = params.nu_mass_eigenstates
     arrays = ("nu_mass_degeneracies", "nu_mass_fractions", "nu_mass_numbers")

@@ -121,7 +121,8 @@ def sound_horizon(cosmology: Cosmology, a: Scales | float) -> Scales:
 
     r_s = int_0^a c_s da' / (a'^2 H), c_s = c / sqrt(3 (1 + R)), R = 3 omega_b a / (4 omega_gamma).
     At the drag or last-scattering redshift, which only a solver (or an emulator) gives, it is
-    r_drag or r_*. Arguments and errors as ``comoving_distance``.
+    r_drag or r_*. In a curved universe it is radial; CLASS's is transverse, ``curved_distance`` of
+    it. Arguments and errors as ``comoving_distance``.
     """
     require_float64("sound_horizon")
     found, at = densities(cosmology), checked_scale_factor(a)
