@@ -152,6 +152,9 @@ def test_domain(quick):
         assert quick.distances(outside[None])[0] > 1.0, toy.NAMES[i]
     with pytest.raises(OutsideDomainError, match="times the edge"):
         quick.predict(named(far))
+    first = next(iter(named(far)))
+    with pytest.raises(OutsideDomainError, match=f"^{first} = nan; expected finite numbers"):
+        quick.predict(named(toy.TRUTH) | {first: np.nan})
     flagged = quick.predict(named(far), outside="flag")
     assert not flagged.inside and quick.predict(named(toy.TRUTH)).inside
     assert flagged.delta_chi2 > quick.predict(named(toy.TRUTH)).delta_chi2

@@ -212,6 +212,7 @@ def changed(index: int, value: Any) -> bytes:
     ("content", "message"),
     [
         (b"", "no end|damaged"),
+        (b"{}", "a text that begins with b'{}'; expected a file of CosmoPower"),
         (pickle.dumps(Net(10).plain())[:-300], "damaged"),
         (pickle.dumps([1, 2, 3]), "no layout of CosmoPower's"),
         (pickle.dumps("text"), "no layout of CosmoPower's"),

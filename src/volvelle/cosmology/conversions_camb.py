@@ -82,8 +82,8 @@ def from_camb(parameters: Any) -> Cosmology:
     number, whether CAMB found it or the user.
 
     Raises ConversionError for other neutrino sectors, dark energy that is not w0 + wa (1 - a) with
-    the sound speed of light, isocurvature, reionisation without an optical depth or of a width of its own, and running or
-    another pivot scale.
+    the sound speed of light, isocurvature, reionisation without an optical depth or of another
+    width, and running or another pivot scale.
     """
     if not isinstance(parameters, Mapping):
         parameters = _camb_fields(parameters)

@@ -139,6 +139,10 @@ class Emulator(Validated):
         x = self.vector(parameters)
         distance = self.distance(x)
         if outside == "raise" and not float(distance) <= 1.0:  # NaN is outside too
+            values = dict(zip(self.parameters, np.asarray(x).tolist(), strict=True))
+            if impossible := {n: v for n, v in values.items() if not np.isfinite(v)}:
+                words = ", ".join(f"{name} = {value}" for name, value in impossible.items())
+                raise OutsideDomainError(f"{words}; expected finite numbers")
             raise OutsideDomainError(
                 f"the parameters lie at {float(distance):.2f} times the edge of the region that "
                 "the training solutions cover; solve exactly, train there, or ask with "

@@ -90,6 +90,11 @@ def _cosmopower(
         found: Any = read_npz(content)
         if set(found) == {"arr_0"}:
             found = found["arr_0"]
+    elif content.lstrip()[:1] in (b"{", b"[", b"<"):  # with which no pickle begins
+        raise EmulatorError(
+            f"a text that begins with {content[:20]!r}; expected a file of CosmoPower (a pickle, "
+            "or an .npz), or a folder of Capse"
+        )
     else:
         found = read_pickle(content)
     if isinstance(found, list) and len(found) in LISTS:
