@@ -143,13 +143,11 @@ def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
 
 
 def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Masses whose rests are added up, and how often each: r = r(0) + sum_i [r(m_i) - r(0)]."""
+    """Masses and how often each, of which the first is none: r = r(0) + sum_i [r(m_i) - r(0)]."""
     masses = cosmology.neutrino_masses
-    number = masses.shape[0]
-    if number == 1:
-        return masses, jnp.ones(1)
     if cosmology.neutrino_hierarchy == "degenerate":
         return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), jnp.array([-2.0, 3.0])
+    number = masses.shape[0]
     numbers = jnp.array([1.0 - number, *(1.0,) * number])
     return jnp.concatenate([jnp.zeros(1), masses]), numbers
 
@@ -251,6 +249,7 @@ class LearnedPower(Model, Validated):
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
         known, shape = Analytic.of(cosmology), (len(SPECIES), len(z.values), -1)
         masses, numbers = _states(cosmology)
+        light = jnp.sum((numbers * jnp.exp(-((masses / _LIGHT) ** 2)))[1:])
         if "m_nu" not in names:
             masses, numbers = _with_slope(masses, numbers)
 
@@ -260,7 +259,10 @@ class LearnedPower(Model, Validated):
             early = [block(x) for block in self.early]
             return jnp.concatenate(early), jnp.concatenate(late, axis=-1)
 
-        early, late = (jnp.tensordot(numbers, each, 1) for each in jax.vmap(of_mass)(masses))
+        early, late = jax.vmap(of_mass)(masses)
+        none = late[0, 1] - late[0, 0]
+        early, late = (jnp.tensordot(numbers, each, 1) for each in (early, late))
+        late = late.at[0].add((numbers[0] + light) * none)
         phase = stretched(k.array, known.sound_horizon)
         rest = Curve.through(k, early)(phase) + late
         return LearnedSpectrum(
@@ -349,6 +351,11 @@ _RANGES = {
 """Middle and half width of parameters, for their features."""
 _MASS_STEP = 0.1
 """Of the slope beyond the heaviest mass [eV]."""
+_LIGHT = 3e-3
+"""Of neutrinos that are hardly matter until today [eV]. CLASS counts the massive ones as matter
+while they are relativistic, and never the massless: its P of matter jumps by 1e-3 at no mass, as
+r(0) of what was learned with mass differs between matter and cb. Below this mass they go from one
+to the other."""
 _CURVATURE_SCALE = 2.0
 _DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9

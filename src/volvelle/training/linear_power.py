@@ -34,11 +34,13 @@ from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
 from volvelle.emulator.basis import principal_components
 from volvelle.learning.gaussian_process import fit_gaussian_process
+from volvelle.learning.polynomial import design_matrix
 from volvelle.learning.process_mean import mean_of
 from volvelle.power.analytic import Analytic, stretched
 from volvelle.power.learned import (
     DARK_ENERGY_LEAST,
     PARAMETERS,
+    SPECIES,
     LearnedPower,
     LearnedSpectrum,
     WavenumberBlock,
@@ -72,10 +74,13 @@ SEARCHED = 200
 """Solutions that the processes' length scales are found with."""
 EARLY_NODE = len(_LATE_Z) + 1
 """Number of the redshift, 9.6, at which the early rest is taken."""
-SPLITS = (4e-3,)
-"""Wavenumbers between blocks: curvature and the early radiation matter below only [1/Mpc]."""
+SPLITS = (4e-3, 0.06)
+"""Wavenumbers between blocks [1/Mpc]: curvature and the early radiation matter below the first
+only; baryons, and CLASS's own error with massive neutrinos, most above the last."""
 DEGREES = (2, 1)
 """Of the polynomial means of the early and the late rest."""
+CORRECTION_DEGREE = 1
+"""Of the polynomials that finer solutions correct by."""
 CURVED = 0.05
 """Largest |K| / k^2 that the early rest is taken from: CLASS has few modes there, and what it
 interpolates between them is up to 2% off in the closed universes of the box."""
@@ -98,14 +103,23 @@ PRECISION: Mapping[str, float | int | str] = {
 }
 
 
-JUDGING: Mapping[str, float | int | str] = {**PRECISION, "k_per_decade_for_pk": 40.0}
-"""Of the solutions that judge: enough modes in curved universes, at three times the cost."""
+FINER: Mapping[str, float | int | str] = {
+    **PRECISION,
+    # fewer multipoles reflect what reaches them before the fluid begins: 0.2% of P above 1/Mpc
+    "l_max_ncdm": 60,
+    # many modes from the longest waves of curved universes to the last acoustic oscillations:
+    # a window about k_bao_center 2 pi / r_s that is k_bao_width wide to both sides
+    "k_bao_center": 0.14,
+    "k_bao_width": 220.0,
+    "k_per_decade_for_bao": 60.0,
+}
+"""Of the solutions that correct what was learned from many, and of those that judge: at twice the
+cost."""
 
 
-def exact_solver(judging: bool = False) -> ClassSolver:
-    """CLASS without non-linear corrections, with ``PRECISION`` or ``JUDGING``."""
-    precision = JUDGING if judging else PRECISION
-    return ClassSolver(non_linear="none", precision=dict(precision))
+def exact_solver(finer: bool = False) -> ClassSolver:
+    """CLASS without non-linear corrections, with ``PRECISION`` or ``FINER``."""
+    return ClassSolver(non_linear="none", precision=dict(FINER if finer else PRECISION))
 
 
 def universe(point: Mapping[str, float]) -> Cosmology:
@@ -166,10 +180,10 @@ def solve_design(
     ledger: Ledger,
     executor: Executor,
     progress: Progress | None = None,
-    judging: bool = False,
+    finer: bool = False,
 ) -> Solutions:
     """Solve all points, each once ever. Raises TrainingError if more than a tenth fails."""
-    solver = exact_solver(judging)
+    solver = exact_solver(finer)
     cosmologies = [universe(point) for point in points]
     entries = solve_many(solver, cosmologies, REQUEST, ledger, executor, "linear-power", progress)
     failed, words = failure_summary(entries)
@@ -234,7 +248,56 @@ def fit_linear_power(solutions: Solutions) -> tuple[LearnedPower, np.ndarray]:
 
     Raises LearningError for too few solutions.
     """
-    universes = [universe(point) for point in solutions.points]
+    targets = _targets(solutions)
+    features = _features(solutions.points)
+    return _fitted(features, targets)
+
+
+def correct_linear_power(
+    learned: LearnedPower, points: list[dict[str, float]], finer: Solutions
+) -> tuple[LearnedPower, np.ndarray]:
+    """What was learned at ``points``, corrected by fewer and finer solutions at others.
+
+    What they differ by is learned first. Above the first of ``SPLITS`` it is a polynomial: what
+    CLASS's settings are off by, and none of the learned one's own errors, which are others at every
+    point. Below it is whatever CLASS interpolates between few modes, as smooth as it is found to
+    be. Then all is learned anew, from the old one with its correction at its points, and from the
+    solutions. The left-out errors, as in ``fit_linear_power``, are of the latter alone.
+    """
+    ours, theirs = _features(points), _features(finer.points)
+    exact = _targets(finer)
+    known = [_predicted(learned, *features) for features in (ours, theirs)]
+    corrected, long = [], slice(0, int(np.searchsorted(POWER_K, SPLITS[0])))
+    for n in range(len(exact)):
+        off, wanted = exact[n] - known[1][n], known[0][n]
+        correction = _polynomial(theirs[n], off, ours[n])
+        block, _ = _fit_block(theirs[n], off[..., long], CORRECTION_DEGREE)
+        correction[..., long] = _values((block,), ours[n], wanted.shape[1:-1])
+        corrected.append(wanted + correction)
+    features = tuple(np.concatenate(pair) for pair in zip(theirs, ours, strict=True))
+    targets = tuple(np.concatenate(pair) for pair in zip(exact, corrected, strict=True))
+    fitted, errors = _fitted(features, targets)
+    return fitted, errors[: len(finer.points)]
+
+
+def _polynomial(x: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The polynomial of least squares through ``values`` [n, ...] at ``x`` [n, f], elsewhere."""
+    known = design_matrix(x, CORRECTION_DEGREE)
+    coefficients = np.linalg.lstsq(known, values.reshape(len(x), -1), rcond=None)[0]
+    found = design_matrix(at, CORRECTION_DEGREE) @ coefficients
+    return found.reshape(len(at), *values.shape[1:])
+
+
+def _features(points: list[dict[str, float]]) -> tuple[np.ndarray, ...]:
+    """Of the early and of the late rest, a row per point."""
+    universes = [universe(point) for point in points]
+    return tuple(
+        np.stack([np.asarray(of(each, each.m_nu)) for each in universes]) for of in (_early, _late)
+    )
+
+
+def _targets(solutions: Solutions) -> tuple[np.ndarray, ...]:
+    """The early rests [n, k] and the late ones [n, 2, z, k] of exact solutions."""
     rest = np.stack(
         [
             rest_of(point, entry.theory or {}, Z_NODES)
@@ -242,15 +305,28 @@ def fit_linear_power(solutions: Solutions) -> tuple[LearnedPower, np.ndarray]:
         ]
     )
     start = rest[:, 1, EARLY_NODE]
-    early, early_errors = _fit_blocks(
-        np.stack([np.asarray(_early(each, each.m_nu)) for each in universes]),
-        np.stack([early_rest(p, r) for p, r in zip(solutions.points, start, strict=True)]),
-        DEGREES[0],
-    )
-    late, late_errors = _fit_blocks(
-        np.stack([np.asarray(_late(each, each.m_nu)) for each in universes]),
-        rest - start[:, None, None],
-        DEGREES[1],
+    early = [early_rest(p, r) for p, r in zip(solutions.points, start, strict=True)]
+    return np.stack(early), rest - start[:, None, None]
+
+
+def _predicted(learned: LearnedPower, *features: np.ndarray) -> list[np.ndarray]:
+    """The rests that were learned, as ``_targets`` has them."""
+    late = (len(SPECIES), len(Z_NODES))
+    return [_values(learned.early, features[0], ()), _values(learned.late, features[1], late)]
+
+
+def _values(
+    blocks: tuple[WavenumberBlock, ...], x: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    rows = [np.asarray(jax.vmap(block)(jnp.asarray(x))) for block in blocks]
+    return np.concatenate([row.reshape(len(x), *shape, -1) for row in rows], axis=-1)
+
+
+def _fitted(
+    features: tuple[np.ndarray, ...], targets: tuple[np.ndarray, ...]
+) -> tuple[LearnedPower, np.ndarray]:
+    (early, early_errors), (late, late_errors) = (
+        _fit_blocks(*each) for each in zip(features, targets, DEGREES, strict=True)
     )
     edges = np.array([BOX[name] for name in PARAMETERS])
     learned = LearnedPower(
@@ -274,16 +350,20 @@ def _fit_blocks(
     """Blocks of a rest [n, ..., k] as a function of features [n, f], and its left-out errors."""
     blocks, errors = [], []
     for first, last in itertools.pairwise((0, *np.searchsorted(POWER_K, SPLITS), len(POWER_K))):
-        part = rest[..., first:last]
-        flat = part.reshape(len(x), -1)
-        root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
-        basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
-        process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
-        components, centre = np.asarray(basis.components), np.asarray(basis.mean)
-        error = left_out @ components + flat - centre - s @ components
-        blocks.append(WavenumberBlock(basis, mean_of(process, s)))
-        errors.append(error.reshape(part.shape))
+        block, error = _fit_block(x, rest[..., first:last], degree)
+        blocks.append(block)
+        errors.append(error)
     return tuple(blocks), np.concatenate(errors, axis=-1)
+
+
+def _fit_block(x: np.ndarray, part: np.ndarray, degree: int) -> tuple[WavenumberBlock, np.ndarray]:
+    flat = part.reshape(len(x), -1)
+    root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
+    basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
+    process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
+    components, centre = np.asarray(basis.components), np.asarray(basis.mean)
+    error = left_out @ components + flat - centre - s @ components
+    return WavenumberBlock(basis, mean_of(process, s)), error.reshape(part.shape)
 
 
 def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
@@ -300,7 +380,7 @@ def judge(learned: LearnedPower, fresh: Solutions) -> dict[str, Any]:
         spectrum = _spectrum_of(learned, universe(point))
         for suffix, z, kept in (("", POWER_Z, late), ("_early", EARLY_Z, early)):
             found = _evaluate(spectrum, jnp.asarray(POWER_K), 1.0 / (1.0 + jnp.asarray(z)))
-            exact = np.stack([theory[f"{n}_power{suffix}"] for n in ("matter", "cb")])
+            exact = np.stack([theory[f"{name}_power{suffix}"] for name in SPECIES])
             with np.errstate(divide="ignore", invalid="ignore"):
                 error = np.abs(np.stack(found) / exact - 1.0)
             for name, (low, high) in BANDS.items():
