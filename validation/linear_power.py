@@ -48,7 +48,7 @@ LONGEST = "k < 1e-3"
 """The band of the longest waves, of ``BANDS``."""
 WORST, WORST_LONGEST = 1.5e-3, 2e-3
 """Of the worst of all solutions, above and in that band."""
-SEVERAL = 3e-3
+SEVERAL = 4e-3
 """Of the worst with three massive states, added up from what was learned with one."""
 GROWTH_BOUND = 2e-3
 """Asked for D(k, a)."""
