@@ -30,7 +30,9 @@ import yaml
 from scipy.stats import gaussian_kde
 
 from volvelle.report import Chain, overlay, read_chain
-from volvelle.training.linear_power import BOX
+from volvelle.training.linear_power_design import (
+    BOX,
+)
 
 PUBLISHED = {"S8": (0.773, 0.026, 0.020), "Omega_m": (0.267, 0.030, 0.017)}
 """Mean, and distances to the upper and lower ends of 68%."""

@@ -15,7 +15,11 @@ from volvelle.boltzmann import POWER_K, POWER_Z, Ledger, default_ledger, load_cl
 from volvelle.compute import ProcessExecutor
 from volvelle.cosmology import Cosmology, comoving_distance, planck18, to_class
 from volvelle.power import EisensteinHu, ExtendedPower, learned_power, linear_power
-from volvelle.training.linear_power import BANDS, REQUEST, exact_solver
+from volvelle.training.linear_power import BANDS
+from volvelle.training.linear_power_design import (
+    REQUEST,
+    exact_solver,
+)
 
 UNIVERSES = {
     "fiducial": planck18(),

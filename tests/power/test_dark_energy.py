@@ -11,7 +11,10 @@ from volvelle.cosmology.background import densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import growth_table
 from volvelle.power.dark_energy import HorizonGrowth
-from volvelle.training.linear_power import design, universe
+from volvelle.training.linear_power_design import (
+    design,
+    universe,
+)
 
 K = jnp.asarray(POWER_K[POWER_K < 0.02])
 A = jnp.asarray(1.0 / (1.0 + POWER_Z[[0, 8, 16]]))[:, None]

@@ -18,18 +18,15 @@ from volvelle.power.learned import (
     learned_record,
 )
 from volvelle.power.variance import eight
-from volvelle.training.linear_power import (
-    BANDS,
+from volvelle.training.linear_power import BANDS, correct_linear_power, fit_linear_power, rest_of
+from volvelle.training.linear_power_design import (
     BOX,
     LIGHT_SEED,
     REQUEST,
     Solutions,
-    correct_linear_power,
     design,
     exact_solver,
-    fit_linear_power,
     light_design,
-    rest_of,
     universe,
 )
 
