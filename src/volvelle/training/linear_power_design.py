@@ -86,8 +86,8 @@ def universe(point: Mapping[str, float]) -> Cosmology:
 
 
 TRAINING_SEED, FRESH_SEED, LIGHT_SEED, FRESH_LIGHT_SEED = 1, 6, 3, 7
-"""Of the sequences that train and that judge, and of those with light neutrinos that do. Nothing was
-chosen by those that judge: blocks and searches were compared by others."""
+"""Of the sequences that train and that judge, and of those with light neutrinos that do. Nothing
+was chosen by those that judge: blocks and searches were compared by others."""
 _LIGHT = 0.1
 """What the mass is multiplied by for light neutrinos: most universes that are asked for have them,
 and a tenth of the box is too few for what changes as they turn non-relativistic late."""
