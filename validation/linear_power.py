@@ -26,7 +26,7 @@ from volvelle.compute import ProcessExecutor
 from volvelle.cosmology import planck18
 from volvelle.cosmology.neutrinos import minimal_sum
 from volvelle.power import EisensteinHu, learned_power, learned_record, scale_dependent_growth
-from volvelle.training.linear_power import BANDS, judge
+from volvelle.training.linear_power import BANDS, SPLITS, judge
 from volvelle.training.linear_power_design import (
     FINER,
     FRESH_LIGHT_SEED,
@@ -37,8 +37,15 @@ from volvelle.training.linear_power_design import (
     design,
     exact_solver,
     light_design,
-    solve_design,
     universe,
+)
+from volvelle.training.long_waves import (
+    DENSER,
+    LONG,
+    LONG_K,
+    LONG_REQUEST,
+    LongWaves,
+    solve_judges,
 )
 
 BOUND = 1e-3
@@ -86,11 +93,35 @@ def own_error() -> list[list[str]]:
             with np.errstate(divide="ignore", invalid="ignore"):
                 error = np.abs(solution["matter_power"] / made[-1]["matter_power"] - 1.0)
             rows.append([words + settings, *_by_band(error)])
+    return rows + long_waves_error()
+
+
+def long_waves_error() -> list[list[str]]:
+    """The long waves' settings, and those with more modes that judge, against FINER with twice as
+    many modes as these, where they are sought: from the first mode of a closed universe on."""
+    twice = {"k_per_decade_for_bao": 2.0 * DENSER, "k_per_decade_for_pk": 2.0 * DENSER}
+    best = LongWaves(settings={**FINER, **twice})
+    rows = []
+    for words, cosmology in (
+        ("closed, Omega_k = -0.04, long waves", planck18().replace(m_nu=0.0, Omega_k=-0.04)),
+        ("0.3 eV in one state, long waves", planck18().replace(m_nu=0.3)),
+    ):
+        exact = best.solve(cosmology, LONG_REQUEST)["matter_power"]
+        for solver, settings in (
+            (LongWaves.judging(), ", judges"),
+            (LongWaves(), ", learned from"),
+        ):
+            found = solver.solve(cosmology, LONG_REQUEST)["matter_power"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                error = np.abs(found / exact - 1.0)
+            rows.append([words + settings, *_by_band(error)])
     return rows
 
 
 def _by_band(error: np.ndarray) -> list[str]:
-    return [f"{np.nanmax(error[..., _in(band)]):.1e}" for band in BANDS.values()]
+    k = POWER_K[: error.shape[-1]]
+    inside = [(low <= k) & (high > k) for low, high in BANDS.values()]
+    return [f"{np.nanmax(error[..., each]):.1e}" if np.any(each) else "" for each in inside]
 
 
 def hierarchies(
@@ -199,7 +230,7 @@ def main() -> None:
     with ProcessExecutor() as executor:
         massless = [{**point, "m_nu": 0.0} for point in design(FRESH, FRESH_MASSLESS, FRESH_SEED)]
         judges = [
-            solve_design(points, ledger, executor, finer=True)
+            solve_judges(points, ledger, executor)
             for points in (
                 design(0, FRESH, FRESH_SEED),
                 light_design(0, FRESH_LIGHT, FRESH_LIGHT_SEED),
@@ -228,8 +259,10 @@ def main() -> None:
         [
             "# The learned linear power spectrum",
             f"Trained on {record['solutions']} solutions of CLASS in eight parameters, corrected "
-            f"by {record['finer_solutions']} finer ones, judged by {found['solutions']} others of "
-            f"these, uniform in the box, by {light['solutions']} with light neutrinos and by "
+            f"by {record['finer_solutions']} finer ones; below {1e3 * SPLITS[0]:g}e-3/Mpc trained "
+            f"on {record['long_solutions']} solutions of the longest waves alone. Judged by "
+            f"{found['solutions']} finer ones, uniform in the box, by {light['solutions']} with "
+            "light neutrinos and by "
             f"{none['solutions']} without mass: matter and cb, all wavenumbers of a band and all "
             "redshifts; of each solution the largest error counts.",
             check_table(checks),
@@ -239,8 +272,10 @@ def main() -> None:
             "against finer ones than both, largest to z = 4:",
             table(head, own_error()),
             f"Settings of the first solutions: {_words(PRECISION)}; of the correction and the "
-            f"judges also {_words(dict(FINER.items() - PRECISION.items()))}. Below 1e-3/Mpc CLASS "
-            "interpolates badly between few modes in curved universes.",
+            f"judges also {_words(dict(FINER.items() - PRECISION.items()))}; of the long waves "
+            f"these and {_words(dict(LONG.items() - FINER.items()))}. Below 1e-3/Mpc CLASS "
+            "interpolates badly between few modes in curved universes: the judges have "
+            f"{DENSER:g} per decade below {LONG_K[-1]:.2g}/Mpc.",
             "Three massive states, added up from what was learned with one, to z = 4:",
             table(head, several),
             "Before z = 100, and with unequal masses: "

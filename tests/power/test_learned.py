@@ -18,7 +18,14 @@ from volvelle.power.learned import (
     learned_record,
 )
 from volvelle.power.variance import eight
-from volvelle.training.linear_power import BANDS, correct_linear_power, fit_linear_power, rest_of
+from volvelle.training.linear_power import (
+    BANDS,
+    SPLITS,
+    correct_linear_power,
+    fit_linear_power,
+    learn_long_waves,
+    rest_of,
+)
 from volvelle.training.linear_power_design import (
     BOX,
     LIGHT_SEED,
@@ -29,6 +36,7 @@ from volvelle.training.linear_power_design import (
     light_design,
     universe,
 )
+from volvelle.training.long_waves import LONG_K, LONG_REQUEST, LongWaves
 
 K = jnp.asarray(POWER_K)
 TODAY = jnp.ones(())
@@ -284,3 +292,34 @@ def test_few_finer_solutions_correct_many() -> None:
     corrected, left_out = correct_linear_power(learned, coarse.points, finer)
     assert_found(corrected, points[65:])
     assert len(left_out) == 20 and np.sqrt(np.mean(left_out**2)) < 1e-4
+
+
+def test_long_waves_have_solutions_of_their_own() -> None:
+    points = design(0, 50)
+    learned, _ = fit_linear_power(Solutions(points[:45], entries_of(points[:45], offset=2.0)))
+    entries = entries_of(points[:45])
+    for entry in entries:
+        entry.theory = {name: table[:, : LONG_K.size] for name, table in entry.theory.items()}
+    found, left_out = learn_long_waves(learned, Solutions(points[:45], entries))
+    k, end = POWER_K, SPLITS[0]
+    long, rest = (k > 1e-3) & (k < 0.75 * end), k > 2.0 * end
+    assert left_out.shape == (45, 2, len(learned.log_z), np.sum(k < end))
+    of = jax.jit(lambda model, cosmology: model.spectrum(cosmology))
+    for point, entry in zip(points[45:], entries_of(points[45:]), strict=True):
+        before, after = (
+            np.asarray(evaluate(of(model, universe(point)), K, TODAY)) for model in (learned, found)
+        )
+        exact = entry.theory["matter_power"][0]
+        assert np.all(np.abs(before / exact - 1.0)[long] > 1e-3)
+        np.testing.assert_allclose(after[long], exact[long], rtol=3e-4)
+        np.testing.assert_allclose(after[rest], before[rest], rtol=1e-5)
+
+
+def test_long_waves_alone_are_those_of_all_waves(planck: tuple[Cosmology, dict]) -> None:
+    cosmology, exact = planck
+    for solver in (LongWaves(), LongWaves.judging()):
+        found = solver.solve(cosmology, LONG_REQUEST)
+        assert set(found) == set(LONG_REQUEST.names())
+        for name, table in found.items():
+            np.testing.assert_allclose(table, exact[name][:, : LONG_K.size], rtol=3e-5)
+    assert LongWaves().identity() != LongWaves.judging().identity()

@@ -160,9 +160,18 @@ def _massive(cosmo: Any) -> bool:
     return "(.)rho_ncdm[0]" in cosmo.get_background()
 
 
-def _power(read: Any, nonlinear: bool, z: np.ndarray = POWER_Z) -> np.ndarray:
-    flat = read(POWER_K.copy(), z.copy(), len(POWER_K), len(z), nonlinear)
-    return np.reshape(flat, (len(z), len(POWER_K)))
+def linear_power(cosmo: Any, k: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Linear P [z, k] of matter and of baryons and cold dark matter [Mpc^3] of a computed
+    structure, at k [1/Mpc]."""
+    cb = cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
+    return _power(cosmo.get_pk_array, False, z, k), _power(cb, False, z, k)
+
+
+def _power(
+    read: Any, nonlinear: bool, z: np.ndarray = POWER_Z, k: np.ndarray = POWER_K
+) -> np.ndarray:
+    flat = read(k.copy(), z.copy(), len(k), len(z), nonlinear)
+    return np.reshape(flat, (len(z), len(k)))
 
 
 def _non_linear_power(read: Any) -> np.ndarray:

@@ -106,20 +106,34 @@ class ClassSolver:
 
     def solve(self, cosmology: Cosmology, request: Request) -> Theory:
         """Solve one model; CLASS's message stands in the SolverError."""
+        with self.computed(cosmology, request) as (cosmo, found):
+            try:
+                theory = collect(cosmo, found, request)
+            except (ValueError, KeyError) as error:  # SciPy, of a table with NaN; no column
+                raise SolverError(f"CLASS gave unusable tables: {one_line(error)}") from error
+        return check_finite(theory, request, self.name)
+
+    @contextlib.contextmanager
+    def computed(
+        self, cosmology: Cosmology, request: Request, largest: float | None = None
+    ) -> Iterator[tuple[Any, Cosmology]]:
+        """CLASS's own structure of a solution, freed afterwards, and the cosmology with h and A_s.
+
+        ``largest``: wavenumber [1/Mpc] at which P(k) ends, if not at what the request needs; what
+        needs larger ones, such as sigma8, is then wrong.
+        """
         check_request(request, self.non_linear)
         module = load_classy(self.path)
         with _one_thread():
             cosmology = self._with_hubble(module, cosmology, request)
             cosmology = self._with_amplitude(module, cosmology, request)
             settings = self._input(cosmology, request)
+            if largest is not None:
+                settings["P_k_max_1/Mpc"] = largest
             if request.spectra and float(cosmology.Omega_k) == 0.0:
                 settings = _on_one_grid(module, settings, request.native)
             with _computed(module, settings) as cosmo:
-                try:
-                    theory = collect(cosmo, cosmology, request)
-                except (ValueError, KeyError) as error:  # SciPy, of a table with NaN; no column
-                    raise SolverError(f"CLASS gave unusable tables: {one_line(error)}") from error
-        return check_finite(theory, request, self.name)
+                yield cosmo, cosmology
 
     def check(self, cosmology: Cosmology, request: Request) -> None:
         """Let CLASS read its input, at any h and amplitude; where h is given, also its background.

@@ -24,7 +24,9 @@ Progress = Callable[[int, int, int, int, float | None], object]
 """Called as `progress(done, total, failed, cached, seconds_left)`, the last None while unknown."""
 
 
-class _Solver(Protocol):
+class AnySolver(Protocol):
+    """What is needed of a solver here: a ``Solver``, or one of tables of its own."""
+
     @property
     def name(self) -> str: ...
 
@@ -53,7 +55,7 @@ class _Model:
 
 
 def solve_many(
-    solver: _Solver,
+    solver: AnySolver,
     cosmologies: Sequence[_Cosmology],
     request: Request,
     ledger: Ledger,
@@ -104,7 +106,7 @@ def solve_many(
 
 
 def unknown_models(
-    solver: _Solver, cosmologies: Sequence[_Cosmology], request: Request, ledger: Ledger
+    solver: AnySolver, cosmologies: Sequence[_Cosmology], request: Request, ledger: Ledger
 ) -> int:
     """How many distinct models `solve_many` would solve: the ledger has neither a solution of this
     solver that covers `request` nor a failure."""
@@ -127,7 +129,7 @@ def failure_summary(entries: Iterable[LedgerEntry]) -> tuple[int, str]:
 
 
 def _solve(
-    solver: _Solver, request: Request, identity: Mapping[str, str], cosmology: _Cosmology
+    solver: AnySolver, request: Request, identity: Mapping[str, str], cosmology: _Cosmology
 ) -> _Answer:
     """The worker's task; errors that are not the model's own are left to the executor."""
     _require(solver, identity)
@@ -144,7 +146,7 @@ def _solve(
     return _Answer(theory=arrays)
 
 
-def _require(solver: _Solver, identity: Mapping[str, str]) -> None:
+def _require(solver: AnySolver, identity: Mapping[str, str]) -> None:
     """Raise UnfitWorkerError unless the solver, where this runs, is the one that was asked for."""
     try:
         here = solver.identity()

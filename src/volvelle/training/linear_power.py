@@ -1,6 +1,7 @@
 """The linear power spectrum that the package ships, learned from CLASS's solutions of a design.
 
-Many solutions are learned first; fewer and finer ones correct what was learned, and judge it.
+Many solutions are learned first; fewer and finer ones correct what was learned, and judge it. The
+longest waves are learned from solutions of their own, fine at all points (``long_waves``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,11 +49,13 @@ DEGREES = (2, 1)
 """Of the polynomial means of the early and the late rest."""
 CORRECTION_DEGREE = 1
 """Of the polynomials that finer solutions correct by."""
-CURVED = 0.05
-"""Largest |K| / k^2 that the early rest is taken from: CLASS has few modes there, and what it
-interpolates between them is up to 2% off in the closed universes of the box."""
+CURVED = 0.1
+"""Largest K / k^2 that the early rest is taken from in closed universes: up to their first mode, at
+1/8, CLASS interpolates between few, to 1e-3."""
 TRUNCATION = 1e-4
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
+LONG: dict[str, Any] = {"tolerance": 5e-6, "truncation": 2e-5, "searched": None}
+"""The three of the long waves' own solutions, which are as good as that."""
 BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (0.01, 0.1),
          "0.1 to 1": (0.1, 1.0), "1 to 10": (1.0, 20.0)}  # fmt: skip
 """Wavenumbers that are judged apart [1/Mpc]."""
@@ -60,13 +64,15 @@ BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (
 def rest_of(point: Mapping[str, float], theory: Mapping[str, Any], z: np.ndarray) -> np.ndarray:
     """ln P less the analytic part, of matter and cb, at redshifts ``z`` of the solver's [2, z, k].
 
-    Where a closed universe has no mode, the value of the first one.
+    At the first wavenumbers only, if the tables have no more. Where a closed universe has no mode,
+    the value of the first one.
     """
     known = _known(universe(point))
     all_z = np.concatenate([POWER_Z, EARLY_Z])
     chosen = np.searchsorted(all_z, z)
-    exists = int(np.argmax(known.exists(jnp.asarray(POWER_K * (1.0 - 1e-6)))))
-    fits = _log_power(known, jnp.asarray(POWER_K), 1.0 / (1.0 + jnp.asarray(z)))
+    k = POWER_K[: np.shape(theory["matter_power"])[-1]]
+    exists = int(np.argmax(known.exists(jnp.asarray(k * (1.0 - 1e-6)))))
+    fits = _log_power(known, jnp.asarray(k), 1.0 / (1.0 + jnp.asarray(z)))
     found = []
     for name, fit in zip(("matter_power", "cb_power"), fits, strict=True):
         table = np.concatenate([theory[name], theory[f"{name}_early"]])[chosen, exists:]
@@ -86,22 +92,23 @@ def _log_power(known: Analytic, k: jax.Array, a: jax.Array) -> tuple[jax.Array, 
 def early_rest(point: Mapping[str, float], rest: np.ndarray) -> np.ndarray:
     """The rest of cb at one redshift [k], on nodes of ``stretched`` ln k.
 
-    At wavenumbers of strong curvature it goes on as a + b k^1.5 from those above, as it does in
-    flat universes between 1e-4 and 1e-3/Mpc.
+    Next to the first mode of a closed universe it goes on as a + b k^1.5 from the wavenumbers
+    above, as it does in flat universes between 1e-4 and 1e-3/Mpc.
     """
     known = _known(universe(point))
-    curved = int(np.sum(abs(float(known.curvature)) > CURVED * POWER_K**2))
+    curved = int(np.sum(float(known.curvature) > CURVED * POWER_K**2))
     found = rest.copy()
     if curved:
         near = slice(curved, int(np.searchsorted(POWER_K, _REACH * POWER_K[curved])))
-        x = (POWER_K / POWER_K[curved]) ** _RISE
+        x = (POWER_K[: rest.size] / POWER_K[curved]) ** _RISE
         found[:curved] = np.polyval(np.polyfit(x[near], rest[near], 1), x[:curved])
-    fine = np.linspace(_LOG_K[0], _LOG_K[-1], _FINE)
-    nodes = np.interp(_LOG_K, np.asarray(stretched(fine, known.sound_horizon)), fine)
-    return CubicSpline(_LOG_K, found)(nodes)
+    log_k = _LOG_K[: rest.size]
+    fine = np.linspace(log_k[0], log_k[-1], _FINE)
+    nodes = np.interp(log_k, np.asarray(stretched(fine, known.sound_horizon)), fine)
+    return CubicSpline(log_k, found)(nodes)
 
 
-_RISE, _REACH = 1.5, 2.5
+_RISE, _REACH = 1.5, 1.6
 """Exponent of the rest at small wavenumbers; range that a fit uses, over its first wavenumber."""
 _LOG_K, _FINE = np.log(POWER_K), 20_000
 
@@ -122,26 +129,36 @@ def correct_linear_power(
 ) -> tuple[LearnedPower, np.ndarray]:
     """What was learned at ``points``, corrected by fewer and finer solutions at others.
 
-    What they differ by is learned first. Above the first of ``SPLITS`` it is a polynomial: what
-    CLASS's settings are off by, and none of the learned one's own errors, which are others at every
-    point. Below it is whatever CLASS interpolates between few modes, as smooth as it is found to
-    be. Then all is learned anew, from the old one with its correction at its points, and from the
-    solutions. The left-out errors, as in ``fit_linear_power``, are of the latter alone.
+    What they differ by is learned first, as a polynomial: what CLASS's settings are off by, and
+    none of the learned one's own errors, which are others at every point. Then all is learned anew,
+    from the old one with its correction at its points, and from the solutions. The left-out errors,
+    as in ``fit_linear_power``, are of the latter alone.
     """
     ours, theirs = _features(points), _features(finer.points)
     exact = _targets(finer)
     known = [_predicted(learned, *features) for features in (ours, theirs)]
-    corrected, long = [], slice(0, int(np.searchsorted(POWER_K, SPLITS[0])))
-    for n in range(len(exact)):
-        off, wanted = exact[n] - known[1][n], known[0][n]
-        correction = _polynomial(theirs[n], off, ours[n])
-        block, _ = _fit_block(theirs[n], off[..., long], CORRECTION_DEGREE)
-        correction[..., long] = _values((block,), ours[n], wanted.shape[1:-1])
-        corrected.append(wanted + correction)
+    corrected = [
+        known[0][n] + _polynomial(theirs[n], exact[n] - known[1][n], ours[n])
+        for n in range(len(exact))
+    ]
     features = tuple(np.concatenate(pair) for pair in zip(theirs, ours, strict=True))
     targets = tuple(np.concatenate(pair) for pair in zip(exact, corrected, strict=True))
     fitted, errors = _fitted(features, targets)
     return fitted, errors[: len(finer.points)]
+
+
+def learn_long_waves(learned: LearnedPower, long: Solutions) -> tuple[LearnedPower, np.ndarray]:
+    """The same with the wavenumbers below the first of ``SPLITS`` from solutions of their own.
+
+    The left-out errors, as in ``fit_linear_power``, are of these wavenumbers [n, 2, z, k].
+    """
+    end = int(np.searchsorted(POWER_K, SPLITS[0]))
+    (early, first), (late, second) = (
+        _fit_block(x, rest[..., :end], degree, **LONG)
+        for x, rest, degree in zip(_features(long.points), _targets(long), DEGREES, strict=True)
+    )
+    found = eqx.tree_at(lambda each: (each.early[0], each.late[0]), learned, (early, late))
+    return found, first[:, None, None] + second
 
 
 def _polynomial(x: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -220,11 +237,18 @@ def _fit_blocks(
     return tuple(blocks), np.concatenate(errors, axis=-1)
 
 
-def _fit_block(x: np.ndarray, part: np.ndarray, degree: int) -> tuple[WavenumberBlock, np.ndarray]:
+def _fit_block(
+    x: np.ndarray,
+    part: np.ndarray,
+    degree: int,
+    tolerance: float = TOLERANCE,
+    truncation: float = TRUNCATION,
+    searched: int | None = SEARCHED,
+) -> tuple[WavenumberBlock, np.ndarray]:
     flat = part.reshape(len(x), -1)
     root = np.full(flat.shape[1], np.sqrt(flat.shape[1]))  # coefficients are rms of ln P
-    basis, s = principal_components(flat, root, np.ones(len(x)), TOLERANCE)
-    process, left_out = fit_gaussian_process(x, s, degree, TRUNCATION, SEARCHED)
+    basis, s = principal_components(flat, root, np.ones(len(x)), tolerance)
+    process, left_out = fit_gaussian_process(x, s, degree, truncation, searched)
     components, centre = np.asarray(basis.components), np.asarray(basis.mean)
     error = left_out @ components + flat - centre - s @ components
     return WavenumberBlock(basis, mean_of(process, s)), error.reshape(part.shape)
