@@ -34,6 +34,10 @@ class Part:
         return make_band(self.ell, self.extents, orders, tolerance)
 
 
+_WORTH = 0.99
+"""Of the work of one part, what two may cost: where they save nothing, rounding would choose."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Where the approximation is not taken."""
@@ -106,9 +110,15 @@ def _parts(
         far = max((extents[n].far for n in members(chosen)), default=0.0)
         return far * float(np.sum(ell[chosen]))  # wavenumbers grow with l, their tables with both
 
+    def both(split: tuple[np.ndarray, np.ndarray]) -> float:
+        return work(split[0]) + work(split[1])
+
     splits = [(every & (ell <= last), every & (ell > last)) for last in np.unique(ell[every])]
+    best = min(splits, key=both, default=())
+    if best and both(best) > _WORTH * work(every):
+        best = (every,)
     parts = []
-    for chosen in min(splits, key=lambda split: work(split[0]) + work(split[1]), default=()):
+    for chosen in best:
         index = np.flatnonzero(chosen)
         if index.size:
             index = index[np.argsort(ell[index], kind="stable")]
