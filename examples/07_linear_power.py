@@ -5,7 +5,7 @@
 As it stands, that is the way of the shipped one: 475 solutions, 95 finer ones that correct what was
 learned of them, the long waves of all 570 anew, and 40 more finer ones that judge it. (What was
 learned first had no block of its own above 0.06/Mpc when the shipped one was corrected; it has one
-here.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long waves a quarter, and is
+here.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long waves a few, and is
 kept in the ledger: an interrupted training goes on, and a longer one begins where a shorter one has
 ended. What comes out is a folder that `volvelle.power.LearnedPower.load` opens, and a record of its
 errors at fresh solutions.

@@ -1,11 +1,13 @@
 """The learned linear spectrum that is shipped: against CLASS, its exact parts, its refusals."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volvelle.boltzmann import EARLY_Z, POWER_K, POWER_Z, Request
+from volvelle.boltzmann import EARLY_Z, POWER_K, POWER_Z, LedgerEntry, Request
 from volvelle.cosmology import Cosmology, ParameterError, planck18
 from volvelle.power.analytic import Analytic, stretched
 from volvelle.power.errors import DomainError
@@ -18,6 +20,7 @@ from volvelle.power.learned import (
     learned_record,
 )
 from volvelle.power.variance import eight
+from volvelle.training import long_waves
 from volvelle.training.linear_power import (
     BANDS,
     SPLITS,
@@ -36,7 +39,7 @@ from volvelle.training.linear_power_design import (
     light_design,
     universe,
 )
-from volvelle.training.long_waves import LONG_K, LONG_REQUEST, LongWaves
+from volvelle.training.long_waves import LONG_K, LONG_REQUEST, LongWaves, solve_judges
 
 K = jnp.asarray(POWER_K)
 TODAY = jnp.ones(())
@@ -323,3 +326,31 @@ def test_long_waves_alone_are_those_of_all_waves(planck: tuple[Cosmology, dict])
         for name, table in found.items():
             np.testing.assert_allclose(table, exact[name][:, : LONG_K.size], rtol=3e-5)
     assert LongWaves().identity() != LongWaves.judging().identity()
+
+
+def test_judges_have_long_waves_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where CLASS failed at the long waves of one of them."""
+    points = design(0, 3)
+
+    def entries(offset: float, size: int) -> list[LedgerEntry]:
+        names = LONG_REQUEST.functions
+        return [
+            LedgerEntry(
+                {name: np.full((2, size), n + offset) for name in names}, None, 1.0, "", 0.0
+            )
+            for n in range(3)
+        ]
+
+    finer = Solutions(points, entries(0.1, POWER_K.size))
+    long = Solutions(points[::2], entries(0.2, LONG_K.size)[::2])
+    monkeypatch.setattr(long_waves, "solve_design", lambda *_, **__: finer)
+    monkeypatch.setattr(long_waves, "solved", lambda *_: long)
+    ledger: Any = None
+    judges = solve_judges(points, ledger, ledger)
+    assert judges.points == points[::2]
+    for n, entry in zip((0, 2), judges.entries, strict=True):
+        for table in (entry.theory or {}).values():
+            assert table.shape == (2, POWER_K.size)
+            assert np.all(table[:, : LONG_K.size] == n + 0.2)
+            assert np.all(table[:, LONG_K.size :] == n + 0.1)
+        assert set(entry.theory or {}) == set(LONG_REQUEST.names())

@@ -22,6 +22,7 @@ from volvelle.probes import (
     WeakLensing,
     angular_cl,
 )
+from volvelle.probes.choice import choose
 
 pytest.importorskip("pyccl")
 
@@ -99,3 +100,12 @@ def test_correlated_or_not_a_pair_is_the_same() -> None:
     for i, j in some.pairs:
         size = np.sqrt(auto[i, i] * auto[j, j])[::-1]
         np.testing.assert_allclose(some[i, j] / size, every[i, j][::-1] / size, atol=1e-3)
+
+
+@pytest.mark.parametrize("middle", [0.31, 0.43, 0.5, 0.57, 0.64, 0.77, 0.9, 1.03])
+def test_two_sets_of_tables_only_where_they_save_work(middle: float) -> None:
+    """Where all tracers are needed at all multipoles the work of both is the same to rounding."""
+    tracers: dict[int, Tracer] = {0: NumberCounts(KernelDensity([middle], 0.02))}
+    for ell in ([5.0, 25.0], [3.0, 7.0, 11.0, 13.7], [2.1, 4.3, 9.9]):
+        choice = choose("never", COSMOLOGY, np.asarray(ell), tracers, ((0, 0),), 1e-3)
+        assert [part.ell for part in choice.parts] == [tuple(ell)]

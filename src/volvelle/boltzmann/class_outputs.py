@@ -116,10 +116,10 @@ def _functions(cosmo: Any, h: float, request: Request) -> dict[str, np.ndarray]:
     """The functions that are asked for one by one, matter power apart."""
     result: dict[str, np.ndarray] = {}
     for name in _NON_LINEAR.keys() & set(request.functions):
-        read = cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
+        read = _cb_reader(cosmo)
         result[name] = _non_linear_power(read) if _NON_LINEAR[name] else _power(read, False)
     for name in _EARLY.keys() & set(request.functions):
-        read = cosmo.get_pk_cb_array if _EARLY[name] and _massive(cosmo) else cosmo.get_pk_array
+        read = _cb_reader(cosmo) if _EARLY[name] else cosmo.get_pk_array
         result[name] = _power(read, False, EARLY_Z)
     if request.growth:
         sigma8 = np.asarray(cosmo.sigma(8.0 / h, POWER_Z))
@@ -160,11 +160,15 @@ def _massive(cosmo: Any) -> bool:
     return "(.)rho_ncdm[0]" in cosmo.get_background()
 
 
-def linear_power(cosmo: Any, k: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cb_reader(cosmo: Any) -> Any:
+    """What reads P of baryons and cold dark matter: without massive neutrinos, of all matter."""
+    return cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
+
+
+def linear_tables(cosmo: Any, k: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Linear P [z, k] of matter and of baryons and cold dark matter [Mpc^3] of a computed
     structure, at k [1/Mpc]."""
-    cb = cosmo.get_pk_cb_array if _massive(cosmo) else cosmo.get_pk_array
-    return _power(cosmo.get_pk_array, False, z, k), _power(cb, False, z, k)
+    return _power(cosmo.get_pk_array, False, z, k), _power(_cb_reader(cosmo), False, z, k)
 
 
 def _power(

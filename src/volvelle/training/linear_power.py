@@ -51,10 +51,10 @@ CORRECTION_DEGREE = 1
 """Of the polynomials that finer solutions correct by."""
 CURVED = 0.1
 """Largest K / k^2 that the early rest is taken from in closed universes: up to their first mode, at
-1/8, CLASS interpolates between few, to 1e-3."""
+1/8, CLASS interpolates between few, some 6e-4 off."""
 TRUNCATION = 1e-4
 """Scatter of ln P below which a component takes the smoothness of the one before it."""
-LONG: dict[str, Any] = {"tolerance": 5e-6, "truncation": 2e-5, "searched": None}
+LONG_FIT: dict[str, Any] = {"tolerance": 5e-6, "truncation": 2e-5, "searched": None}
 """The three of the long waves' own solutions, which are as good as that."""
 BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (0.01, 0.1),
          "0.1 to 1": (0.1, 1.0), "1 to 10": (1.0, 20.0)}  # fmt: skip
@@ -154,7 +154,7 @@ def learn_long_waves(learned: LearnedPower, long: Solutions) -> tuple[LearnedPow
     """
     end = int(np.searchsorted(POWER_K, SPLITS[0]))
     (early, first), (late, second) = (
-        _fit_block(x, rest[..., :end], degree, **LONG)
+        _fit_block(x, rest[..., :end], degree, **LONG_FIT)
         for x, rest, degree in zip(_features(long.points), _targets(long), DEGREES, strict=True)
     )
     found = eqx.tree_at(lambda each: (each.early[0], each.late[0]), learned, (early, late))

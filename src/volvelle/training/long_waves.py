@@ -1,4 +1,4 @@
-"""CLASS's linear power of the longest waves alone, at a tenth of what all wavenumbers cost.
+"""CLASS's linear power of the longest waves alone, at a small part of what all cost.
 
 Long waves hardly oscillate: few multipoles and momenta are enough for them, and there are few of
 them. So the many modes that strongly curved universes need there are affordable at every point of a
@@ -22,7 +22,7 @@ from volvelle.boltzmann import (
     Request,
     Theory,
 )
-from volvelle.boltzmann.class_outputs import linear_power
+from volvelle.boltzmann.class_outputs import linear_tables
 from volvelle.boltzmann.solve import Progress
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
@@ -34,7 +34,7 @@ LONGEST = 0.01
 LONG_K = POWER_K[POWER_K < LONGEST]
 LONG: Mapping[str, float | int | str] = {
     **FINER,
-    # to 5e-6 of P below LONGEST what FINER gives
+    # to 2e-5 of P below LONGEST what FINER gives: docs/validation/linear_power.md
     "l_max_g": 20,
     "l_max_pol_g": 15,
     "l_max_ur": 30,
@@ -43,8 +43,8 @@ LONG: Mapping[str, float | int | str] = {
 }
 """Of the long waves."""
 DENSER = 120.0
-"""Modes per decade of those that judge: between the first modes of closed universes fewer are up to
-1e-3 off."""
+"""Modes per decade of those that judge: next to the first mode of closed universes those of FINER
+are some 6e-4 off."""
 LONG_REQUEST = replace(REQUEST, standard=False)
 """Tables alone: CLASS's scalars, sigma8 among them, need larger wavenumbers."""
 
@@ -80,7 +80,7 @@ class LongWaves:
     def solve(self, cosmology: Cosmology, request: Request) -> Theory:
         """See ``Solver``."""
         with self.exact.computed(cosmology, request, largest=LONGEST) as (cosmo, _):
-            late, early = (linear_power(cosmo, LONG_K, z) for z in (POWER_Z, EARLY_Z))
+            late, early = (linear_tables(cosmo, LONG_K, z) for z in (POWER_Z, EARLY_Z))
         return {
             "matter_power": late[0],
             "cb_power": late[1],
