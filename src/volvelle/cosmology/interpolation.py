@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 
@@ -20,6 +22,15 @@ _EVEN = 1e-9
 _MOST_CELLS = 20_000
 
 Points = Float[Array, " *x"]
+
+
+def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
+    """x, no lower than ``low`` and no higher than ``high``, which are scalars.
+
+    As ``jnp.clip``, but for a derivative that costs a fifth: at either edge it is 0, not a half.
+    """
+    x = jnp.asarray(x)
+    return jax.lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(high, x.dtype))
 
 
 @dataclass(frozen=True)

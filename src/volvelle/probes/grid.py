@@ -174,11 +174,12 @@ class Grid(eqx.Module):
         n = self.sample(distribution)
         return n * (1.0 - distribution.cumulative(self.z[0])) / self.integral(n)
 
-    def beyond(self, values: Float[Array, " n"]) -> Float[Array, " n"]:
+    def beyond(self, values: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
         """Integral over z from every node to the last one."""
         index, rule = _interval_rule(tuple(self.nodes))
-        pieces = jnp.sum(self._measured(values)[index] * rule, axis=-1)
-        return jnp.concatenate([partial_sums(pieces[::-1])[::-1], jnp.zeros(1)])
+        pieces = jnp.sum(self._measured(values)[..., index] * rule, axis=-1)
+        sums = partial_sums(pieces[..., ::-1])[..., ::-1]
+        return jnp.concatenate([sums, jnp.zeros_like(sums[..., :1])], axis=-1)
 
     def distance(self, z: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """f_K and f_K' at one redshift, exactly."""
@@ -190,13 +191,15 @@ class Grid(eqx.Module):
         return curved_distance(chi, self.found), curved_cosine(chi, self.found)
 
 
-def partial_sums(values: Float[Array, " n"]) -> Float[Array, " n"]:
+def partial_sums(values: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
     """All partial sums, by two small products of matrices: fewer operations than a scan."""
-    side = int(np.ceil(np.sqrt(values.size)))
-    square = jnp.pad(values, (0, side**2 - values.size)).reshape(side, side)
+    *batch, number = values.shape
+    side = int(np.ceil(np.sqrt(number)))
+    padding = [(0, 0)] * len(batch) + [(0, side**2 - number)]
+    square = jnp.pad(values, padding).reshape(*batch, side, side)
     rows = square @ np.triu(np.ones((side, side)))
-    before = np.tril(np.ones((side, side)), -1) @ rows[:, -1]
-    return (rows + before[:, None]).ravel()[: values.size]
+    before = rows[..., -1] @ np.triu(np.ones((side, side)), 1)
+    return (rows + before[..., None]).reshape(*batch, side**2)[..., :number]
 
 
 def curved_cosine(chi: Float[Array, " *a"], found: Densities) -> Float[Array, " *a"]:
@@ -287,9 +290,10 @@ def _unsmoothed(means: Float[Array, " n"], z: Array | np.ndarray) -> Float[Array
     """Values at nodes, of means over their cells, which reach half way to the next nodes: those of
     the parabola that has the slope and the curvature of the means [n]."""
     before, after = z[1:-1] - z[:-2], z[2:] - z[1:-1]
-    lower, upper = jnp.diff(means)[:-1] / before, jnp.diff(means)[1:] / after
-    slope = (lower * after + upper * before) / (before + after)
-    curvature = 2.0 * (upper - lower) / (before + after)
     offset = (after - before) / 4.0
     square = (after**3 + before**3) / (12.0 * (after + before))  # mean of (z - node)^2
-    return means.at[1:-1].add(-slope * offset - 0.5 * curvature * square)
+    # Numbers of the nodes alone times differences, as the program does the latter at every call.
+    lower = (square - offset * after) / ((after + before) * before)
+    upper = (square + offset * before) / ((after + before) * after)
+    steps = jnp.diff(means)
+    return means.at[1:-1].add(lower * steps[:-1] - upper * steps[1:])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.cosmology.interpolation import clamp
 from volvelle.power import Spectrum
 
 from .grid import Grid
@@ -81,7 +82,7 @@ def project(
         ell=ell,
         grid=grid,
         spectrum=spectrum,
-        k=jnp.clip(asked, spectrum.lowest, spectrum.k_max),
+        k=clamp(asked, spectrum.lowest, spectrum.k_max),
         power=jnp.exp(logarithm),
         cold=None,
         known=inside,
@@ -111,7 +112,7 @@ def log_power(
     k beyond them, and going on there as the power law of the edge, unless that diverges."""
     low, high = spectrum.lowest, spectrum.k_max
     ends = jnp.stack([jnp.asarray(end) for end in (low, low * _NUDGE, high, high / _NUDGE)])
-    k = jnp.clip(asked, low, high)
+    k = clamp(asked, low, high)
     # In one call with the slopes at the edges.
     sample = jnp.concatenate([k, jnp.broadcast_to(ends[:, None], (4, a.size))])
     found = jnp.log(spectrum(sample, a))
@@ -126,7 +127,7 @@ def above(projection: Projection, highest: Multipoles) -> Projection:
     """The part of the integrals at wavenumbers above ``highest`` [1/Mpc] of each multipole."""
     x = _log_wavenumber(projection.ell, projection.grid)
     beyond = (x - jnp.log(highest)[:, None]) / _width(projection.grid)
-    share = jnp.clip(beyond + 0.5, 0.0, 1.0)
+    share = clamp(beyond + 0.5, 0.0, 1.0)
     parts = (projection.known * share, projection.unknown * jax.lax.stop_gradient(share))
     return eqx.tree_at(lambda p: (p.known, p.unknown), projection, parts)
 
@@ -148,8 +149,8 @@ def _inside(ell: Multipoles, grid: Grid, spectrum: Spectrum) -> Sheet:
     A cell that holds an edge counts in part: values move smoothly with the cosmology.
     """
     x, width = _log_wavenumber(ell, grid), _width(grid)
-    high = jnp.clip((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
-    low = jnp.clip((x - jnp.log(spectrum.lowest)) / width + 0.5, 0.0, 1.0)
+    high = clamp((np.log(spectrum.k_max) - x) / width + 0.5, 0.0, 1.0)
+    low = clamp((x - jnp.log(spectrum.lowest)) / width + 0.5, 0.0, 1.0)
     reach = np.log(grid.a / spectrum.a_min) / np.abs(np.gradient(np.log(grid.a)))
     return high * low * np.clip(reach + 0.5, 0.0, 1.0)
 

@@ -16,7 +16,7 @@ from jax.scipy.special import erf
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from volvelle.cosmology.interpolation import Nodes
+from volvelle.cosmology.interpolation import Nodes, clamp
 from volvelle.cosmology.neutrinos import is_traced
 from volvelle.cosmology.quadrature import gauss_legendre
 
@@ -94,12 +94,12 @@ class Distribution(eqx.Module):
         z = z if isinstance(z, np.ndarray) else jnp.asarray(z)
         inside = (z >= self.z_min) & (z <= self.z_max)
         safe = np.clip(z, self.z_min, self.z_max) if isinstance(z, np.ndarray) else None
-        safe = jnp.clip(z, self.z_min, self.z_max) if safe is None else safe
+        safe = clamp(z, self.z_min, self.z_max) if safe is None else safe
         return jnp.where(inside, self.density(safe) / self.norm, 0.0)
 
     def cumulative(self, z: ArrayLike) -> Array:
         """The fraction of the sample below z."""
-        return jnp.asarray(self.mass(jnp.clip(jnp.asarray(z), self.z_min, self.z_max))) / self.norm
+        return jnp.asarray(self.mass(clamp(z, self.z_min, self.z_max))) / self.norm
 
     @property
     def mean(self) -> Float[Array, ""]:

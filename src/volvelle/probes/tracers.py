@@ -346,8 +346,8 @@ def _poisson(cosmology: Cosmology, grid: Grid) -> Float[Array, " n"]:
 
 def _efficiency(grid: Grid, weight: Float[Array, " n"]) -> Float[Array, " n"]:
     """int_z^inf weight(z') f_K(chi' - chi) / f_K(chi') dz'."""
-    straight = grid.beyond(weight)
-    bent = grid.beyond(weight * grid.cosine / grid.transverse)
+    both = jnp.stack([weight, weight * grid.cosine / grid.transverse])
+    straight, bent = grid.beyond(both)
     return grid.cosine * straight - grid.transverse * bent
 
 
