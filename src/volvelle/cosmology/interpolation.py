@@ -20,17 +20,21 @@ _EVEN = 1e-9
 """Largest deviation of equally spaced nodes, in steps."""
 
 _MOST_CELLS = 20_000
+_BLOCK = 64
+_NOTHING = 1e-18
+"""Of a row's largest element, what its product is not taken with."""
 
 Points = Float[Array, " *x"]
 
 
 def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
-    """x, no lower than ``low`` and no higher than ``high``, which are scalars.
+    """x, no lower than ``low`` and no higher than ``high``, which broadcast to its shape.
 
-    As ``jnp.clip``, but for a derivative that costs a fifth: at either edge it is 0, not a half.
+    As ``jnp.clip``, but for a derivative that costs less: at either edge it is 0, not a half.
     """
     x = jnp.asarray(x)
-    return jax.lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(high, x.dtype))
+    low, high = (jnp.broadcast_to(jnp.asarray(end, x.dtype), x.shape) for end in (low, high))
+    return jax.lax.clamp(low, x, high)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,28 @@ class Nodes:
     def slopes(self) -> np.ndarray:
         """Matrix from values at the nodes to derivatives there."""
         return CubicSpline(self.array, np.eye(len(self.values)))(self.array, 1)
+
+    @cached_property
+    def _blocks(self) -> list[tuple[int, int, np.ndarray]]:
+        """``slopes`` in blocks of rows: the columns from, the columns to, and the block transposed.
+
+        What is left out is below rounding: with every node further away, a value changes the slope
+        by a quarter as much.
+        """
+        count = -(-len(self.values) // _BLOCK)
+        blocks = []
+        for rows in np.array_split(self.slopes, count):
+            size = np.abs(rows)
+            used = np.flatnonzero(np.any(size > _NOTHING * size.max(axis=1, keepdims=True), axis=0))
+            first, last = int(used[0]), int(used[-1]) + 1
+            blocks.append((first, last, np.ascontiguousarray(rows[:, first:last].T)))
+        return blocks
+
+    def differentiate(self, values: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
+        """Derivatives at the nodes of the splines through ``values``, for half the work of the
+        product with ``slopes`` where there are hundreds."""
+        parts = [values[..., first:last] @ block for first, last, block in self._blocks]
+        return jnp.concatenate(parts, axis=-1)
 
     def matrix(self, x: np.ndarray) -> np.ndarray:
         """Matrix from values at the nodes to the spline at constant ``x``, shape (x, n)."""

@@ -37,9 +37,9 @@ class Surface(eqx.Module):
     @classmethod
     def through(cls, x: Nodes, y: Nodes, values: Values) -> "Surface":
         """Bicubic through ``values``, with the slopes of splines along each axis."""
-        values, across = jnp.asarray(values), jnp.asarray(x.slopes).T
+        values = jnp.asarray(values)
         up = jnp.asarray(y.slopes) @ values
-        return cls(x, y, values, values @ across, up, up @ across)
+        return cls(x, y, values, x.differentiate(values), up, x.differentiate(up))
 
     def __call__(self, x: Points, y: Points | np.ndarray) -> Points:
         """f, elementwise; beyond the ends, the outermost cubics.
