@@ -97,7 +97,15 @@ def test_the_hash_is_of_the_meaning(write) -> None:
     path = write({"output": "other", "workers": 2, "ledger": "other.sqlite"})
     path.write_text("# a comment\n" + path.read_text())
     assert Configuration.load(path).hash == first
-    for change in ({"seed": 2}, {"params.n_s.value": 0.97}, {"emulator": {"accuracy": 0.1}}):
+    for same in ({"sampler": {"nuts": {"chains": 4, "draws": 2000}}}, {"sampler": {"nuts": None}}):
+        assert Configuration.load(write(same)).hash == first
+    for change in (
+        {"seed": 2},
+        {"params.n_s.value": 0.97},
+        {"emulator": {"accuracy": 0.1}},
+        {"sampler": {"nuts": {"draws": 3000}}},
+        {"sampler": {"hmc": None}},
+    ):
         assert Configuration.load(write(change)).hash != first
 
 

@@ -267,6 +267,8 @@ def _hash(file: File) -> str:
         emulator.pop(key, None)
     if emulator["target"] == "theory":
         del emulator["target"]
+    if file.sampler.chosen == SamplerBlock().chosen:  # given, or what is taken where none is
+        content["sampler"].pop(file.sampler.name, None)
     network = emulator.get("network", {})
     if network.get("architecture") == PERCEPTRON:
         del network["architecture"]
