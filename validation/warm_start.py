@@ -99,7 +99,8 @@ def main() -> None:
         [
             "# A parameter added to a learned model",
             f"{versions(base)}, example 1 with and without the sum of the neutrino masses as a "
-            f"parameter. {data_words(base)} Both runs with it end in a certificate of their own.",
+            f"parameter. {data_words(base)} Both runs with it end in a certificate of their own. "
+            "What the ledger had from other runs of the same model counts as reused.",
             table(head, rows),
             check_table(checks),
         ],

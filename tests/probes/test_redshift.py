@@ -22,6 +22,7 @@ from volvelle.probes import (
     Stretched,
     Table,
 )
+from volvelle.probes.extent import _support_of, profile
 
 INTEGRAL = 1e-6
 """Asked for; the adaptive quadrature that measures it is told of every kink."""
@@ -110,6 +111,48 @@ def test_moves() -> None:
         return float(np.sqrt(np.trapezoid((z - float(n.mean)) ** 2 * np.asarray(n(z)), z)))
 
     assert spread(wide) == pytest.approx(1.1 * spread(base), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_known_redshifts_give_the_same_as_traced_ones(name: str) -> None:
+    n, z = CASES[name], np.linspace(0.0, 1.7, 40)
+    np.testing.assert_allclose(
+        n(z), jax.jit(lambda z: n(z))(jnp.asarray(z)), rtol=1e-12, atol=1e-14
+    )
+    np.testing.assert_allclose(
+        n.cumulative(z), jax.jit(lambda z: n.cumulative(z))(jnp.asarray(z)), rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("name", ["table", "uneven table", "histogram", "uneven histogram"])
+def test_known_tables_at_known_redshifts_are_no_work_for_a_program(name: str) -> None:
+    n, z = CASES[name], np.linspace(0.0, 1.7, 40)
+    program = jax.make_jaxpr(lambda: n.cumulative(z))()
+    assert {str(step.primitive) for step in program.eqns} <= {"div", "copy", "convert_element_type"}
+
+
+def test_what_is_known_of_a_sample_is_found_once() -> None:
+    def tried(sample: Distribution) -> tuple[int, np.ndarray]:
+        before = _support_of.cache_info().misses
+        found = profile(sample)
+        assert found is not None and not found.values.flags.writeable
+        return _support_of.cache_info().misses - before, found.values
+
+    _support_of.cache_clear()
+    first, again = tried(Table(Z, VALUES)), tried(Table(list(Z), jnp.asarray(VALUES)))
+    assert (first[0], again[0]) == (1, 0)
+    assert tried(Shifted(Table(Z, VALUES), 0.01))[0] == 0  # shifts are allowed for, not known
+    for other in (Table(Z, 2.0 * VALUES), Table(Z + 0.1, VALUES), Histogram(Z, VALUES[1:])):
+        assert tried(other)[0] == 1
+
+
+def test_catalogues_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = profile(CASES["kde"])
+    monkeypatch.setattr("volvelle.probes.extent._MOST_AT_ONCE", 10_000)
+    _support_of.cache_clear()
+    parts = profile(CASES["kde"])
+    assert found is not None and parts is not None
+    np.testing.assert_allclose(parts.values, found.values, rtol=1e-10)
 
 
 def test_zeros_at_the_ends_of_a_table_are_dropped() -> None:

@@ -12,8 +12,9 @@ Kernels that lens have no structure, and an error that falls with (l + 1/2)^2.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,8 @@ Multipoles = np.ndarray | Float[Array, " l"]
 Q = np.geomspace(1e-5, 30.0, 500)
 """Wavenumbers along the line of sight [1/Mpc]."""
 _SAMPLES = 1000
+_MOST_AT_ONCE = 4_000_000
+"""Of redshifts times numbers of a sample: a catalogue's kernels then take 30 MB."""
 _OUTSIDE = 1e-6  # of the peak of n(z): less is no support
 _BROAD = 0.5  # width of a lensing kernel over its centre
 _SMOOTH = 4.0
@@ -70,7 +73,7 @@ class Extent:
 
     @property
     def _content(self) -> tuple:
-        values = (getattr(self, field.name) for field in fields(self))
+        values = (getattr(self, each.name) for each in fields(self))
         return tuple(v.tobytes() if isinstance(v, np.ndarray) else v for v in values)
 
     def __eq__(self, other: object) -> bool:
@@ -168,15 +171,39 @@ def profile(sample: Distribution) -> Profile | None:
         sample = sample.base
     if any(is_traced(leaf) for leaf in jax.tree.leaves(sample)):
         return None
+    z, values, ends = _support_of(_Known.of(sample))
+    ends = (max(ends[0] - margin, low), min(ends[1] + margin, high))
+    return Profile(z, values, ends, squeeze)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A sample of known numbers, compared by them."""
+
+    sample: Distribution = field(compare=False)
+    structure: Any
+    content: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, sample: Distribution) -> "_Known":
+        leaves, structure = jax.tree.flatten(sample)
+        return cls(sample, structure, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
+
+
+@lru_cache(maxsize=256)
+def _support_of(known: _Known) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """See ``_support``; kept, as every call with these tracers asks for it, compiled or not."""
+    sample = known.sample
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(sample))
 
     def density(edges: np.ndarray) -> np.ndarray:
-        with jax.ensure_compile_time_eval():  # in parts, as catalogues are large
-            parts = [np.asarray(sample.cumulative(part)) for part in np.array_split(edges, 10)]
+        number = 1 + edges.size * size // _MOST_AT_ONCE  # catalogues are large
+        with jax.ensure_compile_time_eval():
+            parts = [np.asarray(sample.cumulative(p)) for p in np.array_split(edges, number)]
         return np.diff(np.concatenate(parts)) / np.diff(edges)
 
     z, values, ends = _support(density, sample.z_min, sample.z_max)
-    ends = (max(ends[0] - margin, low), min(ends[1] + margin, high))
-    return Profile(z, values, ends, squeeze)
+    return _shared(z), _shared(values), ends
 
 
 def _known_kernel(tracer: Tracer) -> Profile | None:
@@ -221,6 +248,12 @@ def _support(
 
 def _transform(chi: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """|W(q)| on ``Q`` of a kernel at increasing distances, up to half of what they resolve."""
+    return _transformed(*(np.asarray(each, dtype=float).tobytes() for each in (chi, kernel)))
+
+
+@lru_cache(maxsize=256)
+def _transformed(distances: bytes, values: bytes) -> np.ndarray:
+    chi, kernel = np.frombuffer(distances), np.frombuffer(values)
     even = np.linspace(chi[0], chi[-1], chi.size)
     step = even[1] - even[0]
     mass = np.interp(even, chi, kernel)
@@ -228,7 +261,13 @@ def _transform(chi: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     phase = np.exp(1j * Q[:top, None] * (even - even[0]))
     amplitude = np.zeros(Q.size)
     amplitude[:top] = np.abs(phase @ mass) * np.sinc(Q[:top] * step / (2.0 * np.pi))
-    return _normal(amplitude)
+    return _shared(_normal(amplitude))
+
+
+def _shared(values: np.ndarray) -> np.ndarray:
+    """What a cache gives to many: not to be written."""
+    values.flags.writeable = False
+    return values
 
 
 def _normal(amplitude: np.ndarray) -> np.ndarray:

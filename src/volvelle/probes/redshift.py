@@ -71,7 +71,7 @@ class Distribution(eqx.Module):
                 f"a distribution from z = {self.z_min:g} to {self.z_max:g} with structure of "
                 f"{self.scale:g}; expected 0 <= z_min < z_max and a positive scale"
             )
-        norm = self.mass(jnp.asarray(self.z_max))
+        norm = self.mass(np.asarray(self.z_max))
         if not is_traced(norm) and not (np.isfinite(norm) and norm > 0.0):
             raise DistributionError(
                 f"{type(self).__name__}: the integral of n(z) over [{self.z_min:g}, "
@@ -86,20 +86,25 @@ class Distribution(eqx.Module):
     @property
     def norm(self) -> Float[Array, ""]:
         """The integral of ``density``; NaN where there is none."""
-        norm = self.mass(jnp.asarray(self.z_max))
-        return jnp.where(jnp.isfinite(norm) & (norm > 0.0) & self.sound, norm, jnp.nan)
+        norm = self.mass(np.asarray(self.z_max))
+        of = jnp if is_traced(norm) or is_traced(self.sound) else np
+        return jnp.asarray(of.where(of.isfinite(norm) & (norm > 0.0) & self.sound, norm, np.nan))
 
     def __call__(self, z: ArrayLike) -> Array:
         """n(z), zero outside of the support."""
         z = z if isinstance(z, np.ndarray) else jnp.asarray(z)
         inside = (z >= self.z_min) & (z <= self.z_max)
-        safe = np.clip(z, self.z_min, self.z_max) if isinstance(z, np.ndarray) else None
-        safe = clamp(z, self.z_min, self.z_max) if safe is None else safe
-        return jnp.where(inside, self.density(safe) / self.norm, 0.0)
+        return jnp.where(inside, self.density(self._within(z)) / self.norm, 0.0)
 
     def cumulative(self, z: ArrayLike) -> Array:
         """The fraction of the sample below z."""
-        return jnp.asarray(self.mass(clamp(z, self.z_min, self.z_max))) / self.norm
+        return jnp.asarray(self.mass(self._within(z))) / self.norm
+
+    def _within(self, z: ArrayLike) -> Redshifts:
+        """z or the end of the support; of NumPy where it was, so that what is known stays so."""
+        if isinstance(z, np.ndarray):
+            return np.clip(z, self.z_min, self.z_max)
+        return clamp(z, self.z_min, self.z_max)
 
     @property
     def mean(self) -> Float[Array, ""]:
@@ -264,14 +269,12 @@ class Histogram(Distribution):
         return 1
 
     def density(self, z: Redshifts) -> Redshifts:
-        return jnp.asarray(self.counts / np.diff(self.edges))[_interval(self.edges, z)]
+        return _at(self.counts / np.diff(self.edges), _interval(self.edges, z))
 
     def mass(self, z: Redshifts) -> Redshifts:
         n = _interval(self.edges, z)
-        below, edges, widths = (
-            jnp.asarray(each) for each in (_sums(self.counts), self.edges, np.diff(self.edges))
-        )
-        return below[n] + jnp.asarray(self.counts)[n] * (z - edges[n]) / widths[n]
+        share = (z - _at(self.edges, n)) / _at(np.diff(self.edges), n)
+        return _at(_sums(self.counts), n) + _at(self.counts, n) * share
 
 
 class Table(Distribution):
@@ -327,18 +330,18 @@ class Table(Distribution):
     def density(self, z: Redshifts) -> Redshifts:
         n = _interval(self.z, z)
         low, slope = self._line(n)
-        return low + slope * (z - jnp.asarray(self.z)[n])
+        return low + slope * (z - _at(self.z, n))
 
     def mass(self, z: Redshifts) -> Redshifts:
         n = _interval(self.z, z)
         low, slope = self._line(n)
-        step = z - jnp.asarray(self.z)[n]
+        step = z - _at(self.z, n)
         below = _sums(0.5 * (self.values[1:] + self.values[:-1]) * np.diff(self.z))
-        return jnp.asarray(below)[n] + step * (low + 0.5 * slope * step)
+        return _at(below, n) + step * (low + 0.5 * slope * step)
 
-    def _line(self, n: np.ndarray | Array) -> tuple[Array, Array]:
+    def _line(self, n: np.ndarray | Array) -> tuple[Redshifts, Redshifts]:
         slope = (self.values[1:] - self.values[:-1]) / np.diff(self.z)
-        return jnp.asarray(self.values)[n], jnp.asarray(slope)[n]
+        return _at(self.values, n), _at(slope, n)
 
 
 def _jumps_and_step(z: np.ndarray, values: np.ndarray) -> tuple[bool, float]:
@@ -409,6 +412,12 @@ def _interval(nodes: np.ndarray | Array, z: ArrayLike) -> np.ndarray | Array:
             return jnp.clip(found, 0, nodes.size - 2)
     found = jnp.searchsorted(jnp.asarray(nodes), jnp.asarray(z), side="right") - 1
     return jnp.clip(found, 0, nodes.shape[0] - 2)
+
+
+def _at(values: np.ndarray | Array, n: np.ndarray | Array) -> np.ndarray | Array:
+    """values[n]; of NumPy where both are."""
+    known = isinstance(n, (np.ndarray, np.integer))
+    return values[n] if known else jnp.asarray(values)[n]
 
 
 def _numbers(values: ArrayLike) -> Array | np.ndarray:
