@@ -47,6 +47,8 @@ def test_clamp() -> None:
     np.testing.assert_array_equal(
         jax.vmap(jax.grad(lambda each: clamp(each, 0.0, 1.0)))(x), [0.0, 0.0, 1.0, 0.0, 0.0]
     )
+    np.testing.assert_array_equal(clamp([0, 1, 2], 0.5, 1.5), [0.5, 1.0, 1.5])
+    assert np.isnan(clamp(jnp.nan, 0.0, 1.0))
     moved = jax.grad(lambda ends: jnp.sum(clamp(x, ends[0], ends[1])))(jnp.asarray([0.1, 0.9]))
     np.testing.assert_array_equal(moved, [2.0, 2.0])
 

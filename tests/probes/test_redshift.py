@@ -21,8 +21,8 @@ from volvelle.probes import (
     Smail,
     Stretched,
     Table,
+    extent,
 )
-from volvelle.probes.extent import _support_of, profile
 
 INTEGRAL = 1e-6
 """Asked for; the adaptive quadrature that measures it is told of every kink."""
@@ -131,28 +131,34 @@ def test_known_tables_at_known_redshifts_are_no_work_for_a_program(name: str) ->
     assert {str(step.primitive) for step in program.eqns} <= {"div", "copy", "convert_element_type"}
 
 
-def test_what_is_known_of_a_sample_is_found_once() -> None:
-    def tried(sample: Distribution) -> tuple[int, np.ndarray]:
-        before = _support_of.cache_info().misses
-        found = profile(sample)
-        assert found is not None and not found.values.flags.writeable
-        return _support_of.cache_info().misses - before, found.values
+def test_what_is_known_of_a_sample_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Distribution] = []
+    monkeypatch.setattr(extent, "_SUPPORTS", {})
+    monkeypatch.setattr(extent, "_MOST_KEPT", 4)
+    plain = extent._sampled
+    monkeypatch.setattr(extent, "_sampled", lambda sample: (made.append(sample), plain(sample))[1])
 
-    _support_of.cache_clear()
-    first, again = tried(Table(Z, VALUES)), tried(Table(list(Z), jnp.asarray(VALUES)))
-    assert (first[0], again[0]) == (1, 0)
-    assert tried(Shifted(Table(Z, VALUES), 0.01))[0] == 0  # shifts are allowed for, not known
+    def tried(sample: Distribution) -> int:
+        before = len(made)
+        found = extent.profile(sample)
+        assert found is not None and not found.values.flags.writeable
+        return len(made) - before
+
+    assert tried(Table(Z, VALUES)) == 1
+    assert tried(Table(list(Z), np.array(VALUES))) == 0
+    assert tried(Shifted(Table(Z, VALUES), 0.01)) == 0  # shifts are allowed for, not known
     for other in (Table(Z, 2.0 * VALUES), Table(Z + 0.1, VALUES), Histogram(Z, VALUES[1:])):
-        assert tried(other)[0] == 1
+        assert (tried(other), tried(other)) == (1, 0)
+    assert tried(Table(UNEVEN, VALUES)) == 1
+    assert tried(Table(Z, VALUES)) == 1  # the first is forgotten for the fifth
+    assert len(extent._SUPPORTS) == 4
 
 
 def test_catalogues_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = profile(CASES["kde"])
-    monkeypatch.setattr("volvelle.probes.extent._MOST_AT_ONCE", 10_000)
-    _support_of.cache_clear()
-    parts = profile(CASES["kde"])
-    assert found is not None and parts is not None
-    np.testing.assert_allclose(parts.values, found.values, rtol=1e-10)
+    whole = extent._sampled(CASES["kde"])
+    monkeypatch.setattr(extent, "_MOST_AT_ONCE", 10_000)
+    parts = extent._sampled(CASES["kde"])
+    np.testing.assert_allclose(parts[1], whole[1], rtol=1e-10)
 
 
 def test_zeros_at_the_ends_of_a_table_are_dropped() -> None:

@@ -33,6 +33,7 @@ def clamp(x: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
     As ``jnp.clip``, but for a derivative that costs less: at either edge it is 0, not a half.
     """
     x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
     low, high = (jnp.broadcast_to(jnp.asarray(end, x.dtype), x.shape) for end in (low, high))
     return jax.lax.clamp(low, x, high)
 

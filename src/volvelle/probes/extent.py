@@ -12,9 +12,10 @@ Kernels that lens have no structure, and an error that falls with (l + 1/2)^2.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -171,33 +172,34 @@ def profile(sample: Distribution) -> Profile | None:
         sample = sample.base
     if any(is_traced(leaf) for leaf in jax.tree.leaves(sample)):
         return None
-    z, values, ends = _support_of(_Known.of(sample))
+    z, values, ends = _support_of(sample)
     ends = (max(ends[0] - margin, low), min(ends[1] + margin, high))
     return Profile(z, values, ends, squeeze)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A sample of known numbers, compared by them."""
-
-    sample: Distribution = field(compare=False)
-    structure: Any
-    content: tuple[bytes, ...]
-
-    @classmethod
-    def of(cls, sample: Distribution) -> "_Known":
-        leaves, structure = jax.tree.flatten(sample)
-        return cls(sample, structure, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
+_Support = tuple[np.ndarray, np.ndarray, tuple[float, float]]
+_SUPPORTS: dict[tuple, _Support] = {}
+_MOST_KEPT = 256
 
 
-@lru_cache(maxsize=256)
-def _support_of(known: _Known) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """See ``_support``; kept, as every call with these tracers asks for it, compiled or not."""
-    sample = known.sample
+def _support_of(sample: Distribution) -> _Support:
+    """See ``_support``; kept, as every call with such a sample asks for it, compiled or not."""
+    leaves, structure = jax.tree.flatten(sample)
+    arrays = [np.ascontiguousarray(leaf) for leaf in leaves]
+    hashes = [sha256(str((leaf.dtype, leaf.shape)).encode() + leaf.tobytes()) for leaf in arrays]
+    key = (structure, *(each.digest() for each in hashes))  # catalogues are large: not they
+    if key not in _SUPPORTS:
+        while len(_SUPPORTS) >= _MOST_KEPT:
+            _SUPPORTS.pop(next(iter(_SUPPORTS)), None)
+        _SUPPORTS[key] = _sampled(sample)
+    return _SUPPORTS[key]
+
+
+def _sampled(sample: Distribution) -> _Support:
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(sample))
 
     def density(edges: np.ndarray) -> np.ndarray:
-        number = 1 + edges.size * size // _MOST_AT_ONCE  # catalogues are large
+        number = 1 + edges.size * size // _MOST_AT_ONCE
         with jax.ensure_compile_time_eval():
             parts = [np.asarray(sample.cumulative(p)) for p in np.array_split(edges, number)]
         return np.diff(np.concatenate(parts)) / np.diff(edges)
