@@ -40,6 +40,11 @@ def test_slopes_of_many_nodes_are_all_of_the_splines(number: int, even: bool) ->
     )
 
 
+def test_slopes_of_hundreds_of_nodes_take_less_than_half_the_work() -> None:
+    nodes = Nodes.of(np.linspace(-9.0, 3.0, 303))
+    assert sum(block.size for _, _, block in nodes._blocks) < 0.5 * nodes.slopes.size
+
+
 def test_clamp() -> None:
     x = jnp.asarray([-1.0, 0.0, 0.3, 1.0, 2.0])
     np.testing.assert_array_equal(clamp(x, 0.0, 1), [0.0, 0.0, 0.3, 1.0, 1.0])

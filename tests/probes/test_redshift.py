@@ -152,6 +152,8 @@ def test_what_is_known_of_a_sample_is_found_once(monkeypatch: pytest.MonkeyPatch
     assert tried(Table(UNEVEN, VALUES)) == 1
     assert tried(Table(Z, VALUES)) == 1  # the first is forgotten for the fifth
     assert len(extent._SUPPORTS) == 4
+    with jax.enable_x64(False):  # of another precision: another sample
+        assert (tried(Table(Z, VALUES)), tried(Table(Z, VALUES))) == (1, 0)
 
 
 def test_catalogues_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,11 @@ _STEPS_PER_SIGMA = 2.0
 """Of ``Demand.step`` in the standard deviation of an n(z) that is not known."""
 _WEIGHTS = np.gradient(Q)
 
+_Support = tuple[np.ndarray, np.ndarray, tuple[float, float]]
+_SUPPORTS: dict[tuple, _Support] = {}
+_MOST_KEPT = 256
+"""Of ``_SUPPORTS``; the oldest goes first."""
+
 
 @dataclass(frozen=True, eq=False)
 class Extent:
@@ -177,17 +182,13 @@ def profile(sample: Distribution) -> Profile | None:
     return Profile(z, values, ends, squeeze)
 
 
-_Support = tuple[np.ndarray, np.ndarray, tuple[float, float]]
-_SUPPORTS: dict[tuple, _Support] = {}
-_MOST_KEPT = 256
-
-
 def _support_of(sample: Distribution) -> _Support:
     """See ``_support``; kept, as every call with such a sample asks for it, compiled or not."""
     leaves, structure = jax.tree.flatten(sample)
     arrays = [np.ascontiguousarray(leaf) for leaf in leaves]
     hashes = [sha256(str((leaf.dtype, leaf.shape)).encode() + leaf.tobytes()) for leaf in arrays]
-    key = (structure, *(each.digest() for each in hashes))  # catalogues are large: not they
+    precision = jnp.result_type(float)
+    key = (structure, precision, *(each.digest() for each in hashes))  # catalogues are large
     if key not in _SUPPORTS:
         while len(_SUPPORTS) >= _MOST_KEPT:
             _SUPPORTS.pop(next(iter(_SUPPORTS)), None)
