@@ -14,7 +14,8 @@ processor time of all threads, as other work may share the machine. Nothing is t
 method that has not ended after 15 core minutes, or what --budget says, is stopped, and the table
 says how far it was. What is finished is kept in runs/methods, and a method that was killed goes on
 from its last chunk; the chains of the mock are where examples/13_mock_des_y1.py finds them. The
-page is docs/benchmarks/methods.md with its figure.
+page is docs/benchmarks/methods.md with its figure; its rows stand in docs/benchmarks/methods.json
+as well and stay there until their method runs again, wherever the others have run.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 
@@ -67,6 +70,8 @@ from volvelle.learning import write_atomically
 
 FOLDER, PAGE = ROOT / "runs" / "methods", ROOT / "docs" / "benchmarks" / "methods.md"
 FIGURE, TRUTH = PAGE.with_name("methods.png"), FOLDER / "bimodal" / "quadrature.json"
+ROWS = PAGE.with_suffix(".json")
+"""What the page says, and the means and widths it compares with: chains are too large to keep."""
 COBAYA, CLOCK = "cobaya", "clock.json"
 R_HAT = 1.01
 BUDGET = 15.0
@@ -119,10 +124,14 @@ class OverBudgetError(Exception):
 
 
 class Clock:
-    """Processor and wall time of a method over all its attempts, kept on disk at every tick."""
+    """Processor and wall time of a method over all its attempts, kept on disk at every tick.
 
-    def __init__(self, path: Path, budget: float) -> None:
+    ``value``: milliseconds of one ln P in this process, the measure of its machine.
+    """
+
+    def __init__(self, path: Path, budget: float, value: float) -> None:
         self.path, self.budget, self.words, self.last = path, budget, "no draw yet", ""
+        self.value = value
         self.before = json.loads(path.read_text())["spent"] if path.exists() else [0.0, 0.0]
         self.begun = time.process_time(), time.monotonic()
 
@@ -149,12 +158,29 @@ class Clock:
         self.last = f"; at {done}: R-hat {seen.r_hat_max:.3f}, worst ESS {seen.ess_min:.0f}"
         print(f"  {done} draws{self.last}, {self.spent[0]:.0f} core seconds", flush=True)
 
+    def keep(self) -> None:
+        """Write it down."""
+        kept = {"spent": self.spent, "words": self.words, "value": self.value}
+        write_atomically(self.path, json.dumps(kept).encode())
+
     def tick(self) -> None:
         """Write it down, and raise OverBudgetError if it is too much."""
-        spent = self.spent
-        write_atomically(self.path, json.dumps({"spent": spent, "words": self.words}).encode())
-        if spent[0] > self.budget:
+        self.keep()
+        if self.spent[0] > self.budget:
             raise OverBudgetError(self.words)
+
+
+def one_value(case: Case) -> float:
+    """Processor time of one compiled ln P [ms], the shortest of ten groups of ten."""
+    log_prob, start = jax.jit(lambda x: case.posterior.log_prob(x)), jnp.asarray(case.start)
+    log_prob(start).block_until_ready()
+    groups = []
+    for _ in range(10):
+        begun = time.process_time()
+        for _ in range(10):
+            log_prob(start).block_until_ready()
+        groups.append(time.process_time() - begun)
+    return 100.0 * min(groups)
 
 
 def work(case_name: str, name: str, budget: float) -> None:
@@ -162,15 +188,16 @@ def work(case_name: str, name: str, budget: float) -> None:
     folder = FOLDER / case_name
     folder.mkdir(parents=True, exist_ok=True)
     case = CASES[case_name]()
-    clock = Clock(folder / "chains" / name / CLOCK, budget)
+    clock = Clock(folder / "chains" / name / CLOCK, budget, one_value(case))
     try:
         found = _found(case, case_name, name, clock)
     except OverBudgetError as error:
         print(f"{case_name}, {name}: stopped after {clock.spent[0]:.0f} core seconds: {error}")
         return
+    clock.keep()
     core, wall = clock.spent
     write_atomically(clock.path.with_name(MOCK.SECONDS), json.dumps(wall).encode())
-    facts: dict[str, Any] = {"core_seconds": core, "wall_seconds": wall}
+    facts: dict[str, Any] = {}
     if not found.refused and name == "nuts":
         evidence = bridge(case.posterior, found, seed=1)
         facts |= {"log_evidence": evidence.log_z, "log_evidence_error": evidence.error}
@@ -200,8 +227,8 @@ def _found(case: Case, case_name: str, name: str, clock: Clock) -> Chains:
 class Truth:
     """Means and widths to agree with, and what more is known."""
 
-    mean: np.ndarray
-    width: np.ndarray
+    mean: list[float]
+    width: list[float]
     log_z: float | None = None
     upper: float | None = None
 
@@ -220,12 +247,12 @@ def truth_of(case_name: str) -> Truth | None:
         if not TRUTH.exists():
             return None
         mean, width, log_z, upper = json.loads(TRUTH.read_text())
-        return Truth(np.array(mean), np.array(width), log_z, upper)
+        return Truth(mean, width, log_z, upper)
     found = read(case_name, LONGEST[case_name])
     if found is None:
         return None
     flat = found.flat
-    return Truth(flat.mean(axis=0), flat.std(axis=0))
+    return Truth(flat.mean(axis=0).tolist(), flat.std(axis=0).tolist())
 
 
 def read(case_name: str, name: str) -> Chains | None:
@@ -234,13 +261,24 @@ def read(case_name: str, name: str) -> Chains | None:
     return load_chains(path, names_of(case_name)) if path.exists() else None
 
 
-def stopped(case_name: str, name: str) -> tuple[list[float], str] | None:
-    """Core and wall seconds of a method that spent all it may, and how far it was."""
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of a method, how far it was then, and milliseconds of one ln P beside it."""
+
+    core: float
+    wall: float
+    words: str
+    value: float
+
+
+def spent_by(case_name: str, name: str) -> Spent | None:
+    """What a method has taken until now."""
     path = FOLDER / case_name / "chains" / name / CLOCK
     if not path.exists():
         return None
     kept = json.loads(path.read_text())
-    return kept["spent"], kept["words"]
+    core, wall = kept["spent"]
+    return Spent(core, wall, kept["words"], kept["value"])
 
 
 @dataclass(frozen=True)
@@ -251,36 +289,36 @@ class Row:
     good: bool
     rate: float
     """Worst ESS per core second."""
-    cells: tuple[str, ...]
+    cells: tuple[str, ...] | list[str]
 
 
 COLUMNS = (
-    "verdict", "R-hat", "worst ESS", "core min", "wall min", "calls", "ESS / core second",
-    "ESS / call [%]", "of the draws [%]", "means off [sigma]", "widths / truth", "ln Z",
+    "verdict", "R-hat", "worst ESS", "core min", "wall min", "one ln P [ms]", "calls",
+    "ESS / core second", "ESS / call [%]", "of the draws [%]", "means off [sigma]",
+    "widths / truth", "ln Z",
 )  # fmt: skip
 
 
 def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
     """What the table says of a method; None if it has not run."""
-    found = read(case_name, name)
+    found, spent = read(case_name, name), spent_by(case_name, name)
+    if spent is None:
+        return None
+    times = f"{spent.core / 60.0:.1f}", f"{spent.wall / 60.0:.1f}", f"{spent.value:.1f}"
     if found is None:
-        ended = stopped(case_name, name)
-        if ended is None:
-            return None
-        (core, wall), words = ended
-        more = len(COLUMNS) - 5 + (case_name == "bimodal")
-        cells = (f"not ended: {words}", "-", "-", f"{core / 60.0:.1f}", f"{wall / 60.0:.1f}")
+        cells = (f"not ended: {spent.words}", "-", "-", *times)
+        more = len(COLUMNS) - len(cells) + (case_name == "bimodal")
         return Row(name, False, 0.0, cells + ("-",) * more)
-    seen, facts, flat = found.diagnostics, found.facts, found.flat
-    seconds = float(facts["core_seconds"])
+    seen, facts, flat, seconds = found.diagnostics, found.facts, found.flat, spent.core
     good = not found.refused and seen.r_hat_max <= R_HAT and found.divergent <= 0.01
     calls = found.evaluations
     kind = "gradients" if 2 * found.gradients > calls else "values"
     verdict = "refused" if found.refused else ("converged" if good else "not converged")
     shift = ratio = evidence = "-"
     if truth is not None and name != LONGEST.get(case_name):
-        shift = f"{np.max(np.abs(flat.mean(axis=0) - truth.mean) / truth.width):.2f}"
-        ratios = flat.std(axis=0) / truth.width
+        mean, width = np.array(truth.mean), np.array(truth.width)
+        shift = f"{np.max(np.abs(flat.mean(axis=0) - mean) / width):.2f}"
+        ratios = flat.std(axis=0) / width
         ratio = f"{ratios.min():.2f} to {ratios.max():.2f}"
     if "log_evidence" in facts and not found.refused:
         evidence = f"{facts['log_evidence']:.2f} ± {facts['log_evidence_error']:.2f}"
@@ -289,8 +327,7 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
         verdict if "k_hat" not in facts else f"{verdict}, k-hat {facts['k_hat']:.2f}",
         f"{seen.r_hat_max:.3f}",
         f"{seen.ess_min:.0f}",
-        f"{seconds / 60.0:.1f}",
-        f"{float(facts['wall_seconds']) / 60.0:.1f}",
+        *times,
         f"{calls} {kind}",
         *(
             "-" if found.refused else (text if good else f"({text})")
@@ -310,18 +347,48 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
     return Row(name, good, rate, tuple(cells))
 
 
-LEGEND = """Calls are evaluations of ln P, most of them with its gradient (gradients) or without
-(values); the search for the maximum, warm-up and fits are included, "of the draws" leaves these
-out. Numbers in brackets are of chains that have not converged: an effective sample size from these
-is no measure. "means off" is the largest distance of a mean from that of the chains to compare
-with, "widths" are standard deviations."""
+LEGEND = """"one ln P" is the processor time of one compiled value in the process of that row, the
+measure of its machine: rows of two machines are compared in units of it. Calls are evaluations of
+ln P, most of them with its gradient (gradients) or without (values); the search for the maximum,
+warm-up and fits are included, "of the draws" leaves these out. Numbers in brackets are of chains
+that have not converged: an effective sample size from these is no measure. "means off" is the
+largest distance of a mean from that of the chains to compare with, "widths" are standard
+deviations."""
 
 
-def part_of(case_name: str, axis: Any) -> list[str]:
+class Page:
+    """Rows of every case and what they are compared with: those of this machine, and those kept."""
+
+    def __init__(self) -> None:
+        kept = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
+        self.truth: dict[str, Truth | None] = {}
+        self.rows: dict[str, list[Row]] = {}
+        for case_name in CASES:
+            before = kept.get(case_name, {"truth": None, "rows": {}})
+            truth = truth_of(case_name) or (before["truth"] and Truth(**before["truth"]))
+            rows = []
+            for name in methods_of(case_name):
+                row = row_of(case_name, name, truth)
+                if row is None and name in before["rows"]:
+                    row = Row(**before["rows"][name])
+                rows += [] if row is None else [row]
+            self.truth[case_name], self.rows[case_name] = truth, rows
+
+    def save(self) -> None:
+        """For those who come after."""
+        cases = {
+            case_name: {
+                "truth": truth and asdict(truth),
+                "rows": {row.name: asdict(row) for row in self.rows[case_name]},
+            }
+            for case_name, truth in self.truth.items()
+        }
+        write_atomically(ROWS, (json.dumps(cases, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def part_of(case_name: str, truth: Truth | None, rows: list[Row], axis: Any) -> list[str]:
     """The section of a case; its bars into the axis."""
-    truth = truth_of(case_name)
     order = methods_of(case_name)
-    rows = [r for r in (row_of(case_name, name, truth) for name in order) if r is not None]
     columns = COLUMNS + (("upper mode",) if case_name == "bimodal" else ())
     text = [f"## {case_name}: {len(names_of(case_name))} parameters", ""]
     if truth is not None and truth.log_z is not None and truth.upper is not None:
@@ -351,12 +418,14 @@ def page() -> None:
         f"{platform.python_version()}, {os.cpu_count()} cores."
     )
     text = ["# Which method when, measured", "", machine, "", lines, "", LEGEND, ""]
-    run = [c for c in CASES if any(row_of(c, name, None) for name in methods_of(c))]
+    found = Page()
+    found.save()
+    run = [case_name for case_name in CASES if found.rows[case_name]]
     text += [f"Not run yet: the case {case_name}.\n" for case_name in CASES if case_name not in run]
     size = (4.0 * max(len(run), 1), 4.2)
     figure, axes = plt.subplots(1, max(len(run), 1), figsize=size, layout="constrained")
     for axis, case_name in zip(np.atleast_1d(axes), run, strict=False):
-        text += part_of(case_name, axis)
+        text += part_of(case_name, found.truth[case_name], found.rows[case_name], axis)
     figure.savefig(FIGURE, dpi=110)
     plt.close(figure)
     text += [f"![worst effective sample size per core second]({FIGURE.name})", ""]
@@ -383,8 +452,8 @@ def finished(case_name: str, name: str, budget: float) -> bool:
     """Whether a method has ended, or has spent this many core seconds."""
     if (FOLDER / case_name / f"{name}.safetensors").exists():
         return True
-    ended = stopped(case_name, name)
-    return ended is not None and ended[0][0] > budget
+    spent = spent_by(case_name, name)
+    return spent is not None and spent.core > budget
 
 
 def main() -> None:

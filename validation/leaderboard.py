@@ -50,9 +50,9 @@ from volvelle.boltzmann import Ledger, LedgerEntry
 from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver, make_training
 from volvelle.emulator import load_emulator
+from volvelle.inference import log_likelihoods_at
 from volvelle.learning import write_atomically
 from volvelle.training import Exact, Problem
-from volvelle.training.problem import posterior_batch
 
 sys.path.append(str(ROOT / "benchmarks"))
 from cosmopower import Cosmopower
@@ -94,8 +94,8 @@ class Truth:
         posterior = self.problem.posterior(theory)
         samples = self.reference.samples(self.problem, theory, SEED)
         distance = self.reference.distance(samples)
-        chi2 = -2.0 * (posterior_batch(posterior, self.points) - self.log_like)
-        best = -2.0 * (posterior_batch(posterior, self.best[None])[0] - self.best_log_like)
+        chi2 = -2.0 * (log_likelihoods_at(posterior, self.points) - self.log_like)
+        best = -2.0 * (log_likelihoods_at(posterior, self.best[None])[0] - self.best_log_like)
         result = Result(
             name,
             calls,

@@ -47,9 +47,9 @@ from volvelle import Configuration, SerialExecutor
 from volvelle.boltzmann import Ledger
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
 from volvelle.emulator import Emulator, load_emulator
+from volvelle.inference import log_likelihoods_at
 from volvelle.training import Exact, Problem, fit_emulator
 from volvelle.training.history import load_iterations
-from volvelle.training.problem import posterior_batch
 
 SPECTRA, LIKELIHOOD = "learned spectra", "learned likelihood"
 LIMIT = 0.05  # [sigma] what either certificate may leave of a mean
@@ -150,7 +150,7 @@ def learning_curve(case: Case, x: np.ndarray, log_like: np.ndarray) -> list[tupl
         if len(rows) < LEAST_SOLUTIONS:
             continue
         emulator, _ = fit_emulator(case.problem, np.array(rows), learned, np.array(values))
-        error = posterior_batch(case.problem.posterior(emulator), x) - log_like
+        error = log_likelihoods_at(case.problem.posterior(emulator), x) - log_like
         found.append((len(rows), float(np.std(error))))
         print(f"{case.folder.name}: {len(rows)} solutions, scatter {found[-1][1]:.4f}", flush=True)
     return found

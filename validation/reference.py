@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from volvelle.emulator import Emulator, load_emulator
-from volvelle.inference import explore
+from volvelle.inference import explore, log_likelihoods_at
 from volvelle.training import Problem
 from volvelle.training.adaptive import REACH
-from volvelle.training.problem import posterior_batch
 from volvelle.training.weights import effective_number, weights_at
 
 GOOD = ("converged",)
@@ -73,14 +72,14 @@ class Reference:
             np.array([p["emulator"]["mean"] for p in of]),
             np.array([p["emulator"]["std"] for p in of]),
             x,
-            posterior_batch(problem.posterior(emulator), x),
+            log_likelihoods_at(problem.posterior(emulator), x),
             bool(summary["simulated"]),
         )
 
     def samples(self, problem: Problem, emulator: Emulator, seed: int) -> Samples:
         """Of an emulator's posterior: the reference's, re-weighted, or others where few count."""
         posterior = problem.posterior(emulator)
-        ratio = posterior_batch(posterior, self.x) - self.log_like
+        ratio = log_likelihoods_at(posterior, self.x) - self.log_like
         weights = weights_at(np.where(np.isnan(ratio), -np.inf, ratio), 1.0)
         fraction = effective_number(weights) / len(weights)
         if fraction >= LEAST_EFFECTIVE:

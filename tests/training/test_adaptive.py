@@ -15,11 +15,11 @@ import toy
 import volvelle
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
+from volvelle.inference import log_likelihoods_at
 from volvelle.learning import NetworkSettings
 from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings, adaptive
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.history import load_iterations
-from volvelle.training.problem import posterior_batch
 
 HERE = Path(__file__).parent
 SOURCE = Path(volvelle.__file__).parents[1]
@@ -52,7 +52,7 @@ def scatter_at_fresh_points(found: Trainer) -> float:
     theories = [problem.solver.solve(problem.cosmology(row), problem.request) for row in x]
     exact = [problem.log_likelihood(row, t) for row, t in zip(x, theories, strict=True)]
     assert found.emulator is not None
-    return float(np.std(posterior_batch(problem.posterior(found.emulator), x) - exact))
+    return float(np.std(log_likelihoods_at(problem.posterior(found.emulator), x) - exact))
 
 
 def test_the_toy_says_its_own_widths():

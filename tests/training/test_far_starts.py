@@ -13,12 +13,11 @@ import pytest
 import toy
 from volvelle.boltzmann import Ledger, Request
 from volvelle.compute import SerialExecutor
-from volvelle.inference import make_prior
+from volvelle.inference import log_likelihoods_at, make_prior
 from volvelle.likelihood import Gaussian
 from volvelle.training import Exact, Problem, Trainer, TrainingSettings
 from volvelle.training.adaptive import ADAPTIVE, OUTSIDE
 from volvelle.training.history import Iteration
-from volvelle.training.problem import posterior_batch
 from volvelle.training.settling import PATIENCE, stalled
 
 SCALARS = ("H0", "Omega_m", "S8", "sigma8", "age", "r_drag")  # names that a scalar may have
@@ -70,7 +69,7 @@ def knows_the_posterior(found: Trainer) -> bool:
     problem = found.exact.problem
     theories = [problem.solver.solve(problem.cosmology(row), problem.request) for row in x]
     exact = [problem.log_likelihood(row, t) for row, t in zip(x, theories, strict=True)]
-    error = posterior_batch(problem.posterior(found.emulator), x) - exact
+    error = log_likelihoods_at(problem.posterior(found.emulator), x) - exact
     return bool(found.emulator.distances(x[:1])[0] < 1.0 and np.max(np.abs(error)) < RIGHT)
 
 

@@ -13,10 +13,9 @@ import pytest
 import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
-from volvelle.inference import make_prior
+from volvelle.inference import log_likelihoods_at, make_prior
 from volvelle.likelihood import Likelihood, NuisanceParameter
 from volvelle.training import Exact, Problem, Trainer, TrainingSettings
-from volvelle.training.problem import posterior_batch
 
 SAMPLES = 20
 BIAS, ERROR = 1.6, 0.01
@@ -104,8 +103,8 @@ def test_walkers_find_the_posterior_and_few_solutions_do(tmp_path):
     assert found.emulator is not None
     posterior = found.exact.problem.posterior(found.emulator)
     walkers = found._explore(1.0, 1, 1.3)
-    values = posterior_batch(posterior, walkers)
-    best = posterior_batch(posterior, np.r_[toy.TRUTH[[1, 3, 4]], np.full(SAMPLES, BIAS)][None])
+    values = log_likelihoods_at(posterior, walkers)
+    best = log_likelihoods_at(posterior, np.r_[toy.TRUTH[[1, 3, 4]], np.full(SAMPLES, BIAS)][None])
     d = len(found.exact.problem.names)
     # ln P of a Gaussian is -chi2/2 of d numbers: mean d/2, variance d/2
     assert np.mean(best - values) == pytest.approx(0.5 * d, abs=0.1 * d)

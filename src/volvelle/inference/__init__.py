@@ -2,6 +2,7 @@
 
 from volvelle.inference.affine_ensemble import AffineEnsemble
 from volvelle.inference.ascent import Ascent, ascend
+from volvelle.inference.batches import log_likelihoods_at, log_probs_at
 from volvelle.inference.chain_files import ChainFiles, read_chains
 from volvelle.inference.chains import save_arviz, save_getdist
 from volvelle.inference.confidence import Interval, Region, curve, intervals, region, surface
@@ -139,6 +140,8 @@ __all__ = [
     "lacks_gradient",
     "laplace",
     "load_chains",
+    "log_likelihoods_at",
+    "log_probs_at",
     "make_prior",
     "marginalise",
     "mean_derivatives",

@@ -64,8 +64,12 @@ class AffineEnsemble(Sampler):
     def start(self, dimension: int) -> Nothing:
         return Nothing(jnp.zeros(()))
 
-    def init(self, log_density: LogDensity, z: Array) -> Walkers:
-        return Walkers(z, jax.vmap(log_density)(z))
+    @property
+    def differentiates(self) -> bool:
+        return False
+
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> Walkers:
+        return Walkers(z, log_density)
 
     def step(
         self, log_density: LogDensity, tuning: Nothing, key: Array, state: Walkers

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array
 
 AXIS = "devices"
 """The name of the axis of the meshes."""
@@ -24,21 +22,11 @@ def mesh_for(number: int) -> Mesh | None:
     return None if most == 1 else Mesh(np.array(devices[:most]), (AXIS,))
 
 
-def mapped(function: Callable[[Any, Array], Any], given: Any, items: Array, batch: int) -> Any:
-    """``function(given, item)`` of every item [n, ...], a batch at a time on every device."""
-    mesh = mesh_for(len(items))
-    arrays, rest = eqx.partition(given, eqx.is_array)
-
-    def some(arrays: Any, items: Array) -> Any:
-        whole = eqx.combine(arrays, rest)
-        return jax.lax.map(lambda item: function(whole, item), items, batch_size=batch)
-
-    if mesh is None:
-        return some(arrays, items)
-    specs = (P(), P(AXIS))
-    return jax.shard_map(some, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)(
-        arrays, items
-    )
+def placed(tree: Any, mesh: Mesh | None, spec: P) -> Any:
+    """The same arrays where a program over a mesh leaves its results, and as strongly typed as
+    those: what it is first called with would compile it a second time otherwise."""
+    tree = jax.tree.map(lambda a: jax.lax.convert_element_type(a, a.dtype), tree)
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, spec))
 
 
 def free_of_devices(tree: Any) -> Any:

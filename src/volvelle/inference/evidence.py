@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 from scipy.special import logsumexp
 
-from volvelle.inference.coordinates import Whitened
+from volvelle.inference.coordinates import Whitened, densities_at
 from volvelle.inference.diagnostics import effective_sample_size
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
@@ -41,11 +39,6 @@ class Evidence:
     def agrees(self, other: Evidence, sigmas: float = 3.0) -> bool:
         """Whether two values of one evidence differ by no more than their errors allow."""
         return bool(abs(self.log_z - other.log_z) <= sigmas * np.hypot(self.error, other.error))
-
-
-@eqx.filter_jit
-def _densities(target: Whitened, z: Array) -> Array:
-    return jax.lax.map(target, z, batch_size=64)
 
 
 def bridge(
@@ -89,8 +82,8 @@ def bridge(
     eps = np.asarray(draw_eps(jax.random.key(seed), many, u.shape[2]))
     q = jax.vmap(log_normal)
     # ln of P/q, at the chain's samples and at those of the Gaussian
-    l1 = np.asarray(_densities(target, jnp.asarray(rest)) - q(jnp.asarray(rest)))
-    l2 = np.asarray(_densities(target, jnp.asarray(eps)) - q(jnp.asarray(eps)))
+    l1 = densities_at(target, rest) - np.asarray(q(jnp.asarray(rest)))
+    l2 = densities_at(target, eps) - np.asarray(q(jnp.asarray(eps)))
     by_chain = l1.reshape(len(u), -1)
     n1 = min(effective_sample_size(by_chain), float(len(l1))) if np.ptp(l1) > 0 else float(len(l1))
     log_r, error = _optimal(l1, l2, n1)

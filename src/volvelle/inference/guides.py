@@ -69,6 +69,14 @@ class Guide(eqx.Module):
         return eps, jnp.zeros(())
 
 
+@eqx.filter_jit
+def forward(
+    guide: Guide, eps: Float[Array, "n d"]
+) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    """z of many standard normal vectors, and ln |dz/deps| of each."""
+    return jax.vmap(guide.forward)(eps)
+
+
 def check_guide(kind: str, dimension: int) -> None:
     """Raise InferenceError for an unknown kind, or a flow of one parameter."""
     if kind not in KINDS:

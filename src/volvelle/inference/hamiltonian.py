@@ -8,6 +8,7 @@ from typing import Any, Self
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from blackjax.mcmc.hmc import HMCState
 from jaxtyping import Array, Float
 
 from volvelle.inference.adaptation import COVARIANCE, FIXED, LAST, WINDOW_END, Moments
@@ -15,6 +16,8 @@ from volvelle.inference.laplace import Laplace
 from volvelle.inference.mass import Groups, Mass, groups_of, mask_of, within_blocks
 from volvelle.inference.sampler import Info, Sampler
 
+_HmcState: Any = HMCState
+"""blackjax annotates arrays as floats."""
 FIRST_STEP = 0.5  # in whitened coordinates
 # Dual averaging with the constants of Hoffman & Gelman 2014, section 3.2.1
 GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
@@ -107,6 +110,9 @@ class HamiltonianSampler(Sampler):
     ) -> HamiltonianTuning:
         deficit = self.target_accept - info.acceptance
         return tuning.adapted(phase, state.position, deficit, self.groups)
+
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> Any:
+        return _HmcState(z, log_density, gradient)
 
     def position(self, state: Any) -> Array:
         return state.position

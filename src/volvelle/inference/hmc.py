@@ -33,9 +33,6 @@ class HMC(HamiltonianSampler):
     mass: Mass = eqx.field(static=True, default="dense")
     groups: Groups = eqx.field(static=True, default=())
 
-    def init(self, log_density: LogDensity, z: Array) -> Any:
-        return blackjax.hmc.init(z, log_density)
-
     def step(
         self, log_density: LogDensity, tuning: HamiltonianTuning, key: Array, state: Any
     ) -> tuple[Any, Info]:

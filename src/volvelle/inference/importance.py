@@ -22,18 +22,16 @@ import numpy as np
 from jaxtyping import Array
 from scipy.special import logsumexp
 
-from volvelle.inference.coordinates import Whitened, parameters_of
-from volvelle.inference.devices import mapped
+from volvelle.inference.coordinates import Whitened, densities_at, parameters_of
 from volvelle.inference.drawn import NOT_CORRECTED, Chains
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.evidence import Evidence
-from volvelle.inference.guides import Guide, draw_eps
+from volvelle.inference.guides import Guide, draw_eps, forward
 from volvelle.inference.pareto import pareto_smooth
 from volvelle.inference.proposal import Proposal
 
 K_LIMIT = 0.7
 FEWEST = 1000  # draws from which the tail of the weights is judged
-BATCH = 64  # densities evaluated at once
 
 
 @dataclass(frozen=True)
@@ -70,24 +68,19 @@ class Weighted:
 
 
 @eqx.filter_jit
+def _drawn(guide: Guide, proposal: Proposal, eps: Array) -> tuple[Array, Array]:
+    """z [n, d] of vectors, and ln of their volume over their density [n]."""
+    z, log_det = jax.vmap(guide.forward)(eps)
+    return z, log_det - jax.vmap(proposal.log_density)(eps)
+
+
 def _weigh(
     target: Whitened, guide: Guide, proposal: Proposal, eps: Array
-) -> tuple[Array, Array, Array]:
-    def one(given: tuple[Whitened, Guide, Proposal], e: Array) -> tuple[Array, Array, Array]:
-        z, log_det = given[1].forward(e)
-        value = given[0](z)
-        return z, value, value + log_det - given[2].log_density(e)
-
-    return mapped(one, (target, guide, proposal), eps, BATCH)
-
-
-@eqx.filter_jit
-def _own(target: Whitened, guide: Guide, eps: Array) -> tuple[Array, Array]:
-    def one(given: tuple[Whitened, Guide], e: Array) -> tuple[Array, Array]:
-        z, _ = given[1].forward(e)
-        return z, given[0](z)
-
-    return mapped(one, (target, guide), eps, BATCH)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z [n, d], ln P(z) and ln w [n]."""
+    z, log_volume = map(np.asarray, _drawn(guide, proposal, eps))
+    value = densities_at(target, z)
+    return z, value, value + log_volume
 
 
 def effective_number(log_weights: np.ndarray) -> float:
@@ -121,9 +114,7 @@ def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
     if np.any(np.isfinite(log_weights)):
         proposal = Proposal.matched(np.asarray(eps), pareto_smooth(log_weights)[0])
     parts = [_weigh(target, guide, proposal, proposal.draw(key, size)) for key in keys[1:]]
-    z, value, raw = (
-        np.concatenate([np.asarray(a) for a in p])[:number] for p in zip(*parts, strict=True)
-    )
+    z, value, raw = (np.concatenate(p)[:number] for p in zip(*parts, strict=True))
     raw = _raw(raw)
     if not np.any(np.isfinite(raw)):
         raise InferenceError(
@@ -133,10 +124,9 @@ def weigh(target: Whitened, guide: Guide, number: int, seed: int) -> Weighted:
     return Weighted(z, value, raw, smooth, _trusted(k), 3 * size)
 
 
-def _raw(log_weights: Array | np.ndarray) -> np.ndarray:
+def _raw(log_weights: np.ndarray) -> np.ndarray:
     """ln w [n]; a draw at which nothing is defined has no weight."""
-    found = np.asarray(log_weights)
-    return np.where(np.isnan(found), -np.inf, found)
+    return np.where(np.isnan(log_weights), -np.inf, log_weights)
 
 
 def _trusted(k: float) -> float:
@@ -175,7 +165,8 @@ def own_draws(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws z [n, d] of a guide as it is, with ln P(z), without those where P vanishes."""
     eps = draw_eps(jax.random.key(seed), number, len(target.posterior.names))
-    z, value = map(np.asarray, _own(target, guide, eps))
+    z = np.asarray(forward(guide, eps)[0])
+    value = densities_at(target, z)
     allowed = np.isfinite(value)
     return z[allowed], value[allowed]
 

@@ -80,11 +80,10 @@ class MCLMC(Sampler):
         zero = jnp.zeros(())
         return MclmcTuning(step, jnp.eye(dimension), Moments.empty(dimension), zero, zero)
 
-    def init(self, log_density: LogDensity, z: Array) -> MclmcState:
-        value, gradient = jax.value_and_grad(log_density)(z)
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> MclmcState:
         # the starting points are random, and so are their directions; the warm-up forgets them
         direction = z / jnp.linalg.norm(z)
-        return MclmcState(z, direction, value, gradient, jnp.zeros(()))
+        return MclmcState(z, direction, log_density, gradient, jnp.zeros(()))
 
     def step(
         self, log_density: LogDensity, tuning: MclmcTuning, key: Array, state: MclmcState
@@ -167,8 +166,8 @@ class AdjustedMCLMC(Sampler):
     def start(self, dimension: int) -> HamiltonianTuning:
         return HamiltonianTuning.start(dimension)
 
-    def init(self, log_density: LogDensity, z: Array) -> Any:
-        return adjusted_mclmc.init(z, log_density)
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> Any:
+        return _HmcState(z, log_density, gradient)
 
     def step(
         self, log_density: LogDensity, tuning: HamiltonianTuning, key: Array, state: Any

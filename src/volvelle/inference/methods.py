@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from volvelle.inference.affine_ensemble import AffineEnsemble
+from volvelle.inference.batches import log_probs_at, log_probs_real_at
 from volvelle.inference.checkpoint import fingerprint
 from volvelle.inference.coordinates import Whitened
 from volvelle.inference.drawn import Chains, fingerprint_in, load_chains, save_chains
@@ -23,7 +21,6 @@ from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, check_guide
 from volvelle.inference.importance import check_number, settled
 from volvelle.inference.laplace import Laplace, curvature, curvature_calls, laplace
-from volvelle.inference.metropolis import Metropolis
 from volvelle.inference.nested import Nested, run_nested
 from volvelle.inference.posterior import Posterior
 from volvelle.inference.preconditions import (
@@ -71,7 +68,9 @@ def name_of(method: Method) -> str:
 
 def needs_gradients(method: Method) -> bool:
     """Whether a method differentiates ln P."""
-    return not isinstance(method, Metropolis | AffineEnsemble | Nested)
+    if isinstance(method, Sampler):
+        return method.differentiates
+    return not isinstance(method, Nested)
 
 
 def check_method(method: Method, names: tuple[str, ...], samples: int) -> None:
@@ -282,15 +281,10 @@ def _same(folder: Path, marks: str) -> bool:
     return (folder / DONE).exists() and fingerprint_in(folder / DONE) == marks
 
 
-@eqx.filter_jit
-def _around(posterior: Posterior, u: Array) -> Array:
-    return jax.lax.map(posterior.log_prob_real, u)
-
-
 def _values_around(posterior: Posterior, mode: Laplace) -> np.ndarray:
     """ln P at the maximum and to both sides of it: another posterior has others."""
     steps = [np.zeros_like(mode.u), *mode.factor.T, *(-2.0 * mode.factor.T)]
-    return np.asarray(_around(posterior, jnp.asarray(mode.u + np.array(steps))))
+    return log_probs_real_at(posterior, mode.u + np.array(steps))
 
 
 def as_given(posterior: Posterior, start: np.ndarray, scale: np.ndarray) -> Laplace:
@@ -312,7 +306,7 @@ def rough_start(posterior: Posterior, start: np.ndarray, scale: np.ndarray, seed
     walkers = max(WALKERS, 4 * len(start))
     x = np.clip(start + scale * rng.normal(size=(walkers, len(start))), *inside)
     x, _ = explore(posterior, x, temperature=1.0, steps=MOVES, seed=seed, reach=np.inf)
-    values = np.asarray(jax.lax.map(posterior.log_prob, jnp.asarray(x)))
+    values = log_probs_at(posterior, x)
     if not np.any(np.isfinite(values)):
         raise InferenceError(
             f"none of {walkers} walkers around the start found a finite posterior; check start, "

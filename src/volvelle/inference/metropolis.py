@@ -53,8 +53,12 @@ class Metropolis(Sampler):
             jnp.zeros(()),
         )
 
-    def init(self, log_density: LogDensity, z: Array) -> MetropolisState:
-        return MetropolisState(z, log_density(z))
+    @property
+    def differentiates(self) -> bool:
+        return False
+
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> MetropolisState:
+        return MetropolisState(z, log_density)
 
     def step(
         self,

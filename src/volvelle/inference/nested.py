@@ -24,6 +24,7 @@ from blackjax.ns.utils import finalise, log_weights
 from jaxtyping import Array
 from scipy.special import logsumexp
 
+from volvelle.inference.batches import log_likelihoods_at
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
@@ -120,10 +121,19 @@ def _advance(
 
 
 @eqx.filter_jit
-def _finite(posterior: Posterior, p: Array) -> Array:
-    return jax.lax.map(
-        lambda q: jnp.isfinite(_log_likelihood(posterior, _point(posterior, q))), p, batch_size=64
-    )
+def _points(posterior: Posterior, p: Array) -> tuple[Array, Array]:
+    """Parameters of points of the unit cube, and whether they lie outside of an emulator's domain,
+    where a likelihood is made up that is finite."""
+    x = jax.vmap(lambda q: _point(posterior, q))(p)
+    distance = getattr(posterior.theory, "distance", None)
+    if distance is None:
+        return x, jnp.zeros(len(x), dtype=bool)
+    return x, jax.vmap(distance)(x[:, : posterior.n_theory]) > REACH
+
+
+def _finite(posterior: Posterior, p: Array) -> np.ndarray:
+    x, outside = map(np.asarray, _points(posterior, p))
+    return outside | np.isfinite(log_likelihoods_at(posterior, x))
 
 
 def run_nested(
@@ -235,7 +245,7 @@ def _live(posterior: Posterior, live: int, key: Array) -> tuple[Array, float, in
             )
         shape = (live, len(posterior.names))
         p = jax.random.uniform(jax.random.fold_in(key, tried), shape)
-        found.append(np.asarray(p)[np.asarray(_finite(posterior, p))])
+        found.append(np.asarray(p)[_finite(posterior, p)])
         tried += live
     points = np.concatenate(found)
     return jnp.asarray(points[:live]), len(points) / tried, tried

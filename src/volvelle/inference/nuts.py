@@ -31,9 +31,6 @@ class NUTS(HamiltonianSampler):
     def longest(self) -> int:
         return 2**self.max_depth - 1
 
-    def init(self, log_density: LogDensity, z: Array) -> Any:
-        return blackjax.nuts.init(z, log_density)
-
     def step(
         self, log_density: LogDensity, tuning: HamiltonianTuning, key: Array, state: Any
     ) -> tuple[Any, Info]:

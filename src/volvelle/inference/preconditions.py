@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
+from volvelle.inference.batches import log_likelihoods_at
 from volvelle.inference.errors import GradientError, InferenceError, StartError, UndefinedError
 from volvelle.inference.laplace import Laplace, value_and_gradient
 from volvelle.inference.posterior import Posterior
@@ -99,22 +98,14 @@ def undefined_around(posterior: Posterior, laplace: Laplace, seed: int) -> str |
     """What to say if ln L is NaN at some points around the maximum: how many, and the first."""
     z = np.random.default_rng(seed).normal(size=(PROBES, len(posterior.names)))
     u = laplace.u + SPREAD * z @ laplace.factor.T
-    x, nan = map(np.asarray, _probe(posterior, jnp.asarray(u)))
+    x = np.asarray(jax.vmap(posterior.from_real)(jnp.asarray(u)))
+    nan = np.isnan(log_likelihoods_at(posterior, x))
     if not np.any(nan):
         return None
     return (
         f"ln L is NaN at {int(np.sum(nan))} of {PROBES} points around the maximum, which count as "
         f"of no probability; the first is {words(posterior, x[nan][0])}"
     )
-
-
-@eqx.filter_jit
-def _probe(posterior: Posterior, u: Array) -> tuple[Array, Array]:
-    def one(point: Array) -> tuple[Array, Array]:
-        x = posterior.from_real(point)
-        return x, jnp.isnan(posterior.log_likelihood(x))
-
-    return jax.lax.map(one, u, batch_size=32)
 
 
 def _first_line(error: Exception) -> str:

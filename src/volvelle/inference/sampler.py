@@ -1,6 +1,6 @@
 """Markov chains in whitened coordinates: one loop for every sampler.
 
-A sampler has a ``State``, a tuning and three functions, ``init``, ``step`` and ``adapt``; warm-up
+A sampler has a ``State``, a tuning and three functions, ``begin``, ``step`` and ``adapt``; warm-up
 and sampling are the same compiled loop, as compiling costs more than the steps.
 Chains run in z, with u = mode + L z the posterior's unbounded coordinates and L L^T its Laplace
 covariance, so that a good emulator starts every sampler at unit scale.
@@ -24,8 +24,15 @@ from jaxtyping import Array, Float
 
 from volvelle.inference.adaptation import FIXED, schedule
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
-from volvelle.inference.coordinates import Target, Whitened, parameters_of
-from volvelle.inference.devices import AXIS, mesh_for
+from volvelle.inference.coordinates import (
+    Target,
+    Whitened,
+    densities_at,
+    gradients_at,
+    parameters_of,
+    traced_once,
+)
+from volvelle.inference.devices import AXIS, mesh_for, placed
 from volvelle.inference.diagnostics import Diagnostics, diagnose
 from volvelle.inference.drawn import Chains
 from volvelle.inference.errors import InferenceError
@@ -86,9 +93,15 @@ class Sampler(eqx.Module, Generic[State, Tuning]):
     def start(self, dimension: int) -> Tuning:
         """The tuning before the warm-up, a pytree of arrays."""
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether its steps take gradients."""
+        return True
+
     @abstractmethod
-    def init(self, log_density: LogDensity, z: Array) -> State:
-        """The state at a position."""
+    def begin(self, z: Array, log_density: Array, gradient: Array) -> State:
+        """The state at a position, with the ln density there and, for a sampler that
+        ``differentiates``, its gradient."""
 
     @abstractmethod
     def step(
@@ -110,12 +123,6 @@ class Sampler(eqx.Module, Generic[State, Tuning]):
 
 
 @eqx.filter_jit
-def _init(target: Target, sampler: Sampler, z: Array) -> tuple[Any, Array]:
-    states = jax.vmap(lambda p: sampler.init(target, p))(z)
-    return states, jax.vmap(sampler.log_density)(states)
-
-
-@eqx.filter_jit
 def _advance(
     target: Target,
     sampler: Sampler,
@@ -130,11 +137,13 @@ def _advance(
     With a mesh every device runs its own chains: none waits for the longest trajectory of another.
     """
 
+    density = traced_once(target)
+
     def one(carry: Any, inputs: Any) -> Any:
         keys, phase = inputs
 
         def single(k: Array, tuning: Any, state: Any) -> Any:
-            state, info = sampler.step(target, tuning, k, state)
+            state, info = sampler.step(density, tuning, k, state)
             return (sampler.adapt(tuning, phase, state, info), state), info
 
         (tuning, states), info = jax.vmap(single)(keys, *carry)
@@ -226,7 +235,7 @@ def run_chains(
         float(np.mean(acceptance[kept])),
         int(np.sum(divergent[kept])),
         int(np.sum(evaluations[: warm + draws])) + begun.evaluations,
-        int(np.sum(gradients[: warm + draws])) + begun.evaluations * bool(np.any(gradients)),
+        int(np.sum(gradients[: warm + draws])) + begun.gradients,
         int(np.sum(evaluations[kept])),
         facts=facts,
     )
@@ -234,11 +243,16 @@ def run_chains(
 
 @dataclass(frozen=True)
 class _Begun:
-    """States of all chains, ln density at all points that were tried, what that took."""
+    """States of all chains, ln density at all points that were tried, gradients taken."""
 
     states: Any
     log_density: np.ndarray
-    evaluations: int
+    gradients: int
+
+    @property
+    def evaluations(self) -> int:
+        """Of the density, those with a gradient included."""
+        return len(self.log_density) + self.gradients
 
 
 def _run(
@@ -259,6 +273,7 @@ def _run(
     if found is not None:
         _, carry, traced = found
     mesh = mesh_for(jax.tree.leaves(carry)[0].shape[0])
+    carry = placed(carry, mesh, P(AXIS))
     for number in range(len(traced), len(phases) // CHUNK):
         first = number * CHUNK
         part = jnp.asarray(phases[first : first + CHUNK])
@@ -288,40 +303,31 @@ def _drawn(traced: list[list[np.ndarray]], warm: int, done: int) -> tuple[np.nda
 
 
 def _starting_states(target: Target, sampler: Sampler, key: Array, chains: int) -> _Begun:
-    """States at the first of many over-dispersed points that the posterior allows."""
-    d, walkers = len(target.posterior.names), sampler.together
-    needed = chains * max(walkers, 1)
-    if walkers:  # many points: looked for in as many rounds as it takes
-        return _starting_ensembles(target, sampler, key, (chains, walkers, d))
-    z = OVERDISPERSION * jax.random.normal(key, (CANDIDATES * needed, d))
-    states, values = _init(target, sampler, z)
-    finite = np.where(np.isfinite(np.asarray(values)))[0]
-    _enough(len(finite), len(z), needed)
-    chosen = jax.tree.map(lambda a: a[finite[:chains]], states)
-    return _Begun(chosen, np.asarray(values), len(z))
+    """States at the first of many over-dispersed points that the posterior allows.
 
-
-def _starting_ensembles(
-    target: Target, sampler: Sampler, key: Array, shape: tuple[int, int, int]
-) -> _Begun:
-    chains, walkers, _ = shape
-    found: list[np.ndarray] = []
-    tried = 0
-    while sum(map(len, found)) < chains * walkers and tried < CANDIDATES * chains * walkers:
-        z = OVERDISPERSION * jax.random.normal(jax.random.fold_in(key, tried), shape)
-        _, values = _init(target, sampler, z)
-        found.append(np.asarray(z)[np.isfinite(np.asarray(values))])
-        tried += chains * walkers
-    finite = np.concatenate(found)
-    _enough(len(finite), tried, chains * walkers)
-    start = jnp.asarray(finite[: chains * walkers].reshape(shape))
-    states, values = _init(target, sampler, start)
-    return _Begun(states, np.asarray(values), tried + chains * walkers)
-
-
-def _enough(finite: int, tried: int, needed: int) -> None:
-    if finite < needed:
+    Of ensembles there are many walkers: they are looked for in as many rounds as it takes.
+    """
+    shape = (chains, sampler.together, len(target.posterior.names))
+    if not sampler.together:
+        shape = (chains, len(target.posterior.names))
+    needed, d = int(np.prod(shape[:-1])), shape[-1]
+    rounds, size = (CANDIDATES, needed) if sampler.together else (1, CANDIDATES * needed)
+    points, values = np.zeros((0, d)), np.zeros(0)
+    while np.sum(np.isfinite(values)) < needed and len(values) < rounds * size:
+        now = jax.random.fold_in(key, len(values)) if sampler.together else key
+        drawn = jax.random.normal(now, (size, d))
+        z = OVERDISPERSION * np.asarray(drawn)
+        points = np.concatenate([points, z])
+        values = np.concatenate([values, densities_at(target, z)])
+    finite = np.flatnonzero(np.isfinite(values))
+    if len(finite) < needed:
         raise InferenceError(
-            f"only {finite} of {tried} starting points around the maximum have a finite "
+            f"only {len(finite)} of {len(values)} starting points around the maximum have a finite "
             "posterior; check the priors near the maximum"
         )
+    z, value = jnp.asarray(points[finite[:needed]]), jnp.asarray(values[finite[:needed]])
+    gradient = gradients_at(target, z) if sampler.differentiates else jnp.zeros_like(z)
+    states = jax.vmap(sampler.begin)(
+        z.reshape(shape), value.reshape(shape[:-1]), gradient.reshape(shape)
+    )
+    return _Begun(states, values, len(z) * sampler.differentiates)

@@ -18,16 +18,15 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
-from volvelle.inference.coordinates import Whitened
-from volvelle.inference.devices import AXIS, free_of_devices, mapped, mesh_for
+from volvelle.inference.coordinates import Whitened, densities_at, traced_once
+from volvelle.inference.devices import AXIS, free_of_devices, mesh_for, placed
 from volvelle.inference.errors import InferenceError
-from volvelle.inference.guides import Guide, Kind, draw_eps, log_normal
+from volvelle.inference.guides import Guide, Kind, draw_eps, forward, log_normal
 
 PARAMETERS = "guide$params"
 CLIP = 10.0  # norm of a gradient of the bound, beyond which it is shortened
 CHUNK = 250  # steps between two looks at the bound
 LOOKS = 512  # draws that the bound is evaluated with, the same ones at every look
-BATCH = 64  # of them evaluated at once
 REDUCTION = 0.3  # of the learning rate, when a chunk brought nothing
 REDUCTIONS = 3  # after which a chunk that brings nothing ends the fit
 TOLERANCE = 0.01  # gain of the bound per chunk that counts as nothing
@@ -95,7 +94,7 @@ def fit_guide(
     state = _start(target, guide, steps_key, settings.particles, mesh)
     eps = draw_eps(looks_key, LOOKS, d)
     terms = _bound(target, guide, eps)
-    checkpoint, looks = None, [np.asarray(terms)]
+    checkpoint, looks = None, [terms]
     if folder is not None:
         given = [repr(settings), seed, target.posterior.names]
         checkpoint = Checkpoint(folder, fingerprint(given, [target.mode, target.factor, terms]))
@@ -103,15 +102,16 @@ def fit_guide(
         if found is not None:
             _, (state, guide), parts = found
             looks += [part[0] for part in parts]
+    state, guide = placed((state, guide), mesh, P())
     chunks = -(-settings.max_steps // CHUNK)
     while len(looks) <= chunks and _without_gain(looks) <= REDUCTIONS:
-        lowered = jnp.asarray(rate * REDUCTION ** _without_gain(looks))
+        lowered = jnp.asarray(rate * REDUCTION ** _without_gain(looks), dtype=float)
         state, guide = _advance(target, guide, state, lowered, settings.particles, mesh)
-        looks.append(np.asarray(_bound(target, guide, eps)))
+        looks.append(_bound(target, guide, eps))
         say(f"{settings.guide} guide, step {CHUNK * (len(looks) - 1)}: {_words(looks)}")
         if checkpoint is not None:
             checkpoint.save(len(looks) - 1, (state, guide), [looks[-1]])
-    last = np.asarray(_bound(target, guide, draw_eps(last_key, 2 * LOOKS, d)))
+    last = _bound(target, guide, draw_eps(last_key, 2 * LOOKS, d))
     if not np.all(np.isfinite(last)):
         raise InferenceError(
             f"the bound is not finite: ln P is not at {np.sum(~np.isfinite(last))} of {len(last)} "
@@ -153,15 +153,10 @@ def _words(looks: list[np.ndarray]) -> str:
     return f"bound {value.mean():.3f} ± {error:.3f}, {_without_gain(looks)} chunks without gain"
 
 
-@eqx.filter_jit
-def _bound(target: Whitened, guide: Guide, eps: Array) -> Array:
+def _bound(target: Whitened, guide: Guide, eps: Array) -> np.ndarray:
     """ln P(z) - ln q(z) at draws [n]; their mean is the evidence lower bound, without ln |L|."""
-
-    def one(given: tuple[Whitened, Guide], e: Array) -> Array:
-        z, log_det = given[1].forward(e)
-        return given[0](z) + log_det - log_normal(e)
-
-    return mapped(one, (target, guide), eps, BATCH)
+    z, log_det = forward(guide, eps)
+    return densities_at(target, z) + np.asarray(log_det - jax.vmap(log_normal)(eps))
 
 
 @eqx.filter_jit
@@ -221,11 +216,11 @@ def _svi(target: Whitened, guide: Guide, particles: int, mesh: Mesh | None) -> A
     from numpyro.infer import SVI, Trace_ELBO
     from numpyro.optim import optax_to_numpyro
 
-    d = len(target.posterior.names)
+    d, density = len(target.posterior.names), traced_once(target)
 
     def model() -> None:
         z: Any = numpyro.sample("z", dist.ImproperUniform(constraints.real_vector, (), (d,)))
-        numpyro.factor("ln P", target(z))
+        numpyro.factor("ln P", density(z))
 
     def approximation() -> None:
         parameters = numpyro.param(PARAMETERS, guide.parameters)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from volvelle.emulator import Emulator
-from volvelle.inference import Posterior, conditional, explore, lacks_gradient
+from volvelle.inference import Posterior, conditional, explore, lacks_gradient, log_likelihoods_at
 from volvelle.training.base import SurrogateSettings, Training
 from volvelle.training.design import (
     check_budget,
@@ -29,7 +29,6 @@ from volvelle.training.design import (
 )
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
-from volvelle.training.problem import posterior_batch
 from volvelle.training.settling import PATIENCE, movement, stalled
 from volvelle.training.weights import (
     effective_number,
@@ -395,7 +394,7 @@ class Trainer(Training[TrainingSettings]):
         if old is None or not self.outside or len(self.x) == before:
             return REACH
         best, found = np.max(self.log_like[:before]), self.log_like[before:]
-        foretold = posterior_batch(self.exact.problem.posterior(old), self.x[before:])
+        foretold = log_likelihoods_at(self.exact.problem.posterior(old), self.x[before:])
         gain, error = np.median(foretold) - best, np.median(np.abs(foretold - found))
         right = np.isfinite(error) and error <= RIGHT * max(gain, 1.0)  # one: all alike out there
         return min(2.0 * self.reach, LARGEST_REACH) if right else REACH
@@ -405,7 +404,7 @@ class Trainer(Training[TrainingSettings]):
         if old is None or len(self.x) - before < 4:
             return None
         posterior = self.exact.problem.posterior(old)
-        error = posterior_batch(posterior, self.x[before:]) - self.log_like[before:]
+        error = log_likelihoods_at(posterior, self.x[before:]) - self.log_like[before:]
         weights = weights_at(self.log_like[before:], temperature / max(temperature - 1.0, 1e-9))
         return weighted_std(error, weights) if np.all(np.isfinite(error)) else None
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from volvelle.boltzmann import LedgerEntry
-from volvelle.inference import Chains, Posterior, pareto_smooth
-from volvelle.training.problem import Exact, posterior_batch, refuse_many_failures
+from volvelle.inference import Chains, Posterior, log_likelihoods_at, pareto_smooth
+from volvelle.training.problem import Exact, refuse_many_failures
 from volvelle.training.reweighting import SAMPLES, ParameterShift, Whitening, shifts, slopes
 
 ERROR_FRACTION = 0.2  # of the limit: points are added until every shift's error is below it
@@ -264,7 +264,7 @@ def certify(
         scalars = {name: np.array([float(t[name]) for t in theories]) for name in outputs}
         found = known.copy()
         found[good] = quantities(x[good], scalars)
-        return Evaluated(x, log_exact, posterior_batch(posterior, x), known, found)
+        return Evaluated(x, log_exact, log_likelihoods_at(posterior, x), known, found)
 
     x = chains.flat[:: max(1, len(chains.flat) // SAMPLES)]
     carrying = emulated(x)

@@ -311,13 +311,3 @@ class Exact:
         """The outputs of a successful entry, cut to the request, in its order."""
         assert entry.theory is not None, "a failure has no theory"
         return restrict(entry.theory, self.problem.request)
-
-
-def posterior_batch(posterior: Posterior, x: np.ndarray) -> np.ndarray:
-    """ln likelihood of the posterior's own theory at points [n, d]."""
-    return np.asarray(_batch(posterior, jnp.asarray(x)))
-
-
-@eqx.filter_jit
-def _batch(posterior: Posterior, x: jax.Array) -> jax.Array:
-    return jax.lax.map(posterior.log_likelihood, x, batch_size=32)

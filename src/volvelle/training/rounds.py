@@ -9,11 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from volvelle.boltzmann import LedgerEntry
 from volvelle.compute import UnsendableError
@@ -33,6 +29,7 @@ from volvelle.inference import (
     draw,
     laplace,
     load_chains,
+    log_probs_at,
     name_of,
     needs_gradients,
     rough_start,
@@ -218,7 +215,7 @@ class Rounds:
         whole = number % self.settings.chains == 0 and draws == self.settings.draws
         if whole and dimension == len(posterior.names):
             some = np.linspace(0, len(chains.flat) - 1, COMPARED).astype(int)
-            now = np.asarray(_log_prob(posterior, jnp.asarray(chains.flat[some])))
+            now = log_probs_at(posterior, chains.flat[some])
             if np.all(np.abs(now - chains.log_prob.reshape(-1)[some]) <= SAME):
                 return chains
         self.say(f"{path.name} was drawn from another emulator or with other settings: drawn again")
@@ -252,8 +249,3 @@ class Rounds:
             avoid=self.trainer.x,
             say=self.say,
         )
-
-
-@eqx.filter_jit
-def _log_prob(posterior: Posterior, x: Array) -> Array:
-    return jax.lax.map(posterior.log_prob, x)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from volvelle.emulator import Emulator
+from volvelle.inference import log_likelihoods_at
 from volvelle.training.history import Iteration
-from volvelle.training.problem import Problem, posterior_batch
+from volvelle.training.problem import Problem
 
 PATIENCE = 6  # iterations of which one has to bring something
 IMPROVEMENT = 0.9  # of the best left-out scatter before them
@@ -25,8 +26,8 @@ def movement(
     """
     if old is None or new is None or len(iteration.walkers) < FEWEST:
         return float("inf")
-    new_like = posterior_batch(problem.posterior(new), iteration.walkers)
-    old_like = posterior_batch(problem.posterior(old), iteration.walkers)
+    new_like = log_likelihoods_at(problem.posterior(new), iteration.walkers)
+    old_like = log_likelihoods_at(problem.posterior(old), iteration.walkers)
     power = 1.0 - 1.0 / iteration.temperature
     finite = np.isfinite(new_like) & np.isfinite(old_like)
     if finite.sum() < FEWEST:
