@@ -8,7 +8,9 @@ evaluate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,6 +27,24 @@ BLOCK = 256
 """Points of one call on one device."""
 BATCH = 64
 """Of them evaluated at once, where that is faster."""
+
+
+def one_by_one(posterior: Posterior) -> bool:
+    """Whether points take less when they are evaluated one after another than at once.
+
+    Projections are arithmetic on arrays that fill the caches of a processor with one point.
+    """
+    return posterior.projects and jax.default_backend() == "cpu"
+
+
+def over(posterior: Posterior, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that evaluates ln P, of the leading axis of its arguments, one by one or at once.
+
+    One by one, a loop in the function ends with its own point, not with the longest of all.
+    """
+    if not one_by_one(posterior):
+        return jax.vmap(function)
+    return lambda *items: jax.lax.map(lambda each: function(*each), items)
 
 
 def log_likelihoods_at(posterior: Posterior, x: np.ndarray) -> np.ndarray:
@@ -74,7 +94,6 @@ def _block(posterior: Posterior, x: np.ndarray, devices: int, mesh: Mesh | None)
 def _values(posterior: Posterior, points: Array, counts: Array, mesh: Mesh | None) -> Array:
     """ln L [devices, BLOCK] of the first ``counts`` [devices] of each device's points."""
     arrays, rest = eqx.partition(posterior, eqx.is_array)
-    one_by_one = posterior.projects and jax.default_backend() == "cpu"
 
     def of_a_device(arrays: Posterior, points: Array, counts: Array) -> Array:
         log_likelihood = eqx.combine(arrays, rest).log_likelihood
@@ -89,7 +108,7 @@ def _values(posterior: Posterior, points: Array, counts: Array, mesh: Mesh | Non
             return jax.lax.dynamic_update_slice_in_dim(values, new, i * BATCH, axis=0)
 
         values, done = jnp.full(BLOCK, jnp.nan), jnp.zeros_like(count)
-        if not one_by_one:
+        if not one_by_one(posterior):
             done = count // BATCH
             values = jax.lax.fori_loop(0, done, batch, values)
         return jax.lax.fori_loop(done * BATCH, count, row, values)[None]

@@ -54,10 +54,23 @@ class Whitened(eqx.Module):
 
 
 def traced_once(target: Target) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
-    """The same ln density, which is traced once however often a program differentiates it."""
+    """The same ln density, which is traced once however often a program differentiates it.
+
+    Where it is differentiated, once and backwards, its gradient is found together with it: a loop
+    over points then keeps a gradient of each, not all that leads to one.
+    """
     arrays, rest = eqx.partition(target, eqx.is_array)
     density = jax.jit(lambda given, z: eqx.combine(given, rest)(z))
-    return lambda z: density(arrays, z)
+
+    @jax.custom_vjp
+    def value(z: Array) -> Array:
+        return density(arrays, z)
+
+    def with_gradient(z: Array) -> tuple[Array, Array]:
+        return jax.value_and_grad(density, argnums=1)(arrays, z)
+
+    value.defvjp(with_gradient, lambda gradient, of_value: (of_value * gradient,))
+    return value
 
 
 @eqx.filter_jit

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from volvelle.inference.batches import over
 from volvelle.inference.posterior import Posterior
 
 JITTER = 1e-4  # of the proposal, in units of the ensemble's own spread
@@ -47,7 +48,7 @@ def _run(
     The loop moves one half and swaps the halves, and its first two turns stay where they are to
     learn the density there: so the density, which is long to compile, stands in it once.
     """
-    density = jax.vmap(lambda u: _density(posterior, u, beta, radius))
+    density = over(posterior, lambda u: _density(posterior, u, beta, radius))
     walkers, d = start.shape
     half = walkers // 2
 

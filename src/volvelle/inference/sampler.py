@@ -23,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from volvelle.inference.adaptation import FIXED, schedule
+from volvelle.inference.batches import over
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.coordinates import (
     Target,
@@ -146,7 +147,7 @@ def _advance(
             state, info = sampler.step(density, tuning, k, state)
             return (sampler.adapt(tuning, phase, state, info), state), info
 
-        (tuning, states), info = jax.vmap(single)(keys, *carry)
+        (tuning, states), info = over(target.posterior, single)(keys, *carry)
         z = jax.vmap(sampler.position)(states)
         return (tuning, states), (z, jax.vmap(sampler.log_density)(states), info)
 

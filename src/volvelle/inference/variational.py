@@ -17,11 +17,13 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
+from volvelle.inference.batches import over
 from volvelle.inference.checkpoint import Checkpoint, fingerprint
 from volvelle.inference.coordinates import Whitened, densities_at, traced_once
 from volvelle.inference.devices import AXIS, free_of_devices, mesh_for, placed
 from volvelle.inference.errors import InferenceError
 from volvelle.inference.guides import Guide, Kind, draw_eps, forward, log_normal
+from volvelle.inference.posterior import Posterior
 
 PARAMETERS = "guide$params"
 CLIP = 10.0  # norm of a gradient of the bound, beyond which it is shortened
@@ -233,8 +235,8 @@ def _svi(target: Whitened, guide: Guide, particles: int, mesh: Mesh | None) -> A
         return optax.chain(*steps) if mesh is None else optax.chain(_of_all(), *steps)
 
     adam = optax.inject_hyperparams(clipped)(learning_rate=RATES[guide.kind])
-    over: Any = True if mesh is None else _share(mesh)
-    loss = Trace_ELBO(particles, over)
+    share: Any = _share(target.posterior, mesh)  # numpyro's annotation allows no function
+    loss = Trace_ELBO(particles, share)
     return SVI(model, approximation, optax_to_numpyro(adam), loss)
 
 
@@ -245,14 +247,16 @@ def _of_all() -> optax.GradientTransformation:
     )
 
 
-def _share(mesh: Mesh) -> Callable[..., Any]:
+def _share(posterior: Posterior, mesh: Mesh | None) -> Callable[..., Any]:
     """Where numpyro maps over the particles: those of this device, their values moved to the mean
     of all (a bound that is not finite on one device stops the step on every one)."""
 
     def own(function: Callable[[Array], tuple[Array, Any]], keys: Array) -> tuple[Array, Any]:
+        if mesh is None:
+            return over(posterior, function)(keys)
         n = len(keys) // mesh.size
         mine = jax.lax.dynamic_slice_in_dim(keys, n * jax.lax.axis_index(AXIS), n)
-        values, rest = jax.vmap(function)(mine)
+        values, rest = over(posterior, function)(mine)
         mean = jnp.mean(values)
         return values + jax.lax.stop_gradient(jax.lax.pmean(mean, AXIS) - mean), rest
 
