@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from volvelle.inference import (
     NUTS,
+    Metropolis,
     Posterior,
     laplace,
     log_likelihoods_at,
@@ -19,6 +21,7 @@ from volvelle.inference import (
     sample,
 )
 from volvelle.inference.batches import BATCH, BLOCK, log_probs_real_at
+from volvelle.inference.coordinates import Whitened, gradients_at, traced_once
 from volvelle.inference.variational import Variational
 
 
@@ -106,3 +109,36 @@ def test_a_fit_goes_on_with_the_same_program() -> None:
     )
     assert len(seen) >= 3
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("sampler", [NUTS(warmup=20), Metropolis(warmup=20, thin=2)])
+def test_chains_one_by_one_are_those_at_once(sampler: NUTS | Metropolis) -> None:
+    found = []
+    mode = laplace(counted(False)[0], np.zeros((1, 2)), np.ones(2))
+    for projects in (False, True):
+        posterior, _, _ = counted(projects)
+        found.append(run_chains(posterior, mode, sampler, chains=2, draws=20, seed=1))
+    np.testing.assert_allclose(found[1].samples, found[0].samples, rtol=1e-8, atol=1e-8)
+    assert found[1].evaluations == found[0].evaluations
+    assert found[1].gradients == found[0].gradients
+
+
+def test_a_density_that_is_traced_once_has_its_gradient() -> None:
+    posterior, _, traces = counted(True)
+    target = Whitened(posterior, jnp.array([0.3, -0.2]), jnp.array([[1.0, 0.0], [0.4, 0.8]]))
+    z = jnp.array([[0.1, 0.5], [-0.7, 0.2], [1.0, -1.0]])
+    wanted = jax.vmap(jax.grad(target))(z)
+    np.testing.assert_allclose(gradients_at(target, z), wanted, rtol=1e-13)
+    numbers = []
+    for density_of in (traced_once, lambda given: given):
+        traces.clear()
+
+        @eqx.filter_jit
+        def twice(target: Whitened, z: jax.Array, density_of: Any = density_of) -> jax.Array:
+            density = density_of(target)
+            first = jnp.stack([jax.grad(density)(row) for row in z])
+            return first + jax.grad(lambda y: jnp.sum(jax.lax.map(density, y)))(z)
+
+        np.testing.assert_allclose(twice(target, z), 2.0 * wanted)
+        numbers.append(len(traces))
+    assert numbers[0] < numbers[1]

@@ -34,15 +34,14 @@ from .redshift import (
     Delta,
     Distribution,
     Fu,
-    Histogram,
     KernelDensity,
     Smail,
-    Table,
 )
 from .response import DensityResponse
 from .spectra import AngularSpectra, angular_cl
 from .super_sample import cap_window, super_sample_covariance
 from .survey import Sample, Survey, bands
+from .tabulated import Histogram, Table
 from .tracers import (
     CMBLensing,
     Contribution,
