@@ -116,7 +116,7 @@ METHODS: dict[str, tuple[Method, int, int]] = {
     "svi": (Variational(guide="normal"), 4, 1000),
     "svi_bnaf": (Variational(guide="bnaf"), 4, 1000),
     "svi_spline": (Variational(guide="spline"), 4, 1000),
-    "neural_transport": (NeuralTransport(Variational(guide="normal"), NUTS(warmup=200)), 4, 250),
+    "neural_transport": (NeuralTransport(Variational(guide="normal"), NUTS(warmup=200)), 4, 500),
     "nested": (Nested(), 4, 1000),
     "laplace": (LaplaceApproximation(), 4, 1000),
 }
