@@ -1,6 +1,6 @@
 """ln L at many points by one program: the same numbers, none evaluated in vain, compiled once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -80,6 +80,14 @@ def test_no_point_is_evaluated_in_vain_and_nothing_is_traced_again(projects: boo
         jax.effects_barrier()
         assert len(calls) == 2 * number
     assert len(traces) == traced
+
+
+@pytest.mark.parametrize("projects", [False, True])
+def test_a_likelihood_in_single_precision(projects: bool) -> None:
+    posterior, _, _ = counted(projects)
+    single = replace(posterior, theory=lambda x: {"x": x.astype(jnp.float32)})
+    x = np.full((BATCH + 1, 2), 0.5)
+    np.testing.assert_allclose(log_likelihoods_at(single, x), -0.25, rtol=1e-6)
 
 
 def test_no_points_at_all() -> None:

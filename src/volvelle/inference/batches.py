@@ -32,7 +32,7 @@ BATCH = 64
 def one_by_one(posterior: Posterior) -> bool:
     """Whether points take less when they are evaluated one after another than at once.
 
-    Projections are arithmetic on arrays that fill the caches of a processor with one point.
+    Projections are arithmetic on arrays that are long already for one point.
     """
     return posterior.projects and jax.default_backend() == "cpu"
 
@@ -100,11 +100,11 @@ def _values(posterior: Posterior, points: Array, counts: Array, mesh: Mesh | Non
         x, count = points[0], counts[0]
 
         def row(i: Array, values: Array) -> Array:
-            return values.at[i].set(log_likelihood(x[i]))
+            return values.at[i].set(log_likelihood(x[i]).astype(values.dtype))
 
         def batch(i: Array, values: Array) -> Array:
             some = jax.lax.dynamic_slice_in_dim(x, i * BATCH, BATCH)
-            new = jax.vmap(log_likelihood)(some)
+            new = jax.vmap(log_likelihood)(some).astype(values.dtype)
             return jax.lax.dynamic_update_slice_in_dim(values, new, i * BATCH, axis=0)
 
         values, done = jnp.full(BLOCK, jnp.nan), jnp.zeros_like(count)
