@@ -19,6 +19,7 @@ from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import GrowthTable, growth_table
+from volvelle.cosmology.neutrinos import is_traced
 
 from .dark_energy import HorizonGrowth
 from .eisenstein_hu import EisensteinHu, EisensteinHuSpectrum
@@ -50,8 +51,8 @@ class Analytic(eqx.Module):
     """Of each in their density."""
     neutrinos: Float[Array, ""]
     """Their fraction of all matter today."""
-    curvature: Float[Array, ""]
-    """K [1/Mpc^2]."""
+    curvature: Float[Array, ""] | None
+    """K [1/Mpc^2]; None where it is known to be 0."""
 
     @classmethod
     def of(cls, cosmology: Cosmology) -> Analytic:
@@ -61,6 +62,7 @@ class Analytic(eqx.Module):
         scale = _SCALE**2 * masses * cosmology.omega_m
         hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
         growth = growth_table(found, clustering_neutrinos=True)
+        flat = not is_traced(cosmology.Omega_k) and float(cosmology.Omega_k) == 0.0
         return cls(
             fit=EisensteinHu().spectrum(cosmology),
             all_growth=growth,
@@ -68,7 +70,7 @@ class Analytic(eqx.Module):
             streaming=scale ** (_SLOPE / 2.0),
             shares=masses / jnp.sum(masses),
             neutrinos=jnp.asarray(cosmology.omega_nu / cosmology.omega_m),
-            curvature=-jnp.asarray(cosmology.Omega_k) * hubble**2,
+            curvature=None if flat else -jnp.asarray(cosmology.Omega_k) * hubble**2,
         )
 
     @property
@@ -79,12 +81,17 @@ class Analytic(eqx.Module):
         return self.fit.wiggles.sound
 
     @property
-    def first_mode(self) -> Float[Array, ""]:
-        """The smallest k of a closed universe; next to nothing in others [1/Mpc]."""
+    def first_mode(self) -> Float[Array, ""] | None:
+        """The smallest k of a closed universe; next to nothing in others [1/Mpc], and None in one
+        that is known to be flat."""
+        if self.curvature is None:
+            return None
         return jnp.sqrt(LOWEST_MODE * jnp.maximum(self.curvature, _NO_CURVATURE))
 
     def exists(self, k: Points) -> Points:
         """Whether the universe has modes of k."""
+        if self.curvature is None:
+            return jnp.ones(jnp.shape(k), bool)
         return k**2 >= LOWEST_MODE * self.curvature
 
     def log_power(self, k: Points, a: Points) -> tuple[Points, Points]:
@@ -95,9 +102,11 @@ class Analytic(eqx.Module):
         ]
         free = jnp.exp(_SLOPE * jnp.log(k))[..., None]
         weight = jnp.sum(self.shares * self.streaming / (self.streaming + free), axis=-1)
-        bent = jnp.where(self.exists(k), 1.0 - 3.0 * self.curvature / k**2, 1.0)
         cb = jnp.log(self.fit.matter(k, a)) + 2.0 * weight * (both[0] - both[1])
-        cb = cb + 2.0 * jnp.log(jnp.abs(bent)) + 2.0 * self.horizon(k, a)
+        cb = cb + 2.0 * self.horizon(k, a)
+        if self.curvature is not None:
+            bent = jnp.where(self.exists(k), 1.0 - 3.0 * self.curvature / k**2, 1.0)
+            cb = cb + 2.0 * jnp.log(jnp.abs(bent))
         return cb + 2.0 * jnp.log1p(-self.neutrinos * (1.0 - weight)), cb
 
 

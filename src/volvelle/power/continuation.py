@@ -5,6 +5,7 @@ function, joined at the edge; so it does below the first mode of a closed univer
 handed out are never continued: there, what is outside stays NaN.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -34,11 +35,30 @@ class Continued(eqx.Module):
         """P [Mpc^3], elementwise; k in 1/Mpc."""
         low, high = self.spectrum.lowest, self.spectrum.k_max
         evaluate = getattr(self.spectrum, species)
-        known = isinstance(k, np.ndarray) and isinstance(low, float)
-        if known and low <= np.min(k) and np.max(k) <= high:
-            return evaluate(jnp.asarray(k), a)
+        if isinstance(k, np.ndarray) and isinstance(low, float):
+            return self._at_known(k, low, high, a, evaluate)
         edge = jnp.clip(k, low, high)
         return evaluate(edge, a) * self._shape(jnp.asarray(k)) / self._shape(edge)
+
+    def _at_known(
+        self,
+        k: np.ndarray,
+        low: float,
+        high: float,
+        a: Points,
+        evaluate: Callable[[Points, Points], Points],
+    ) -> Points:
+        """The same, and the spectrum once at an edge, however many wavenumbers lie beyond."""
+        edge = np.clip(k, low, high)
+        if np.array_equal(edge, k):
+            return evaluate(jnp.asarray(k), a)
+        if k.ndim == 1 and np.all(np.diff(k) > 0.0):
+            inside, ends = np.unique(edge), (np.sum(edge == low), np.sum(edge == high))
+            beyond = [(0, 0)] * (a.ndim - 1) + [tuple(max(int(end) - 1, 0) for end in ends)]
+            value = jnp.pad(evaluate(jnp.asarray(inside), a), beyond, mode="edge")
+        else:
+            value = evaluate(jnp.asarray(edge), a)
+        return value * self._shape(jnp.asarray(k)) / self._shape(jnp.asarray(edge))
 
     def log_modes(self, k: np.ndarray, a: Points, species: Species = "matter") -> Points:
         """ln P within the spectrum's edges; where a closed universe has no mode, it goes on

@@ -30,6 +30,7 @@ from volvelle.cosmology.background import Densities, densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import GrowthTable
 from volvelle.cosmology.interpolation import Nodes
+from volvelle.cosmology.neutrinos import is_traced
 
 from .table import Surface
 
@@ -48,7 +49,8 @@ Points = Float[Array, " *k"]
 class HorizonGrowth(eqx.Module):
     """ln of matter's density contrast over the one that it had with smooth dark energy."""
 
-    surface: Surface
+    surface: Surface | None
+    """None where dark energy is known to be a cosmological constant, which does not cluster."""
 
     @classmethod
     def of(cls, cosmology: Cosmology, growth: GrowthTable) -> HorizonGrowth:
@@ -56,18 +58,28 @@ class HorizonGrowth(eqx.Module):
 
         Raises ParameterError without h.
         """
+        if is_cosmological_constant(cosmology):
+            return cls(None)
         x = np.linspace(np.log(_FIRST), 0.0, _STEPS + 1)
         ratio = jnp.log(_contrast(cosmology, growth, x))
         return cls(Surface.through(_NODES, Nodes.of(-x[::-1] + x[-1]), ratio[::-1]))
 
     def __call__(self, k: Points, a: Points) -> Points:
         """At k [1/Mpc] and a, elementwise; 0 on small scales and early."""
+        if self.surface is None:
+            return jnp.zeros(())
         x = jnp.minimum(jnp.log(k), _NODES.values[-1])
         y = -jnp.log(jnp.maximum(a, _FIRST))
         return self.surface(x, y)
 
 
 _NODES = Nodes.of(np.log(_K))
+
+
+def is_cosmological_constant(cosmology: Cosmology) -> bool:
+    """Whether w0 = -1 and wa = 0 are known; of traced parameters nothing is known."""
+    known = not (is_traced(cosmology.w0) or is_traced(cosmology.wa))
+    return known and float(cosmology.w0) == -1.0 and float(cosmology.wa) == 0.0
 
 
 def _contrast(cosmology: Cosmology, table: GrowthTable, x: np.ndarray) -> Float[Array, "a k"]:

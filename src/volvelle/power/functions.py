@@ -181,7 +181,7 @@ def _made(model: Model, cosmology: Cosmology, species: Species) -> Spectrum:
     if species not in SPECIES:
         raise ModelError(f"species is '{species}'; expected one of {', '.join(SPECIES)}")
     model.check(cosmology)
-    return _spectrum(as_arrays(model), as_arrays(cosmology))
+    return _spectrum(as_arrays(model), as_arguments(cosmology))
 
 
 def _name(model: Model) -> str:

@@ -71,9 +71,10 @@ class LearnedSpectrum(Spectrum):
     """What sigma8 makes of the amplitude; NaN outside of the training's domain."""
 
     @property
-    def first_mode(self) -> Array:
-        """Of a closed universe; next to nothing in others."""
-        return self.known.first_mode
+    def first_mode(self) -> Array | float:
+        """Of a closed universe; next to nothing in others, ``k_min`` in one known to be flat."""
+        found = self.known.first_mode
+        return self.k_min if found is None else found
 
     def matter(self, k: Points, a: Points) -> Points:
         """P of all matter."""
