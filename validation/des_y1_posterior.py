@@ -13,6 +13,7 @@ in one. Writes docs/validation/des_y1_posterior.md with its figure.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from common import (  # isort: skip
     PAGES,
@@ -102,7 +103,7 @@ def flat_sky(likelihood: TwoPoint) -> TwoPoint:
 
 
 def evaluated(
-    likelihood: TwoPoint, settings: dict[str, float], chain: Chain, hierarchy: str
+    likelihood: TwoPoint, settings: dict[str, Any], chain: Chain, hierarchy: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """ln L and S8 of all samples [n]."""
     first = ("Om", "Omega_b", "h", "n_s", "A_s", "omega_nu")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from volvelle.cosmology import Cosmology, planck18
-from volvelle.power import power_model
+from volvelle.power import EisensteinHu, Halofit, nonlinear_power, power_model
 from volvelle.power.continuation import Continued
 from volvelle.power.dark_energy import HorizonGrowth
 from volvelle.power.learned import learned_power
@@ -81,3 +81,21 @@ def test_known_wavenumbers_beyond_the_edges(spread: tuple[float, float]) -> None
     np.testing.assert_allclose(power(k, at), traced(k), rtol=1e-12)
     np.testing.assert_allclose(power(falling, at), traced(falling), rtol=1e-12)
     np.testing.assert_allclose(power(k[:4, None], at[:, 0]), traced(k)[:, :4].T, rtol=1e-12)
+
+
+def test_new_values_are_no_new_program() -> None:
+    """Of known parameters; a curved universe and other dark energy have one of their own."""
+    traced = []
+
+    class Counted(Halofit):
+        def log_boost(self, *given, **named):
+            traced.append(1)
+            return super().log_boost(*given, **named)
+
+    model, programs = Counted(EisensteinHu()), []
+    for change in ({}, {"omega_b": 0.0221}, {"Omega_k": 0.01}, {"Omega_k": 0.02}, {"w0": -0.9}):
+        cosmology = planck18().replace(**change)
+        nonlinear_power(cosmology, 0.1, 1.0, model)
+        jax.grad(lambda h, c=cosmology: nonlinear_power(c.replace(h=h), 0.1, 1.0, model))(0.7)
+        programs.append(len(traced))
+    assert programs == [programs[0], programs[0], *(2 * [2 * programs[0]]), 3 * programs[0]]

@@ -153,6 +153,11 @@ def is_traced(value: object) -> bool:
     return isinstance(value, Tracer)
 
 
+def is_exactly(value: Any, number: float) -> bool:
+    """Whether the value is known, and this number."""
+    return not is_traced(value) and np.ndim(value) == 0 and float(value) == number
+
+
 def check_mass_sum(m_nu: Float[Array, ""] | float, hierarchy: str) -> None:
     """Refuse an unknown hierarchy and, unless traced, a sum that it cannot have."""
     _check_hierarchy(hierarchy)

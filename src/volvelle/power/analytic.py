@@ -19,7 +19,7 @@ from volvelle.cosmology import Cosmology
 from volvelle.cosmology.background import densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import GrowthTable, growth_table
-from volvelle.cosmology.neutrinos import is_traced
+from volvelle.cosmology.neutrinos import is_exactly
 
 from .dark_energy import HorizonGrowth
 from .eisenstein_hu import EisensteinHu, EisensteinHuSpectrum
@@ -62,7 +62,7 @@ class Analytic(eqx.Module):
         scale = _SCALE**2 * masses * cosmology.omega_m
         hubble = jnp.asarray(cosmology.hubble_parameter) / HUBBLE_DISTANCE
         growth = growth_table(found, clustering_neutrinos=True)
-        flat = not is_traced(cosmology.Omega_k) and float(cosmology.Omega_k) == 0.0
+        flat = is_exactly(cosmology.Omega_k, 0.0)
         return cls(
             fit=EisensteinHu().spectrum(cosmology),
             all_growth=growth,

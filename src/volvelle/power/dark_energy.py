@@ -30,7 +30,7 @@ from volvelle.cosmology.background import Densities, densities
 from volvelle.cosmology.constants import HUBBLE_DISTANCE
 from volvelle.cosmology.growth import GrowthTable
 from volvelle.cosmology.interpolation import Nodes
-from volvelle.cosmology.neutrinos import is_traced
+from volvelle.cosmology.neutrinos import is_exactly
 
 from .table import Surface
 
@@ -58,7 +58,7 @@ class HorizonGrowth(eqx.Module):
 
         Raises ParameterError without h.
         """
-        if is_cosmological_constant(cosmology):
+        if is_exactly(cosmology.w0, -1.0) and is_exactly(cosmology.wa, 0.0):
             return cls(None)
         x = np.linspace(np.log(_FIRST), 0.0, _STEPS + 1)
         ratio = jnp.log(_contrast(cosmology, growth, x))
@@ -74,12 +74,6 @@ class HorizonGrowth(eqx.Module):
 
 
 _NODES = Nodes.of(np.log(_K))
-
-
-def is_cosmological_constant(cosmology: Cosmology) -> bool:
-    """Whether w0 = -1 and wa = 0 are known; of traced parameters nothing is known."""
-    known = not (is_traced(cosmology.w0) or is_traced(cosmology.wa))
-    return known and float(cosmology.w0) == -1.0 and float(cosmology.wa) == 0.0
 
 
 def _contrast(cosmology: Cosmology, table: GrowthTable, x: np.ndarray) -> Float[Array, "a k"]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volvelle.cosmology import Cosmology
-from volvelle.cosmology.neutrinos import is_traced
+from volvelle.cosmology.neutrinos import is_exactly, is_traced
 
 from .base import Model, Spectrum
 from .continuation import SPECIES, Species
@@ -181,7 +181,18 @@ def _made(model: Model, cosmology: Cosmology, species: Species) -> Spectrum:
     if species not in SPECIES:
         raise ModelError(f"species is '{species}'; expected one of {', '.join(SPECIES)}")
     model.check(cosmology)
-    return _spectrum(as_arrays(model), as_arguments(cosmology))
+    return _spectrum(as_arrays(model), _with_known(cosmology))
+
+
+def _with_known(cosmology: Cosmology) -> Cosmology:
+    """Numbers as arrays but for those at which there is less to compute, which stay known."""
+    kept = {name: n for name, n in _SIMPLE.items() if is_exactly(getattr(cosmology, name), n)}
+    found = as_arrays(cosmology)
+    return eqx.tree_at(lambda c: [getattr(c, name) for name in kept], found, [*kept.values()])
+
+
+_SIMPLE = {"w0": -1.0, "wa": 0.0, "Omega_k": 0.0}
+"""A cosmological constant and a flat universe."""
 
 
 def _name(model: Model) -> str:
