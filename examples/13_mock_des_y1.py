@@ -104,10 +104,13 @@ TABLE_1: Mapping[str, tuple[dict[str, Any], float, float]] = {
     **{f"m_{n}": (_normal(0.012, 0.023), 0.0, 0.01) for n in SOURCES},
     **{f"dz_{n}": (_normal(*s), 0.0, 0.005) for n, s in zip(SOURCES, SHIFTS, strict=True)},
 }
+# Those of Campagne et al. 2023; and the biases with sigma8, which they are correlated with.
 BLOCKS = (("Omega_cdm", "sigma8", "Omega_b", "w0", "h"), tuple(f"bias_{n}" for n in LENSES))
+ONE_BLOCK = ((*BLOCKS[0], "n_s", *BLOCKS[1]),)
 METHODS: dict[str, tuple[Method, int, int]] = {
     "nuts": (NUTS(warmup=500, target_accept=0.8), 4, 2500),
     "nuts_blocks": (NUTS(warmup=500, target_accept=0.8, mass=BLOCKS), 4, 1000),
+    "nuts_one_block": (NUTS(warmup=500, target_accept=0.8, mass=ONE_BLOCK), 4, 1000),
     "hmc": (HMC(warmup=500), 4, 1000),
     "metropolis": (Metropolis(warmup=6000, thin=20), 4, 1500),
     "ensemble": (AffineEnsemble(), 2, 500),
@@ -123,7 +126,8 @@ METHODS: dict[str, tuple[Method, int, int]] = {
 """Method, chains and draws, by the names of this example."""
 TITLES = {name: name.replace("_", " ") for name in METHODS} | {
     "nuts": "NUTS",
-    "nuts_blocks": "NUTS, block mass matrix",
+    "nuts_blocks": "NUTS, two blocks",
+    "nuts_one_block": "NUTS, one block",
     "hmc": "HMC",
     "metropolis": "Metropolis",
     "svi": "SVI, normal",
