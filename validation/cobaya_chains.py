@@ -110,6 +110,7 @@ def parameters(file: dict[str, Any]) -> dict[str, Any]:
 def certified(root: Path, solver: str, ledger: Path | None) -> dict[str, Any]:
     """The certificate of `volvelle certify`, made where it is missing."""
     from volvelle.cli.certify_job import CertifyRequest, certify_chain_files
+    from volvelle.cli.computing import compute_from
 
     path = root.with_name(f"{root.name}_certified") / "certificate.json"
     if not path.exists():
@@ -125,7 +126,7 @@ def certified(root: Path, solver: str, ledger: Path | None) -> dict[str, Any]:
                 packages_path=None,
                 montepython=None,
                 ledger=ledger,
-                workers=None,
+                compute=compute_from(None, None),
                 seed=1,
             )
         )

@@ -15,12 +15,13 @@ from common import Check, arguments, at_most, check_table, finish, table  # isor
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import ccl_two_point as by_ccl
 from volvelle import data
 from volvelle.cosmology import Cosmology
-from volvelle.likelihood import get_likelihood, read_sacc
+from volvelle.likelihood import TwoPoint, get_likelihood, read_sacc
 from volvelle.likelihood.des_y1 import DATA_SET, FILE
 
 BIASES = (1.42, 1.65, 1.60, 1.92, 2.00)
@@ -65,11 +66,12 @@ def main() -> None:
     values = {name: each.ref for name, each in likelihood.nuisance.items()}
     values |= {"A_IA": 0.44, "eta_IA": -0.7}
     values |= {f"bias_lens{n}": bias for n, bias in enumerate(BIASES)}
-    whitener = np.asarray(likelihood.whitener)
+    assert isinstance(likelihood, TwoPoint)
+    whiten = likelihood.whiten
     predict = jax.jit(lambda cosmology: likelihood.model({"cosmology": cosmology}, values))
 
     def chi2(model: np.ndarray) -> float:
-        return float(np.sum((whitener @ (read.mean - model)) ** 2))
+        return float(jnp.sum(whiten(jnp.asarray(read.mean - model)) ** 2))
 
     rows: list[list[str]] = []
     checks: list[Check] = []
@@ -82,7 +84,7 @@ def main() -> None:
         for power, theirs in found.items():
             model = by_ccl.prediction(theirs, read, values)
             difference = chi2(model) - chi2(own)
-            apart = float(np.sum((whitener @ (model - own)) ** 2))
+            apart = float(jnp.sum(whiten(jnp.asarray(model - own)) ** 2))
             rows.append(
                 [name, f"CCL, {power}", f"{chi2(model):.2f}", f"{difference:+.2f}", f"{apart:.3f}"]
             )
