@@ -77,9 +77,11 @@ def test_known_wavenumbers_beyond_the_edges(spread: tuple[float, float]) -> None
     cosmology, k = planck18(), np.geomspace(*spread, 50)
     power = Continued(cosmology, learned_power().spectrum(cosmology))
     at, falling = jnp.asarray(A[:, None]), k[::-1]
-    traced = jax.jit(lambda k: power(k, at))
+    traced = jax.jit(lambda k, a=at: power(k, a))
     np.testing.assert_allclose(power(k, at), traced(k), rtol=1e-12)
     np.testing.assert_allclose(power(falling, at), traced(falling), rtol=1e-12)
+    late = jnp.linspace(0.5, 1.0, k.size)
+    np.testing.assert_allclose(power(k, late), traced(k, late), rtol=1e-12)
     np.testing.assert_allclose(power(k[:4, None], at[:, 0]), traced(k)[:, :4].T, rtol=1e-12)
 
 

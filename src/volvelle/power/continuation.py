@@ -52,7 +52,7 @@ class Continued(eqx.Module):
         edge = np.clip(k, low, high)
         if np.array_equal(edge, k):
             return evaluate(jnp.asarray(k), a)
-        if k.ndim == 1 and np.all(np.diff(k) > 0.0):
+        if k.ndim == 1 and np.all(np.diff(k) > 0.0) and jnp.shape(a)[-1:] in ((), (1,)):
             inside, ends = np.unique(edge), (np.sum(edge == low), np.sum(edge == high))
             beyond = [(0, 0)] * (a.ndim - 1) + [tuple(max(int(end) - 1, 0) for end in ends)]
             value = jnp.pad(evaluate(jnp.asarray(inside), a), beyond, mode="edge")
