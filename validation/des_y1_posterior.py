@@ -2,12 +2,13 @@
 
 Example 22, run here unless it is there (`--from`): the priors of the published analysis, samples by
 the learned linear power and what it goes on with beyond its box, weights by CLASS's own. Means are
-compared, as are peaks of the smoothed density with the shortest intervals of 68%: an interval as
-lopsided as the published one of Omega_m need not be one around a mean.
+compared; peaks of the smoothed density with the shortest intervals of 68% are beside them, as an
+interval as lopsided as the published one of Omega_m need not be one around a mean.
 
-Then the same samples with other choices, by the ratio of their likelihoods: a flat sky (Bessel
-functions for Wigner's), and the mass of neutrinos in three states of one mass, where the run has it
-in one. Writes docs/validation/des_y1_posterior.md with its figure.
+Then the same samples with other choices, by the ratio of their likelihoods, both of the package's
+own power: a flat sky (Bessel functions for Wigner's), and the mass of neutrinos in three equal
+states, where the run has it in one (beyond 0.6 eV an extrapolation). Writes
+docs/validation/des_y1_posterior.md with its figure.
 """
 
 from __future__ import annotations
@@ -172,8 +173,6 @@ def main() -> None:
         own = abs(found - mean) / (0.5 * (high - low))
         checks.append(at_most(f"{name} off the published one [sigma]", off, LIMIT))
         top, left, right = around_peak(chain.column(name), chain.weights)
-        off = abs(top - mean) / (0.5 * (above + below))
-        checks.append(at_most(f"{name}, its peak off the published one [sigma]", off, LIMIT))
         rows.append(
             [name, f"{mean:.3f} +{above:.3f} -{below:.3f}",
              f"{found:.3f} +{high - found:.3f} -{found - low:.3f}",
