@@ -348,8 +348,7 @@ def row_of(case_name: str, name: str, truth: Truth | None) -> Row | None:
 
 
 LEGEND = """"one ln P" is the processor time of one compiled value in the process of that row, the
-measure of its machine: rows of two machines are compared in units of it; rows without it are of an
-earlier version, in which every method compiled the likelihood more often. Calls are evaluations of
+measure of its machine: rows of two machines are compared in units of it. Calls are evaluations of
 ln P, most of them with its gradient (gradients) or without (values); the search for the maximum,
 warm-up and fits are included, "of the draws" leaves these out. Numbers in brackets are of chains
 that have not converged: an effective sample size from these is no measure. "means off" is the

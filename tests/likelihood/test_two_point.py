@@ -73,6 +73,9 @@ def test_des_y1_against_ccl(real_data: Path) -> None:
     averaged = get_likelihood("des_y1_3x2pt", averaged=True)
     moved = averaged.model(THEORY, values) - model
     assert 0.0 < float(jnp.sum(averaged.whiten(moved) ** 2)) < 1.0
+    flat = get_likelihood("des_y1_3x2pt", sky="flat")
+    moved = flat.model(THEORY, values) - model
+    assert 1e-3 < float(jnp.sum(flat.whiten(moved) ** 2)) < 1.0
 
 
 def entries() -> sacc.Sacc:
@@ -296,6 +299,8 @@ def test_wrong_options(tmp_path: Path) -> None:
         ({"nonlinear": "none"}, "nonlinear is 'none', but galaxies are seen"),
         ({"statistics": ["xi_plus"]}, "there is no 'xi_plus' in the data; there are cl_counts"),
         ({"rds": True}, "unknown option 'rds'; there are margin"),
+        ({"sky": "flat"}, "sky is 'flat'; expected curved or flat, and flat for correlation"),
+        ({"sky": "round"}, "sky is 'round'; expected curved or flat"),
     ):
         with pytest.raises(LikelihoodOptionError, match=words):
             get_likelihood("two_point", file=path, **options)

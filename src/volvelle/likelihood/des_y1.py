@@ -36,12 +36,14 @@ def des_y1_3x2pt(
     nonlinear: str = "halofit",
     statistics: Sequence[str] | None = None,
     averaged: bool = False,
+    sky: str = "curved",
     **settings: Any,
 ) -> TwoPoint:
     """The 457 numbers of w, gamma_t, xi_+ and xi_-, with their covariance and n(z).
 
     Args:
         linear, nonlinear, statistics, settings: as of `TwoPoint.from_sacc`.
+        sky: ``curved``, or ``flat`` as in the published analysis.
         averaged: over the bins of angle; else at their mean angles, as published.
 
     Raises as `TwoPoint.from_sacc` and `volvelle.data.locate`.
@@ -52,6 +54,7 @@ def des_y1_3x2pt(
         made_power(NAME, linear, nonlinear),
         statistics=statistics,
         edges=EDGES if averaged else None,
+        sky=sky,
         priors=PRIORS,
         hashes=[(f"{DATA_SET}/{FILE}", files.file_sha256[FILE])],
         cites=data.record(DATA_SET).cite_keys,

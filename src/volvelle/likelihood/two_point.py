@@ -121,6 +121,7 @@ class TwoPoint(GaussianLikelihood):
         nonlinear: str = "halofit",
         statistics: Sequence[str] | None = None,
         edges: Sequence[float] | None = None,
+        sky: str = "curved",
         **settings: Any,
     ) -> TwoPoint:
         """From a SACC file.
@@ -134,6 +135,7 @@ class TwoPoint(GaussianLikelihood):
                 ``cl_counts``, ``cl_counts_shear``, ``cl_shear``); all of the file unless given.
             edges: of the bins of angle [arcmin], to average the prediction over; without them it
                 is evaluated at the angles of the file.
+            sky: ``curved``, or ``flat`` as in older analyses (Bessel functions for Wigner's).
             settings: ``margin``, ``limber``, ``tolerance``, ``rsd``, ``tracing``, ``pivot``.
 
         Raises PrecisionError, LikelihoodOptionError and DataFormatError.
@@ -144,6 +146,7 @@ class TwoPoint(GaussianLikelihood):
             made_power(name, linear, nonlinear),
             statistics=statistics,
             edges=edges,
+            sky=sky,
             **settings,
         )
 
@@ -155,6 +158,7 @@ class TwoPoint(GaussianLikelihood):
         *,
         statistics: Sequence[str] | None = None,
         edges: Sequence[float] | None = None,
+        sky: str = "curved",
         priors: Mapping[str, tuple[Prior, float]] | None = None,
         hashes: Sequence[tuple[str, str]] | None = None,
         cites: Sequence[str] = (),
@@ -171,7 +175,7 @@ class TwoPoint(GaussianLikelihood):
         check_finite(data.mean, "the data vector", data.name)
         for window in filter(None, data.windows):
             check_finite(np.concatenate(window), "a bandpower window", data.name)
-        ell, matrix = projection(data, edges)
+        ell, matrix = projection(data, edges, sky)
         pairs, row = _distinct(data.pairs)
         names, own = _nuisance_names(data), dict(priors or {})
         parameters = {n: _parameter(n, own, data) for n in names}

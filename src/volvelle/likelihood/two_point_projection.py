@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.linalg import block_diag
 
-from ..probes import angular_transform, correlation_multipoles, sufficient_multipole
+from ..probes import SKIES, angular_transform, correlation_multipoles, sufficient_multipole
 from .errors import DataFormatError, LikelihoodOptionError
 from .two_point_data import SHEAR, Kind, TwoPointData
 
@@ -18,14 +18,22 @@ _MOST = 200
 """Multipoles that are computed as they are; more of them are interpolated."""
 
 
-def projection(data: TwoPointData, edges: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
+def projection(
+    data: TwoPointData, edges: Sequence[float] | None, sky: str = "curved"
+) -> tuple[np.ndarray, np.ndarray]:
     """Multipoles [l] and the matrix [n, l] from C_l there to every element.
 
     ``edges``: of the bins of angles [arcmin], over which correlation functions are averaged; None
-    takes them at the angles. Raises LikelihoodOptionError for data of both kinds and angles outside
-    of the edges, DataFormatError for windows without weight.
+    takes them at the angles. ``sky``: ``curved`` or ``flat``, of correlation functions. Raises
+    LikelihoodOptionError for data of both kinds, angles outside of the edges and another sky,
+    DataFormatError for windows without weight.
     """
-    angular = np.array([kind.axis == "theta" for kind in data.kinds])
+    if sky not in SKIES or (sky != "curved" and not _angular(data).all()):
+        raise LikelihoodOptionError(
+            f"{data.name}: sky is {sky!r}; expected {' or '.join(SKIES)}, and flat for correlation "
+            "functions alone"
+        )
+    angular = _angular(data)
     if angular.any() and not angular.all():
         raise LikelihoodOptionError(
             f"{data.name}: correlation functions and angular spectra in one data vector; make two "
@@ -33,11 +41,16 @@ def projection(data: TwoPointData, edges: Sequence[float] | None) -> tuple[np.nd
         )
     if not angular.all():
         return _bandpowers(data)
-    return _correlations(data, edges)
+    return _correlations(data, edges, sky)
+
+
+def _angular(data: TwoPointData) -> np.ndarray:
+    """[n] which elements are functions of angle."""
+    return np.array([kind.axis == "theta" for kind in data.kinds])
 
 
 def _correlations(
-    data: TwoPointData, edges: Sequence[float] | None
+    data: TwoPointData, edges: Sequence[float] | None, sky: str
 ) -> tuple[np.ndarray, np.ndarray]:
     ell = correlation_multipoles(sufficient_multipole(data.at.min()))
     matrix = np.empty((len(data.at), ell.size))
@@ -45,10 +58,10 @@ def _correlations(
     for kind in dict.fromkeys(data.kinds):
         where = np.array([each == kind for each in data.kinds])
         if ends is None:
-            transform = angular_transform(kind.name, ell, theta=data.at[where])
+            transform = angular_transform(kind.name, ell, theta=data.at[where], sky=sky)
             matrix[where] = transform.matrix
         else:
-            transform = angular_transform(kind.name, ell, edges=ends)
+            transform = angular_transform(kind.name, ell, edges=ends, sky=sky)
             matrix[where] = transform.matrix[_bins(data, kind, data.at[where], ends)]
     return ell, matrix
 

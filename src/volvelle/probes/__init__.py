@@ -1,6 +1,7 @@
 """Observables of the sky: tracers, angular spectra, correlation functions, covariance."""
 
 from .correlation import (
+    SKIES,
     AngularTransform,
     angular_transform,
     correlation_multipoles,
@@ -52,6 +53,7 @@ from .tracers import (
 )
 
 __all__ = [
+    "SKIES",
     "Alignment",
     "AngleError",
     "AngularCorrelation",

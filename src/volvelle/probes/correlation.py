@@ -3,9 +3,13 @@
     xi(theta) = sum_l (2 l + 1) / (4 pi) C_l d^l_{m m'}(theta)
 
 with (m, m') = (0, 0) for w, (2, 0) for gamma_t, (2, 2) for xi_+, (2, -2) for xi_-: Wigner's d are
-exact, no sky is flat (Chisari et al. 2019, arXiv:1812.05995, equation 34; Ng & Liu 1999). A bin's
-value is the mean over its area, as pairs are counted (sin theta d theta). C_l at few multipoles is
-a cubic spline of (l + 1/2)^2 C_l in ln(l + 1/2): linear in C_l, hence a constant matrix.
+exact (Chisari et al. 2019, arXiv:1812.05995, equation 34; Ng & Liu 1999). A bin's value is the mean
+over its area, as pairs are counted (sin theta d theta). C_l at few multipoles is a cubic spline of
+(l + 1/2)^2 C_l in ln(l + 1/2): linear in C_l, hence a constant matrix.
+
+A flat sky is there for comparison with analyses that have one (DES Y1's, KiDS-450's):
+
+    xi(theta) = sum_l l / (2 pi) C_l J_{m - m'}(l theta)
 """
 
 import itertools
@@ -17,6 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
+from scipy.special import jv
 
 from volvelle.cosmology.neutrinos import is_traced
 
@@ -28,6 +33,7 @@ SPINS: dict[str, tuple[int, int]] = {
     "xi_plus": (2, 2),
     "xi_minus": (2, -2),
 }
+SKIES = ("curved", "flat")
 _ARCMINUTE = np.pi / 180.0 / 60.0
 _REACH = 60.0
 """Largest multipole times the smallest angle: the last third of the sum is then about 1e-3 of xi_-,
@@ -97,6 +103,7 @@ def angular_transform(
     *,
     edges: ArrayLike | None = None,
     theta: ArrayLike | None = None,
+    sky: str = "curved",
 ) -> AngularTransform:
     """The matrix of a correlation function, made once with NumPy and kept.
 
@@ -106,9 +113,12 @@ def angular_transform(
             from the first, which is at most 2 (2 with shear), to the last.
         edges: [bins + 1] increasing angles [arcmin], between which the function is averaged; or
         theta: [n] angles [arcmin] at which it is evaluated.
+        sky: ``curved``, or ``flat`` as in the older analyses; see the module.
 
     Raises AngleError and MultipoleError.
     """
+    if sky not in SKIES:
+        raise AngleError(f"sky is '{sky}'; expected one of {', '.join(SKIES)}")
     if kind not in SPINS:
         raise AngleError(f"kind is '{kind}'; expected one of {', '.join(SPINS)}")
     spins = SPINS[kind]
@@ -116,21 +126,22 @@ def angular_transform(
     if (edges is None) == (theta is None):
         raise AngleError("give either the edges of bins or angles theta, in arcmin")
     ends = _checked_angles(theta, "theta", 1) if edges is None else checked_edges(edges)
-    return _made(kind, tuple(nodes), tuple(ends), edges is not None)
+    return _made(kind, tuple(nodes), tuple(ends), edges is not None, sky)
 
 
 @lru_cache(maxsize=64)
 def _made(
-    kind: str, ell: tuple[float, ...], angles: tuple[float, ...], averaged: bool
+    kind: str, ell: tuple[float, ...], angles: tuple[float, ...], averaged: bool, sky: str
 ) -> AngularTransform:
     """The same for known arguments; kept, as are its arrays, which nobody may change."""
     spins, nodes = SPINS[kind], np.asarray(ell)
     first, last = int(np.ceil(nodes[0])), int(np.floor(nodes[-1]))
-    functions = _functions(spins, last, angles, averaged)[:, first:]
+    functions = _functions(spins, last, angles, averaged, sky)[:, first:]
     every = np.arange(first, last + 1)
+    number = 2.0 * every + (1.0 if sky == "curved" else 0.0)
     spline = CubicSpline(np.log(nodes + 0.5), np.diag((nodes + 0.5) ** 2))
     weights = spline(np.log(every + 0.5)) / (every[:, None] + 0.5) ** 2
-    weights *= (2.0 * every[:, None] + 1.0) / (4.0 * np.pi)
+    weights *= number[:, None] / (4.0 * np.pi)
     part = every <= last / _SHORTER
     matrix, shorter = functions @ weights, functions[:, part] @ weights[part]
     for each in (matrix, shorter):
@@ -174,24 +185,42 @@ def _checked_angles(angles: ArrayLike | None, name: str, least: int) -> np.ndarr
 
 @lru_cache(maxsize=16)
 def _functions(
-    spins: tuple[int, int], last: int, angles: tuple[float, ...], averaged: bool
+    spins: tuple[int, int], last: int, angles: tuple[float, ...], averaged: bool, sky: str
 ) -> np.ndarray:
-    """[theta, l] of Wigner's d for l = 0 to ``last``: at angles, or averaged between them."""
-    radians = np.asarray(angles) * _ARCMINUTE
-    if not averaged:
-        return wigner_d(spins, last, np.cos(radians), np.eye(radians.size))
-    x, columns = [], []
-    for n, (low, high) in enumerate(itertools.pairwise(radians)):
+    """[theta, l] of the function of angle for l = 0 to ``last``: at angles, or averaged between
+    them."""
+    theta = np.asarray(angles) * _ARCMINUTE
+    weights = np.eye(theta.size)
+    if averaged:
+        theta, weights = _within_bins(theta, last)
+    if sky == "curved":
+        return wigner_d(spins, last, np.cos(theta), weights)
+    return _bessel(abs(spins[0] - spins[1]), last, theta, weights)
+
+
+def _within_bins(edges: np.ndarray, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Angles [n] and weights [n, bins] of the mean over the area of every bin [radians]."""
+    theta, columns = [], []
+    for n, (low, high) in enumerate(itertools.pairwise(edges)):
         # Gauss's rule in theta follows l (high - low) / 2 radians of phase on either side.
         order = int(np.ceil(0.35 * last * (high - low))) + 16
         nodes, weights = np.polynomial.legendre.leggauss(order)
-        theta = low + (high - low) * (nodes + 1.0) / 2.0
-        weights = weights * np.sin(theta)
-        x.append(np.cos(theta))
-        column = np.zeros((order, radians.size - 1))
+        at = low + (high - low) * (nodes + 1.0) / 2.0
+        weights = weights * np.sin(at)
+        column = np.zeros((order, edges.size - 1))
         column[:, n] = weights / weights.sum()
+        theta.append(at)
         columns.append(column)
-    return wigner_d(spins, last, np.concatenate(x), np.concatenate(columns))
+    return np.concatenate(theta), np.concatenate(columns)
+
+
+def _bessel(order: int, last: int, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted sums [bins, l = 0 .. last] of J_order(l theta); arguments as ``wigner_d``'s."""
+    result = np.empty((weights.shape[1], last + 1))
+    for begin in range(0, last + 1, _BLOCK):
+        ell = np.arange(begin, min(begin + _BLOCK, last + 1))
+        result[:, ell] = (jv(order, ell[:, None] * theta) @ weights).T
+    return result
 
 
 def wigner_d(spins: tuple[int, int], last: int, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
