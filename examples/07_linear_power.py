@@ -3,12 +3,12 @@
     python examples/07_linear_power.py --output runs/linear-power
 
 As it stands, that is the way of the shipped one: 475 solutions, 95 finer ones that correct what was
-learned of them, the long waves of all 570 anew, and 40 more finer ones that judge it. (What was
-learned first had no block of its own above 0.06/Mpc when the shipped one was corrected; it has one
-here.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long waves a few, and is
-kept in the ledger: an interrupted training goes on, and a longer one begins where a shorter one has
-ended. What comes out is a folder that `volvelle.power.LearnedPower.load` opens, and a record of its
-errors at fresh solutions.
+learned of them, the long waves of all 570 anew, 120 finer ones without mass, and 50 more that judge
+it. (What was learned first had no block of its own above 0.06/Mpc when the shipped one was
+corrected; it has one here.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long
+waves and those without mass a few, and is kept in the ledger: an interrupted training goes on, and
+a longer one begins where a shorter one has ended. What comes out is a folder that
+`volvelle.power.LearnedPower.load` opens, and a record of its errors at fresh solutions.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from volvelle.boltzmann import Ledger, default_ledger
 from volvelle.compute import ProcessExecutor
 from volvelle.learning import save_model
 from volvelle.training.linear_power import (
+    add_massless,
     correct_linear_power,
     fit_linear_power,
     judge,
@@ -35,6 +36,7 @@ from volvelle.training.linear_power_design import (
     design,
     exact_solver,
     light_design,
+    massless_design,
     solve_design,
 )
 from volvelle.training.long_waves import DENSER, LONG, solve_judges, solve_long_waves
@@ -63,10 +65,16 @@ def main() -> None:
         "--finer-light", type=int, default=15, help="to correct it, up to 0.06 eV (default: 15)"
     )
     parser.add_argument(
+        "--massless", type=int, default=120, help="to train on, without mass (default: 120)"
+    )
+    parser.add_argument(
         "--fresh", type=int, default=30, help="to judge it, in the whole box (default: 30)"
     )
     parser.add_argument(
         "--fresh-light", type=int, default=10, help="to judge it, up to 0.06 eV (default: 10)"
+    )
+    parser.add_argument(
+        "--fresh-massless", type=int, default=10, help="to judge it, without mass (default: 10)"
     )
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--output", type=Path, default=Path("runs/linear-power"))
@@ -79,21 +87,26 @@ def main() -> None:
         points = design(given.solutions, given.finer) + light_design(given.light, given.finer_light)
         finer = solve_design(points, ledger, executor, say, finer=True)
         long = solve_long_waves(training.points + finer.points, ledger, executor, say)
+        points = massless_design(given.solutions + given.finer, given.massless)
+        massless = solve_judges(points, ledger, executor, say)
         judges = [
             solve_judges(points, ledger, executor, say)
             for points in (
                 design(0, given.fresh, FRESH_SEED),
                 light_design(0, given.fresh_light, FRESH_LIGHT_SEED),
+                massless_design(given.fresh, given.fresh_massless, FRESH_SEED),
             )
         ]
     learned, _ = fit_linear_power(training)
     learned, _ = correct_linear_power(learned, training.points, finer)
     learned, _ = learn_long_waves(learned, long)
-    certificate, light = (judge(learned, fresh) for fresh in judges)
+    learned, _ = add_massless(learned, long.points, massless)
+    certificate, light, none = (judge(learned, fresh) for fresh in judges)
     record = {
         "solutions": len(training.points),
         "finer_solutions": len(finer.points),
         "long_solutions": len(long.points),
+        "massless_solutions": len(massless.points),
         "box": dict(BOX),
         "solver": exact_solver(finer=True).identity(),
         "precision": dict(FINER),
@@ -102,9 +115,11 @@ def main() -> None:
         "modes_of_the_judges": DENSER,
         "certificate": certificate,
         "certificate_light": light,
+        "certificate_massless": none,
     }
     save_model(learned, given.output, record)
-    print(json.dumps({"all": certificate, "up to 0.06 eV": light}, indent=2))
+    judged = {"all": certificate, "up to 0.06 eV": light, "without mass": none}
+    print(json.dumps(judged, indent=2))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from volvelle.training.linear_power_design import (
     design,
     exact_solver,
     light_design,
+    massless_design,
     universe,
 )
 from volvelle.training.long_waves import (
@@ -228,13 +229,12 @@ def main() -> None:
     given = parser.parse_args()
     ledger = Ledger(given.ledger or default_ledger())
     with ProcessExecutor() as executor:
-        massless = [{**point, "m_nu": 0.0} for point in design(FRESH, FRESH_MASSLESS, FRESH_SEED)]
         judges = [
             solve_judges(points, ledger, executor)
             for points in (
                 design(0, FRESH, FRESH_SEED),
                 light_design(0, FRESH_LIGHT, FRESH_LIGHT_SEED),
-                massless,
+                massless_design(FRESH, FRESH_MASSLESS, FRESH_SEED),
             )
         ]
         several, several_worst = hierarchies(ledger, executor)
@@ -260,7 +260,8 @@ def main() -> None:
             "# The learned linear power spectrum",
             f"Trained on {record['solutions']} solutions of CLASS in eight parameters, corrected "
             f"by {record['finer_solutions']} finer ones; below {1e3 * SPLITS[0]:g}e-3/Mpc trained "
-            f"on {record['long_solutions']} solutions of the longest waves alone. Judged by "
+            f"on {record['long_solutions']} solutions of the longest waves alone; then on "
+            f"{record['massless_solutions']} more without mass. Judged by "
             f"{found['solutions']} finer ones, uniform in the box, by {light['solutions']} with "
             "light neutrinos and by "
             f"{none['solutions']} without mass: matter and cb, all wavenumbers of a band and all "

@@ -24,6 +24,7 @@ from volvelle.training import long_waves
 from volvelle.training.linear_power import (
     BANDS,
     SPLITS,
+    add_massless,
     correct_linear_power,
     fit_linear_power,
     learn_long_waves,
@@ -37,6 +38,7 @@ from volvelle.training.linear_power_design import (
     design,
     exact_solver,
     light_design,
+    massless_design,
     universe,
 )
 from volvelle.training.long_waves import LONG_K, LONG_REQUEST, LongWaves, solve_judges
@@ -247,9 +249,9 @@ def test_the_design_goes_on() -> None:
     assert all(point["m_nu"] <= 0.06 for point in light)
 
 
-def entries_of(points: list[dict[str, float]], offset: float = 0.0) -> list:
+def entries_of(points: list[dict[str, float]], offset: float = 0.0, light: float = 0.0) -> list:
     """In the place of CLASS's: rests that are linear in the parameters; ``offset`` is what coarse
-    settings are off by at large k."""
+    settings are off by at large k, ``light`` what light neutrinos add there."""
     z = np.concatenate([POWER_Z, EARLY_Z])
     entries = []
     for point in points:
@@ -257,6 +259,7 @@ def entries_of(points: list[dict[str, float]], offset: float = 0.0) -> list:
         logs = logarithms(known, K[None], 1.0 / (1.0 + jnp.asarray(z))[:, None])
         bump = 5.0 * point["omega_b"] * POWER_K**2 / (POWER_K**2 + 0.01) + 0.1 * point["m_nu"]
         bump += offset * (1.0 + point["m_nu"]) * POWER_K / (POWER_K + 1.0)
+        bump += light * np.exp(-point["m_nu"] / 0.1) * POWER_K / (POWER_K + 1.0)
         tables = {}
         for name, value in zip(("matter_power", "cb_power"), logs, strict=True):
             table = np.exp(np.asarray(value) + bump)
@@ -316,6 +319,32 @@ def test_long_waves_have_solutions_of_their_own() -> None:
         assert np.all(np.abs(before / exact - 1.0)[long] > 1e-3)
         np.testing.assert_allclose(after[long], exact[long], rtol=3e-4)
         np.testing.assert_allclose(after[rest], before[rest], rtol=1e-5)
+
+
+def test_solutions_without_mass_are_added() -> None:
+    """They are found again, and what was learned with mass stays, to a tenth of what is new."""
+    heavy = [point for point in design(0, 100) if point["m_nu"] > 0.3][:40]
+    new = massless_design(100, 25)
+    assert all(point["m_nu"] == 0.0 for point in new)
+    learned, _ = fit_linear_power(Solutions(heavy, entries_of(heavy, light=1e-2)))
+    more = Solutions(new[:20], entries_of(new[:20], light=1e-2))
+    found, left_out = add_massless(learned, heavy, more)
+    assert left_out.shape == (20, 2, len(learned.log_z), len(POWER_K))
+    of = jax.jit(lambda model, cosmology: model.spectrum(cosmology))
+    for point, entry in zip(new[20:], entries_of(new[20:], light=1e-2), strict=True):
+        exact = entry.theory["cb_power"][0]
+        exists = np.asarray(known_of(universe(point)).exists(K))
+        before, after = (
+            np.asarray(evaluate(of(model, universe(point)), K, TODAY)) for model in (learned, found)
+        )
+        assert np.max(np.abs(before / exact - 1.0)[exists]) > 4e-3
+        np.testing.assert_allclose(after[exists], exact[exists], rtol=1e-3)
+    for point in heavy[:3]:
+        before, after = (
+            np.asarray(evaluate(of(model, universe(point)), K, TODAY)) for model in (learned, found)
+        )
+        exists = np.isfinite(before)
+        np.testing.assert_allclose(after[exists], before[exists], rtol=1e-3)
 
 
 def test_long_waves_alone_are_those_of_all_waves(planck: tuple[Cosmology, dict]) -> None:

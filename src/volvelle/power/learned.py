@@ -153,15 +153,13 @@ def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], Float[Array, " n"
     return jnp.concatenate([jnp.zeros(1), masses]), numbers
 
 
-def _with_slope(
+def _beyond(
     masses: Float[Array, " n"], numbers: Float[Array, " n"]
-) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    """The same with the slope at the heaviest mass that is learned, for those beyond it."""
+) -> tuple[float, Float[Array, ""]]:
+    """The heaviest mass that is learned, and how much more than that there is in all."""
     middle, half = _RANGES["m_nu"]
     last = middle + half
-    excess = jnp.sum(numbers * jnp.where(masses > last, masses - last, 0.0)) / _MASS_STEP
-    ends = jnp.array([last, last - _MASS_STEP])
-    return jnp.concatenate([masses, ends]), jnp.concatenate([numbers, excess * jnp.array([1, -1])])
+    return last, jnp.sum(numbers * jnp.where(masses > last, masses - last, 0.0))
 
 
 @storable
@@ -251,8 +249,6 @@ class LearnedPower(Model, Validated):
         known, shape = Analytic.of(cosmology), (len(SPECIES), len(z.values), -1)
         masses, numbers = _states(cosmology)
         light = jnp.sum((numbers * jnp.exp(-((masses / _LIGHT) ** 2)))[1:])
-        if "m_nu" not in names:
-            masses, numbers = _with_slope(masses, numbers)
 
         def of_mass(mass: Array) -> tuple[Array, Array]:
             x, y = early_features(cosmology, mass), late_features(cosmology, mass)
@@ -263,6 +259,10 @@ class LearnedPower(Model, Validated):
         early, late = jax.vmap(of_mass)(masses)
         none = late[0, 1] - late[0, 0]
         early, late = (jnp.tensordot(numbers, each, 1) for each in (early, late))
+        if "m_nu" not in names:
+            last, excess = _beyond(masses, numbers)
+            _, slopes = jax.jvp(of_mass, (jnp.asarray(last),), (jnp.asarray(1.0),))
+            early, late = (each + excess * s for each, s in zip((early, late), slopes, strict=True))
         late = late.at[0].add((numbers[0] + light) * none)
         phase = stretched(k.array, known.sound_horizon)
         rest = Curve.through(k, early)(phase) + late
@@ -350,8 +350,6 @@ _RANGES = {
     "Omega_k": (0.0, 0.1),
 }
 """Middle and half width of parameters, for their features."""
-_MASS_STEP = 0.1
-"""Of the slope beyond the heaviest mass [eV]."""
 _LIGHT = 3e-3
 """Of neutrinos that are hardly matter until today [eV]. CLASS counts the massive ones as matter
 while they are relativistic, and never the massless: its P of matter jumps by 1e-3 at no mass, as

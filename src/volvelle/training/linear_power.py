@@ -147,15 +147,44 @@ def correct_linear_power(
     return fitted, errors[: len(finer.points)]
 
 
+def add_massless(
+    learned: LearnedPower, points: list[dict[str, float]], massless: Solutions
+) -> tuple[LearnedPower, np.ndarray]:
+    """What was learned at ``points``, and solutions without mass of all wavenumbers, together.
+
+    What was learned stands for itself at its own points, so that nothing is solved twice. Without
+    mass CLASS's matter is baryons and cold dark matter, which nothing with mass tends to
+    (``volvelle.power.learned``): it is these that the solutions tell, and the matter of the limit
+    is off by as much as they are. The left-out errors, as in ``fit_linear_power``, are of the
+    solutions without mass.
+    """
+    ours, theirs = _features(points), _features(massless.points)
+    known, exact = _predicted(learned, *ours), list(_targets(massless))
+    limit = _predicted(learned, *theirs)[1]
+    exact[1][:, 0] = limit[:, 0] + exact[1][:, 1] - limit[:, 1]
+    features = tuple(np.concatenate(pair) for pair in zip(theirs, ours, strict=True))
+    targets = tuple(np.concatenate(pair) for pair in zip(exact, known, strict=True))
+    fitted, errors = _fitted(features, targets)
+    fitted, long = _fit_long(fitted, features, targets)
+    errors[..., : long.shape[-1]] = long
+    return fitted, errors[: len(massless.points)]
+
+
 def learn_long_waves(learned: LearnedPower, long: Solutions) -> tuple[LearnedPower, np.ndarray]:
     """The same with the wavenumbers below the first of ``SPLITS`` from solutions of their own.
 
     The left-out errors, as in ``fit_linear_power``, are of these wavenumbers [n, 2, z, k].
     """
+    return _fit_long(learned, _features(long.points), _targets(long))
+
+
+def _fit_long(
+    learned: LearnedPower, features: tuple[np.ndarray, ...], targets: tuple[np.ndarray, ...]
+) -> tuple[LearnedPower, np.ndarray]:
     end = int(np.searchsorted(POWER_K, SPLITS[0]))
     (early, first), (late, second) = (
         _fit_block(x, rest[..., :end], degree, **LONG_FIT)
-        for x, rest, degree in zip(_features(long.points), _targets(long), DEGREES, strict=True)
+        for x, rest, degree in zip(features, targets, DEGREES, strict=True)
     )
     found = eqx.tree_at(lambda each: (each.early[0], each.late[0]), learned, (early, late))
     return found, first[:, None, None] + second

@@ -117,6 +117,11 @@ def light_design(first: int, count: int, seed: int = LIGHT_SEED) -> list[dict[st
     return [{**point, "m_nu": _LIGHT * point["m_nu"]} for point in points]
 
 
+def massless_design(first: int, count: int, seed: int = TRAINING_SEED) -> list[dict[str, float]]:
+    """Points as ``design`` has them, with no mass."""
+    return [{**point, "m_nu": 0.0} for point in design(first, count, seed)]
+
+
 def _is_wanted(point: Mapping[str, float]) -> bool:
     dark = 1.0 - point["Omega_k"] - float(universe(point).Omega_m)
     return dark >= DARK_ENERGY_LEAST and point["w0"] + point["wa"] <= EARLY_LARGEST
