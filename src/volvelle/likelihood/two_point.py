@@ -308,13 +308,15 @@ class TwoPoint(GaussianLikelihood):
 
 
 _SETTINGS = ("margin", "limber", "tolerance", "rsd", "tracing", "pivot")
+_NAMED = ("linear", "nonlinear", "statistics", "sky")
+"""Other options of all that are made of a file."""
 
 
 def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
     unknown = [each for each in settings if each not in _SETTINGS]
     if unknown:
         raise LikelihoodOptionError(
-            f"{name}: unknown option {unknown[0]!r}; there are {', '.join(_SETTINGS)}"
+            f"{name}: unknown option {unknown[0]!r}; there are {', '.join((*_NAMED, *_SETTINGS))}"
         )
 
 
