@@ -209,8 +209,8 @@ to high values. What has been looked at:
   with neutrinos of 0.06 eV. There the 68% of Omega_m are already wider than the published ones,
   which have the mass free; freeing it moves the mean up and widens the interval.
 - The published samples are MultiNest's. The survey has found since, with this very likelihood, that
-  its intervals are somewhat narrower than those of PolyChord and Metropolis (Lemos et al. 2022,
-  arXiv:2202.08233).
+  its intervals are somewhat narrower than PolyChord's (Lemos et al. 2022, arXiv:2202.08233).
+  Whether that is all of the difference is not shown here.
 - A flat sky, three states and averages over bins of angle each move Omega_m further up, HMcode of
   2020 hardly moves it. HMcode of 2016 moves it down by a third of its width (on CosmoMC's page),
   but the published analysis has halofit.

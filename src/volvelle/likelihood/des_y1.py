@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import data
-from .two_point import Prior, TwoPoint, made_power
+from .two_point import TwoPoint, made_power
 from .two_point_data import read_sacc
+from .two_point_nuisance import Prior
 
 NAME, DATA_SET, FILE = "des_y1_3x2pt", "des-y1-3x2pt", "sacc_data.hdf5"
 EDGES = tuple(2.5 * 100.0 ** (n / 20.0) for n in range(21))

@@ -2,15 +2,13 @@
 
     t = M C,   C_l^ij of ``probes.angular_cl`` at some multipoles,
 
-with M constant: the transform to the curved sky at the angles of the data, the mean over bins of
-angle, bandpower windows, or nothing but an interpolation. The theory gives the ``cosmology``; what
-belongs to samples are nuisance parameters, named after them: ``bias_X``, ``dz_X`` shift of n(z),
-``m_X`` multiplicative bias of shear, and ``A_IA``, ``eta_IA`` of all intrinsic alignments.
+with M constant: the transform to functions of angle at the angles of the data, the mean over bins
+of angle, bandpower windows, or nothing but an interpolation. The theory gives the ``cosmology``;
+what belongs to samples are nuisance parameters (``two_point_nuisance``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,6 @@ from jaxtyping import Array, Float
 from ..boltzmann import Request
 from ..compute import require_float64
 from ..cosmology import Cosmology
-from ..cosmology.neutrinos import is_traced
 from ..power import ModelError, NonLinearModel, TabulatedPower, power_model
 from ..probes import (
     Alignment,
@@ -40,26 +37,11 @@ from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_
 from .errors import LikelihoodOptionError, TheoryError
 from .gaussian_algebra import BlockWhitening, check_finite
 from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
+from .two_point_nuisance import PIVOT, Prior, explained, nuisance_parameters, widest_shift
 from .two_point_projection import SHEAR_BEGINS, projection
 
 COSMOLOGY = "cosmology"
 """Name of the theory's output that is read."""
-PIVOT = 0.62
-"""Of the evolution of alignments, in DES Y1's analysis."""
-_DEVIATIONS = 6.0
-
-Prior = Mapping[str, Any]
-DEFAULT_PRIORS: Mapping[str, tuple[Prior, float]] = {
-    "bias": ({"min": 0.8, "max": 3.0}, 1.5),
-    "dz": ({"dist": "norm", "loc": 0.0, "scale": 0.01}, 0.0),
-    "m": ({"dist": "norm", "loc": 0.0, "scale": 0.02}, 0.0),
-    "A_IA": ({"min": -5.0, "max": 5.0}, 0.5),
-    "eta_IA": ({"min": -5.0, "max": 5.0}, 0.0),
-}
-"""Prior and reference of a nuisance parameter by its name or first part, unless a survey has its
-own."""
-_LABELS = {"bias": "b", "dz": r"\Delta z", "m": "m", "A_IA": "A_\\mathrm{IA}"}
-_LABELS["eta_IA"] = r"\eta_\mathrm{IA}"
 
 
 def made_power(who: str, linear: str, nonlinear: str) -> NonLinearModel:
@@ -177,10 +159,9 @@ class TwoPoint(GaussianLikelihood):
             check_finite(np.concatenate(window), "a bandpower window", data.name)
         ell, matrix = projection(data, edges, sky)
         pairs, row = _distinct(data.pairs)
-        names, own = _nuisance_names(data), dict(priors or {})
-        parameters = {n: _parameter(n, own, data) for n in names}
-        settings.setdefault("margin", _margin(parameters))
-        parameters = {n: _explained(n, p, settings) for n, p in parameters.items()}
+        parameters = nuisance_parameters(data, priors or {})
+        settings.setdefault("margin", widest_shift(parameters))
+        parameters = {n: explained(n, p, settings) for n, p in parameters.items()}
         return cls(
             data=jnp.asarray(data.mean),
             sigma=jnp.sqrt(jnp.diagonal(jnp.asarray(data.covariance))),
@@ -330,43 +311,6 @@ def _chosen(data: TwoPointData, statistics: Sequence[str]) -> np.ndarray:
     return np.array([kind.name in statistics for kind in data.kinds])
 
 
-def _nuisance_names(data: TwoPointData) -> list[str]:
-    """Names in the order biases, alignments, calibration, shifts."""
-    lenses, sources = data.of(COUNTS), data.of(SHEAR)
-    return [
-        *(f"bias_{name}" for name in lenses),
-        *(("A_IA", "eta_IA") if sources else ()),
-        *(f"m_{name}" for name in sources),
-        *(f"dz_{name}" for name in (*lenses, *sources)),
-    ]
-
-
-def _parameter(
-    name: str, own: Mapping[str, tuple[Prior, float]], data: TwoPointData
-) -> NuisanceParameter:
-    first, _, sample = name.partition("_")
-    general = name if name in DEFAULT_PRIORS else first
-    prior, reference = own.get(name, DEFAULT_PRIORS[general])
-    label = _LABELS[general]
-    if general != name:
-        label = f"{label}_\\mathrm{{{sample.replace('_', ',')}}}"
-    samples = data.of(SHEAR) if general == name else (sample,)
-    return NuisanceParameter(prior=prior, ref=reference, label=label, of=_mark(data, samples))
-
-
-def _explained(
-    name: str, parameter: NuisanceParameter, settings: Mapping[str, Any]
-) -> NuisanceParameter:
-    """With what the settings make of its value."""
-    if name == "A_IA":
-        return replace(parameter, convention=f"at pivot: {settings.get('pivot', PIVOT):g}")
-    if name.startswith("bias_"):
-        return replace(parameter, convention=f"with tracing: {settings.get('tracing', 'matter')}")
-    if name.startswith("dz_"):
-        return replace(parameter, limits=(-settings["margin"], settings["margin"]))
-    return parameter
-
-
 def _distinct(
     pairs: Sequence[tuple[str, str]],
 ) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
@@ -376,28 +320,6 @@ def _distinct(
         known.setdefault(frozenset(pair), pair)
     places = {each: n for n, each in enumerate(known)}
     return tuple(known.values()), tuple(places[frozenset(pair)] for pair in pairs)
-
-
-def _mark(data: TwoPointData, samples: Sequence[str]) -> str:
-    """Of samples of galaxies: a hash of their n(z); nothing where these are differentiated."""
-    tables = [data.tracers[name] for name in samples]
-    if any(is_traced(table.values) for table in tables):
-        return ""
-    numbers = [np.concatenate([table.z, np.asarray(table.values)]) for table in tables]
-    return hashlib.sha256(np.concatenate(numbers).tobytes()).hexdigest()
-
-
-def _margin(parameters: Mapping[str, NuisanceParameter]) -> float:
-    """Within which all shifts that the priors allow lie, six standard deviations of normal ones."""
-    found = [0.1]
-    for name, parameter in parameters.items():
-        if name.startswith("dz_"):
-            prior = parameter.prior
-            if "scale" in prior:
-                found.append(abs(prior["loc"]) + _DEVIATIONS * prior["scale"])
-            else:
-                found.extend((abs(prior["min"]), abs(prior["max"])))
-    return float(max(found))
 
 
 def _before(low: AngularSpectra, rows: np.ndarray, high: AngularSpectra) -> AngularSpectra:
