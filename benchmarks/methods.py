@@ -10,7 +10,8 @@ all nine samples by ten per cent. `bimodal`: the shear of one shallow sample, wh
 alignments explain the same power twice; four parameters, and a quadrature that knows the truth.
 
 Every method runs in a process of its own, compiling included, on all cores; what is counted is the
-processor time of all threads, as other work may share the machine. Nothing is tuned by hand. A
+processor time of all threads, as other work may share the machine. Settings are the methods' own
+but for the numbers of steps, live points and draws, chosen once to fit 15 core minutes. A
 method that has not ended after 15 core minutes, or what --budget says, is stopped, and the table
 says how far it was. What is finished is kept in runs/methods, and a method that was killed goes on
 from its last chunk; the chains of the mock are where examples/13_mock_des_y1.py finds them. The

@@ -37,6 +37,14 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     return seen
 
 
+def test_as_a_module() -> None:
+    """For whom the script is not on the path."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "volvelle", "--version"], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == f"volvelle {__version__}"
+
+
 def test_version_and_help() -> None:
     assert call("--version").output.strip() == f"volvelle {__version__}"
     for words in (["--help"], ["run", "--help"], ["data", "--help"], ["data", "ledger", "--help"]):

@@ -306,14 +306,17 @@ def test_a_table_has_no_depth(tmp_path: Path) -> None:
 
 
 def test_too_few_simulations(tmp_path: Path) -> None:
-    changes = {"survey.simulations": 17, "survey.covariance": "varying"}
-    file = written(tmp_path, changes | {"output": str(tmp_path / "out")})
+    changes = {"survey.simulations": 17, "output": str(tmp_path / "out")}
+    file = written(tmp_path, changes)
     done = CliRunner().invoke(app, ["forecast", str(file)])
     assert done.exit_code == 2
     words = "17 simulations for 15 data; an estimated covariance takes at least 18"
     assert words in " ".join(done.output.split())
-    found = ForecastConfiguration.load(file)
-    assert found.varying and found.simulations == 17
+    assert ForecastConfiguration.load(file).simulations == 17
+    with pytest.raises(ConfigurationError, match="simulations are of one universe"):
+        ForecastConfiguration.load(written(tmp_path, changes | {"survey.covariance": "varying"}))
+    varying = written(tmp_path, {"survey.covariance": "varying"})
+    assert ForecastConfiguration.load(varying).varying
 
 
 def test_bins_of_their_own_densities(tmp_path: Path) -> None:

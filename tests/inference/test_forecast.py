@@ -75,11 +75,19 @@ def test_is_the_fisher_matrix_of_its_spectra() -> None:
     assert found.precision == 1.0
 
 
-def test_a_covariance_that_varies_and_one_from_simulations() -> None:
-    found = forecast(survey(), UNIVERSE, NAMES, varying=True, simulations=100)
+def test_a_covariance_from_simulations() -> None:
+    found = forecast(survey(), UNIVERSE, NAMES, simulations=100)
     factor = hartlap_factor(100, found.size)
     assert found.precision == pytest.approx(factor)
+    np.testing.assert_allclose(found.fisher.matrix, factor * made().fisher.matrix, rtol=1e-12)
+    with pytest.raises(LikelihoodOptionError, match="simulations for"):
+        forecast(survey(), UNIVERSE, NAMES, simulations=found.size + 2)
+    with pytest.raises(LikelihoodOptionError, match="those are of one universe"):
+        forecast(survey(), UNIVERSE, NAMES, varying=True, simulations=100)
 
+
+def test_a_covariance_that_varies() -> None:
+    found = forecast(survey(), UNIVERSE, NAMES, varying=True)
     value, at = jax.jit(spectra), np.asarray(found.fisher.values)
     ups = STEP * np.diag(np.abs(at))
     blocks = [
@@ -91,11 +99,9 @@ def test_a_covariance_that_varies_and_one_from_simulations() -> None:
     trace = [
         [0.5 * np.einsum("lij,lji->", inverse @ a, inverse @ b) for b in blocks] for a in blocks
     ]
-    expected = factor * (np.asarray(made().fisher.matrix) + trace)
+    expected = np.asarray(made().fisher.matrix) + trace
     np.testing.assert_allclose(found.fisher.matrix, expected, rtol=1e-5)
     assert np.max(np.abs(trace / np.asarray(made().fisher.matrix))) > 1e-3
-    with pytest.raises(LikelihoodOptionError, match="simulations for"):
-        forecast(survey(), UNIVERSE, NAMES, simulations=found.size + 2)
 
 
 def test_biases() -> None:

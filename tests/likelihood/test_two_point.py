@@ -264,6 +264,12 @@ def nowhere(made: sacc.Sacc) -> None:
         (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal, 0.1"),
         (hollow, DataFormatError, "the data vector is not finite in 1 of 12 numbers"),
         (nowhere, DataFormatError, "has ell = None; expected a positive number"),
+        (
+            lambda m: m.data[0].tags.update(window_ind=4),
+            DataFormatError,
+            "is of window 4 of 4, .* expected a window_ind from 0 to 3",
+        ),
+        (lambda m: m.data[0].tags.pop("window_ind"), DataFormatError, "is of window None of 4"),
         (too_low, DataFormatError, "has no weight at multipoles that there are; .* from 2 on"),
         (lambda m: m.tracers.pop("far"), DataFormatError, "the tracer far, which the file does"),
         (

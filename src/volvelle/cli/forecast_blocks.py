@@ -176,6 +176,12 @@ class SurveyBlock(Block):
     def _one_size(self) -> SurveyBlock:
         if (self.f_sky is None) == (self.area is None):
             raise PydanticCustomError("area", "expected exactly one of f_sky and area")
+        if self.covariance == "varying" and self.simulations is not None:
+            raise PydanticCustomError(
+                "simulations",
+                "simulations are of one universe, and the covariance is to vary: expected "
+                "covariance: fixed, or no simulations",
+            )
         return self
 
 

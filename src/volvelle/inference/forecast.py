@@ -16,7 +16,7 @@ from volvelle.cosmology.neutrinos import is_traced
 from volvelle.inference.errors import DerivativeError, ParameterNamesError
 from volvelle.inference.fisher import Fisher
 from volvelle.inference.information import from_derivatives, parameter_bias, trace_term
-from volvelle.likelihood import hartlap_factor
+from volvelle.likelihood import LikelihoodOptionError, hartlap_factor
 from volvelle.power import Model
 from volvelle.probes import AngularSpectra, BlockCovariance, Survey
 
@@ -144,11 +144,17 @@ def forecast(
             determinant; else it is that of the fiducial values.
         simulations: how many will make the covariance; the Hartlap factor is applied.
 
-    Raises ParameterNamesError; LikelihoodOptionError for too few simulations; DerivativeError where
+    Raises ParameterNamesError; LikelihoodOptionError for too few simulations, or where those of one
+    universe are to make a covariance that varies; DerivativeError where
     a derivative is not finite; and what spectra and covariances raise.
     """
     model = SurveyModel(survey, dict(universe), tuple(names), hierarchy)
     at = model.values
+    if varying and simulations is not None:
+        raise LikelihoodOptionError(
+            f"a covariance that varies with the parameters, from {simulations} simulations; those "
+            "are of one universe: fix the covariance, or leave out the simulations"
+        )
     precision = 1.0 if simulations is None else hartlap_factor(simulations, used_data(survey))
 
     def data(x: Array) -> tuple[Array, AngularSpectra]:

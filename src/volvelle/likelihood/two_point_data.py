@@ -112,7 +112,7 @@ def read_sacc(path: str | Path, name: str) -> TwoPointData:
             _pair(p.tracers, kind, fields, name) for p, kind in zip(points, kinds, strict=True)
         ),
         at=np.array([_place(p, kind, name) for p, kind in zip(points, kinds, strict=True)]),
-        windows=tuple(_window(p) for p in points),
+        windows=tuple(_window(p, name) for p in points),
         tracers={n: _distribution(found, n, name) for n in fields},
         fields=fields,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
@@ -206,13 +206,22 @@ def _place(point: Any, kind: Kind, name: str) -> float:
     return float(value)
 
 
-def _window(point: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def _window(point: Any, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     window = point.tags.get("window")
     if window is None:
         return None
-    weights = np.asarray(window.weight, dtype=float)
-    column = weights if weights.ndim == 1 else weights[:, int(point.tags["window_ind"])]
-    return np.asarray(window.values, dtype=float), column
+    weights, at = np.asarray(window.weight, dtype=float), np.asarray(window.values, dtype=float)
+    if weights.ndim == 1:
+        weights = weights[:, None]
+    number = point.tags.get("window_ind", 0 if weights.shape[1] == 1 else None)
+    if number is None or not 0 <= int(number) < weights.shape[1] or len(weights) != len(at):
+        raise DataFormatError(
+            f"{name}: an element of {point.data_type} between {' and '.join(point.tracers)} is of "
+            f"window {number} of {weights.shape[1]}, with weights of shape {weights.shape} at "
+            f"{len(at)} multipoles; expected a window_ind from 0 to {weights.shape[1] - 1} and a "
+            "row of weights for each multipole"
+        )
+    return at, weights[:, int(number)]
 
 
 def _distribution(found: Any, tracer: str, name: str) -> Table:

@@ -96,7 +96,7 @@ def angular_cl(
 ) -> AngularSpectra:
     """Angular power spectra, by Limber's approximation where it is good enough.
 
-    Differentiable in everything.
+    Differentiable in everything; the derivative in a curvature that is zero is Limber's.
 
     Args:
         ell: multipoles [l], of any spacing, integer or not.

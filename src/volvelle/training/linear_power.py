@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import make_interp_spline
 
 from volvelle.boltzmann import EARLY_Z, POWER_K, POWER_Z
 from volvelle.emulator.basis import principal_components
@@ -23,6 +23,7 @@ from volvelle.learning.polynomial import design_matrix
 from volvelle.learning.process_mean import mean_of
 from volvelle.power.analytic import Analytic, stretched
 from volvelle.power.learned import (
+    DEGREE,
     PARAMETERS,
     SPECIES,
     LearnedPower,
@@ -105,7 +106,7 @@ def early_rest(point: Mapping[str, float], rest: np.ndarray) -> np.ndarray:
     log_k = _LOG_K[: rest.size]
     fine = np.linspace(log_k[0], log_k[-1], _FINE)
     nodes = np.interp(log_k, np.asarray(stretched(fine, known.sound_horizon)), fine)
-    return CubicSpline(log_k, found)(nodes)
+    return make_interp_spline(log_k, found, k=DEGREE)(nodes)
 
 
 _RISE, _REACH = 1.5, 1.6
