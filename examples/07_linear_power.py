@@ -3,11 +3,12 @@
     python examples/07_linear_power.py --output runs/linear-power
 
 As it stands, that is the way of the shipped one: 475 solutions, 95 finer ones that correct what was
-learned of them, the long waves of all 570 anew, 120 finer ones without mass, and 50 more that judge
-it. (What was learned first had no block of its own above 0.06/Mpc when the shipped one was
-corrected; it has one here.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long
-waves and those without mass a few, and is kept in the ledger: an interrupted training goes on, and
-a longer one begins where a shorter one has ended. What comes out is a folder that
+learned of them, the long waves of all 570 anew, 120 finer ones without mass, 44 with three massive
+states, and 58 more that judge it. (When the shipped one was corrected, what was learned first had
+no block of its own above 0.06/Mpc, and cubics took it to its nodes; it has one here, and splines of
+degree 7.) Each takes 5 to 15 seconds of a core, the finer ones twice that, long waves and those
+without mass a few, and is kept in the ledger: an interrupted training goes on, and a longer one
+begins where a shorter one has ended. What comes out is a folder that
 `volvelle.power.LearnedPower.load` opens, and a record of its errors at fresh solutions.
 """
 
@@ -22,6 +23,7 @@ from volvelle.compute import ProcessExecutor
 from volvelle.learning import save_model
 from volvelle.training.linear_power import (
     add_massless,
+    add_pairs,
     correct_linear_power,
     fit_linear_power,
     judge,
@@ -35,8 +37,10 @@ from volvelle.training.linear_power_design import (
     PRECISION,
     design,
     exact_solver,
+    fresh_several_design,
     light_design,
     massless_design,
+    several_design,
     solve_design,
 )
 from volvelle.training.long_waves import DENSER, LONG, solve_judges, solve_long_waves
@@ -68,6 +72,9 @@ def main() -> None:
         "--massless", type=int, default=120, help="to train on, without mass (default: 120)"
     )
     parser.add_argument(
+        "--several", type=int, default=44, help="to train on, with three massive states"
+    )
+    parser.add_argument(
         "--fresh", type=int, default=30, help="to judge it, in the whole box (default: 30)"
     )
     parser.add_argument(
@@ -75,6 +82,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--fresh-massless", type=int, default=10, help="to judge it, without mass (default: 10)"
+    )
+    parser.add_argument(
+        "--fresh-several", type=int, default=8, help="to judge it, with three massive states"
     )
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--output", type=Path, default=Path("runs/linear-power"))
@@ -89,24 +99,28 @@ def main() -> None:
         long = solve_long_waves(training.points + finer.points, ledger, executor, say)
         points = massless_design(given.solutions + given.finer, given.massless)
         massless = solve_judges(points, ledger, executor, say)
+        several = solve_design(several_design(0, given.several), ledger, executor, say, finer=True)
         judges = [
             solve_judges(points, ledger, executor, say)
             for points in (
                 design(0, given.fresh, FRESH_SEED),
                 light_design(0, given.fresh_light, FRESH_LIGHT_SEED),
                 massless_design(given.fresh, given.fresh_massless, FRESH_SEED),
+                fresh_several_design(given.fresh_several),
             )
         ]
     learned, _ = fit_linear_power(training)
     learned, _ = correct_linear_power(learned, training.points, finer)
     learned, _ = learn_long_waves(learned, long)
     learned, _ = add_massless(learned, long.points, massless)
-    certificate, light, none = (judge(learned, fresh) for fresh in judges)
+    learned, _ = add_pairs(learned, several)
+    certificate, light, none, three = (judge(learned, fresh) for fresh in judges)
     record = {
         "solutions": len(training.points),
         "finer_solutions": len(finer.points),
         "long_solutions": len(long.points),
         "massless_solutions": len(massless.points),
+        "several_solutions": len(several.points),
         "box": dict(BOX),
         "solver": exact_solver(finer=True).identity(),
         "precision": dict(FINER),
@@ -116,9 +130,11 @@ def main() -> None:
         "certificate": certificate,
         "certificate_light": light,
         "certificate_massless": none,
+        "certificate_several": three,
     }
     save_model(learned, given.output, record)
     judged = {"all": certificate, "up to 0.06 eV": light, "without mass": none}
+    judged["three massive states"] = three
     print(json.dumps(judged, indent=2))
 
 

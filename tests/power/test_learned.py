@@ -25,6 +25,7 @@ from volvelle.training.linear_power import (
     BANDS,
     SPLITS,
     add_massless,
+    add_pairs,
     correct_linear_power,
     fit_linear_power,
     learn_long_waves,
@@ -39,6 +40,7 @@ from volvelle.training.linear_power_design import (
     exact_solver,
     light_design,
     massless_design,
+    several_design,
     universe,
 )
 from volvelle.training.long_waves import LONG_K, LONG_REQUEST, LongWaves, solve_judges
@@ -249,9 +251,12 @@ def test_the_design_goes_on() -> None:
     assert all(point["m_nu"] <= 0.06 for point in light)
 
 
-def entries_of(points: list[dict[str, float]], offset: float = 0.0, light: float = 0.0) -> list:
+def entries_of(
+    points: list[dict[str, Any]], offset: float = 0.0, light: float = 0.0, pairs: float = 0.0
+) -> list:
     """In the place of CLASS's: rests that are linear in the parameters; ``offset`` is what coarse
-    settings are off by at large k, ``light`` what light neutrinos add there."""
+    settings are off by at large k, ``light`` what light neutrinos add there, ``pairs`` what three
+    equal states do, per eV^2 of two masses' product."""
     z = np.concatenate([POWER_Z, EARLY_Z])
     entries = []
     for point in points:
@@ -260,6 +265,8 @@ def entries_of(points: list[dict[str, float]], offset: float = 0.0, light: float
         bump = 5.0 * point["omega_b"] * POWER_K**2 / (POWER_K**2 + 0.01) + 0.1 * point["m_nu"]
         bump += offset * (1.0 + point["m_nu"]) * POWER_K / (POWER_K + 1.0)
         bump += light * np.exp(-point["m_nu"] / 0.1) * POWER_K / (POWER_K + 1.0)
+        if "neutrino_hierarchy" in point:
+            bump += pairs * point["m_nu"] ** 2 / 3.0 * POWER_K / (POWER_K + 0.1)
         tables = {}
         for name, value in zip(("matter_power", "cb_power"), logs, strict=True):
             table = np.exp(np.asarray(value) + bump)
@@ -277,10 +284,18 @@ def assert_found(learned: LearnedPower, points: list[dict[str, float]]) -> None:
         np.testing.assert_allclose(found[exists], expected[exists], rtol=3e-4)
 
 
-def test_what_is_fitted_is_found_again(planck: tuple[Cosmology, dict]) -> None:
+@pytest.fixture(scope="module")
+def fitted() -> tuple[LearnedPower, np.ndarray]:
+    points = design(0, 45)
+    return fit_linear_power(Solutions(points, entries_of(points)))
+
+
+def test_what_is_fitted_is_found_again(
+    fitted: tuple[LearnedPower, np.ndarray], planck: tuple[Cosmology, dict]
+) -> None:
     points = design(0, 50)
     cosmology, exact = planck
-    learned, left_out = fit_linear_power(Solutions(points[:45], entries_of(points[:45])))
+    learned, left_out = fitted
     assert np.sqrt(np.mean(left_out**2)) < 1e-4
     assert_found(learned, points[45:])
     point = {name: float(getattr(cosmology, name)) for name in PARAMETERS}
@@ -345,6 +360,34 @@ def test_solutions_without_mass_are_added() -> None:
         )
         exists = np.isfinite(before)
         np.testing.assert_allclose(after[exists], before[exists], rtol=1e-3)
+
+
+def test_what_pairs_of_states_add_is_learned(fitted: tuple[LearnedPower, np.ndarray]) -> None:
+    """Of three equal states, and as much less of others as the products of their masses are."""
+    alone, _ = fitted
+    points = several_design(0, 30)
+    assert points[20:] == several_design(20, 10)
+    assert all(0.2 < p["m_nu"] < 0.6 and p["N_eff"] > 3.1 for p in points)
+    found, left_out = add_pairs(alone, Solutions(points[:25], entries_of(points[:25], pairs=0.1)))
+    assert left_out.shape == (25, 2, len(alone.log_z), len(POWER_K))
+    of = jax.jit(lambda model, cosmology: model.spectrum(cosmology))
+    for point, entry in zip(points[25:], entries_of(points[25:], pairs=0.1), strict=True):
+        exists = np.asarray(known_of(universe(point)).exists(K))
+        exact = entry.theory["matter_power"][0]
+        before, after = (
+            np.abs(np.asarray(evaluate(of(model, universe(point)), K, TODAY)) / exact - 1.0)[exists]
+            for model in (alone, found)
+        )
+        # 3e-4 of it is what the fit of single states leaves
+        assert np.max(before) > 1e-3 and np.max(after) < 5e-4
+    base = planck18()
+    for masses, product in (([0.1] * 3, 0.03), ([0.2, 0.1], 0.02), ([0.3], 0.0)):
+        before, after = (
+            np.asarray(evaluate(of(model, base.replace(m_nu=masses)), K, TODAY))
+            for model in (alone, found)
+        )
+        added = 0.1 * product * POWER_K / (POWER_K + 0.1)
+        np.testing.assert_allclose(np.log(after / before), added, atol=3e-5)
 
 
 def test_long_waves_alone_are_those_of_all_waves(planck: tuple[Cosmology, dict]) -> None:

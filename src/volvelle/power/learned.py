@@ -6,9 +6,11 @@ with the part that is known without learning (``analytic``), and two small rests
 components of exact solutions' tables as smooth functions of parameters. The early one, e, is of
 baryons and cold dark matter at a redshift long before dark energy; it depends on few parameters,
 and its nodes u(k) move with the sound horizon, so that acoustic oscillations keep their phase. The
-late one, l, of all eight, is what growth adds, of matter and of cb. Amplitude and tilt enter
-exactly. From its last redshift on l stays as it is there, and what radiation does to waves near the
-horizon (``early``) is added.
+late one, l, of all eight, is what growth adds, of matter and of cb. They are learned with one
+massive neutrino: those of several states are added up, and what pairs of heavy ones add to the sum
+is learned apart, in units of the product of their masses. Amplitude and tilt enter exactly. From
+its last redshift on l stays as it is there, and what radiation does to waves near the horizon
+(``early``) is added.
 """
 
 from __future__ import annotations
@@ -159,6 +161,14 @@ def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], Float[Array, " n"
     return jnp.concatenate([jnp.zeros(1), masses]), numbers
 
 
+def _pairs(
+    masses: Float[Array, " n"], numbers: Float[Array, " n"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The sum of the products of two states' masses, and the mass of one of three alike."""
+    total = jnp.sum(numbers * masses)
+    return 0.5 * (total**2 - jnp.sum(numbers * masses**2)), total / 3.0
+
+
 def _beyond(
     masses: Float[Array, " n"], numbers: Float[Array, " n"]
 ) -> tuple[float, Float[Array, ""]]:
@@ -195,7 +205,8 @@ class LearnedPower(Model, Validated):
 
     ``lower``, ``upper``: edges of ``PARAMETERS``; ``largest_early``: the largest w0 + wa;
     ``log_k``, ``log_z``: nodes in ln k [1/Mpc] and ln(1 + z), of the early rest in ``stretched``
-    ln k. It is learned with one massive neutrino; the rests of several are added up.
+    ln k. ``pairs``: what two states of neutrinos add to the sum of their rests, over the product of
+    their masses [1/eV^2]; none where it was not learned.
     """
 
     lower: tuple[float, ...] = eqx.field(static=True)
@@ -206,6 +217,7 @@ class LearnedPower(Model, Validated):
     early: tuple[WavenumberBlock, ...]
     late: tuple[WavenumberBlock, ...]
     """Both of consecutive wavenumbers."""
+    pairs: WavenumberBlock | None = None
 
     @staticmethod
     def load(folder: Path) -> tuple[LearnedPower, dict[str, Any]]:
@@ -270,6 +282,10 @@ class LearnedPower(Model, Validated):
             _, slopes = jax.jvp(of_mass, (jnp.asarray(last),), (jnp.asarray(1.0),))
             early, late = (each + excess * s for each, s in zip((early, late), slopes, strict=True))
         late = late.at[0].add((numbers[0] + light) * none)
+        if self.pairs is not None and cosmology.neutrino_hierarchy != "single":
+            products, each = _pairs(masses, numbers)
+            found = self.pairs(late_features(cosmology, each))
+            late = late + products * jnp.reshape(found, shape)
         finer, matrix = _between(self.log_k)
         return LearnedSpectrum(
             k_min=float(np.exp(k.values[0])),
@@ -339,6 +355,10 @@ class LearnedPower(Model, Validated):
             require(sum(sizes) == outputs, f"{found} {sum(sizes)} numbers, not {outputs}")
             require(all(size % each == 0 for size in sizes), f"{found} an end within a wavenumber")
             require(all(b.width == width for b in blocks), f"{found} not {width} features")
+        if self.pairs is not None:
+            outputs, features = rows * len(self.log_k), len(_RANGES) + len(_DARK)
+            require(self.pairs.basis.shape[1] == outputs, f"its pairs have not {outputs} numbers")
+            require(self.pairs.width == features, f"its pairs have not {features} features")
         d = len(PARAMETERS)
         require(len(self.lower) == len(self.upper) == d, f"it has no {d} parameters")
         require(bool(np.all(np.less(self.lower, self.upper))), "the domain has no inside")

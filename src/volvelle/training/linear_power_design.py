@@ -7,8 +7,10 @@ and tilt are known exactly and stay out of it. CLASS solves each point with sett
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
@@ -24,6 +26,7 @@ from volvelle.boltzmann import (
 from volvelle.boltzmann.solve import AnySolver, Progress
 from volvelle.compute import Executor
 from volvelle.cosmology import Cosmology
+from volvelle.cosmology.neutrinos import minimal_sum
 from volvelle.power.learned import DARK_ENERGY_LEAST
 from volvelle.training.errors import TrainingError
 
@@ -86,7 +89,9 @@ def universe(point: Mapping[str, float]) -> Cosmology:
 
 
 TRAINING_SEED, FRESH_SEED, LIGHT_SEED, FRESH_LIGHT_SEED = 1, 8, 3, 9
-"""Of the sequences that train and that judge, and of those with light neutrinos that do. Nothing
+SEVERAL_SEED, FRESH_SEVERAL_SEED = 4, 2
+"""Of the sequences that train and that judge, of those with light neutrinos that do, and of those
+with three massive states. Nothing
 was chosen by those that judge: blocks, searches and settings were compared by others."""
 _LIGHT = 0.1
 """What the mass is multiplied by for light neutrinos: most universes that are asked for have them,
@@ -120,6 +125,39 @@ def light_design(first: int, count: int, seed: int = LIGHT_SEED) -> list[dict[st
 def massless_design(first: int, count: int, seed: int = TRAINING_SEED) -> list[dict[str, float]]:
     """Points as ``design`` has them, with no mass."""
     return [{**point, "m_nu": 0.0} for point in design(first, count, seed)]
+
+
+def several_design(first: int, count: int, seed: int = SEVERAL_SEED) -> list[dict[str, Any]]:
+    """Points as ``design`` has them, with three equal massive states of 0.2 to 0.6 eV in all and
+    N_eff from 3.1 on."""
+    found: list[dict[str, Any]] = []
+    ahead = 0
+    while len(found) < first + count:
+        for point in design(ahead, 64, seed):
+            changed = dict(point)
+            for name, least in _SEVERAL.items():
+                low, high = BOX[name]
+                changed[name] = high - (high - least) * (high - point[name]) / (high - low)
+            if _is_wanted(changed):
+                found.append({**changed, "neutrino_hierarchy": "degenerate"})
+        ahead += 64
+    return found[first : first + count]
+
+
+def fresh_several_design(count: int) -> list[dict[str, Any]]:
+    """Points that judge: masses and N_eff as ``design`` has them, where three states can have them,
+    two of them equal and then one of each ordering."""
+    found: list[dict[str, Any]] = []
+    order = itertools.cycle(("degenerate", "degenerate", "normal", "inverted"))
+    for point, name in zip(design(0, 64 * count, FRESH_SEVERAL_SEED), order, strict=False):
+        if point["N_eff"] > _SEVERAL["N_eff"] and point["m_nu"] > minimal_sum(name):
+            found.append({**point, "neutrino_hierarchy": name})
+    return found[:count]
+
+
+_SEVERAL = {"m_nu": 0.2, "N_eff": 3.1}
+"""The least of three massive states: less of N_eff than they have themselves there is not, and of
+lighter ones the sum is right."""
 
 
 def _is_wanted(point: Mapping[str, float]) -> bool:
