@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import jax
+import numpy as np
 import yaml
 
 jax.config.update("jax_enable_x64", True)
@@ -69,6 +70,12 @@ def within(what: str, value: float, middle: float, margin: float, digits: int = 
 def holds(what: str, measured: str, wanted: str, passed: bool) -> Check:
     """A statement that has to be true."""
     return Check(what, measured, wanted, passed)
+
+
+def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Weighted mean and standard deviation."""
+    mean = np.average(values, weights=weights)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from common import (  # isort: skip
     at_most,
     check_table,
     finish,
+    moments,
     run,
     summary_of,
     table,
@@ -232,12 +233,6 @@ def with_their_power(
         for (cosmology, nuisance), power in zip(traced, powers, strict=True)
     ]
     return chosen, np.array(found)
-
-
-def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Weighted mean and standard deviation."""
-    mean = np.average(values, weights=weights)
-    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
 
 
 def main() -> None:

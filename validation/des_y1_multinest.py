@@ -2,10 +2,10 @@
 
 The samples of arXiv:1708.01530 are MultiNest's (Feroz, Hobson & Bridges 2009), whose ellipsoids cut
 off part of what a chain reaches. Here it draws from the very posterior that example 22 has its
-chains of, so that what differs is the sampler alone: 250 live points, efficiency 0.3, tolerance
-0.1, as in public files of the survey's pipeline, with ellipsoids that hold as much as they must and
-with such that keep the efficiency at 0.3 (`constant`), whatever they cut off. Which of the two the
-published samples have is not known here.
+chains of, so that what differs is the sampler alone: 250 live points and efficiency 0.3, as in
+public files of the survey's pipeline, tolerance 0.1, with ellipsoids that hold as much as they must
+and with such that keep the efficiency at 0.3 (`constant`), whatever they cut off. Which settings
+the published samples have is not known here.
 
     git clone --depth 1 https://github.com/JohannesBuchner/MultiNest   # build it: cmake, gfortran
     python validation/des_y1_multinest.py --library MultiNest/lib/libmultinest.so
@@ -35,11 +35,13 @@ from common import (  # isort: skip
     at_most,
     check_table,
     finish,
+    moments,
     run,
     table,
 )
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import yaml
@@ -49,7 +51,6 @@ from volvelle import Configuration
 from volvelle.boltzmann import Ledger
 from volvelle.cli.computing import make_executor
 from volvelle.cli.setup import make_likelihoods, make_problem, make_solver
-from volvelle.inference import Posterior
 from volvelle.report import Chain, overlay, read_chain
 from volvelle.training import DirectTheory, Problem
 
@@ -121,13 +122,13 @@ def drawn(
     theory = DirectTheory.of(problem)
     posterior = problem.posterior(theory)
 
-    @eqx.filter_jit
-    def at(posterior: Posterior, cube: Any) -> tuple[Any, Any]:
-        x = jnp.stack([p.quantile(cube[i]) for i, p in enumerate(posterior.priors)])
-        return x, posterior.log_likelihood(x)
+    def point(cube: jax.Array) -> jax.Array:
+        return jnp.stack([p.quantile(cube[i]) for i, p in enumerate(posterior.priors)])
+
+    value = eqx.filter_jit(lambda posterior, cube: posterior.log_likelihood(point(cube)))
 
     def log_likelihood(cube: np.ndarray) -> float:
-        return float(at(posterior, jnp.asarray(cube))[1])
+        return float(value(posterior, jnp.asarray(cube)))
 
     kept.mkdir(parents=True, exist_ok=True)
     d = len(posterior.names)
@@ -138,7 +139,7 @@ def drawn(
         done.touch()
     rows = np.loadtxt(f"{root}.txt")
     weights, cubes = rows[:, 0], rows[:, 2:]
-    x = np.stack([np.asarray(at(posterior, jnp.asarray(cube))[0]) for cube in cubes])
+    x = np.asarray(jax.vmap(point)(jnp.asarray(cubes)))
     columns = dict(zip(posterior.names, x.T, strict=True)) | theory.batch(
         x[:, : problem.n_theory], ("Omega_m", "sigma8", "S8")
     )
@@ -154,12 +155,6 @@ def drawn(
     calls = int(Path(f"{root}resume.dat").read_text().split("\n")[1].split()[1])
     words = Path(f"{root}stats.dat").read_text().splitlines()[0].split()
     return Drawn(chain, calls, (float(words[-3]), float(words[-1])))
-
-
-def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Weighted mean and standard deviation."""
-    mean = np.average(values, weights=weights)
-    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
 
 
 def row(name: str, what: str, chain: Chain, sampled: Chain) -> list[str]:

@@ -210,7 +210,7 @@ to high values. What has been looked at:
   which have the mass free; freeing it moves the mean up and widens the interval.
 - The published samples are MultiNest's. [On this very posterior](des_y1_multinest.md) its intervals
   of Omega_m are narrower than the chains', by 5% as example 22 and by 11% with a flat sky and three
-  states, by a quarter to a third if its efficiency is kept constant; its means are up to 0.13 of a
+  states, by 23% to 37% if its efficiency is kept constant; its means are up to 0.13 of a
   width lower. The survey has found the same of MultiNest beside PolyChord (Lemos et al. 2022,
   arXiv:2202.08233). That is a part of the difference; what the rest is has not been found.
 - A flat sky, three states and averages over bins of angle each move Omega_m further up, HMcode of

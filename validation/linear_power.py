@@ -24,7 +24,7 @@ from volvelle.boltzmann import (
 from volvelle.compute import ProcessExecutor
 from volvelle.cosmology import planck18
 from volvelle.power import EisensteinHu, learned_power, learned_record, scale_dependent_growth
-from volvelle.power.learned import PARAMETERS
+from volvelle.power.learned_features import PARAMETERS
 from volvelle.training.linear_power import BANDS, SPLITS, judge
 from volvelle.training.linear_power_design import (
     FINER,
@@ -180,10 +180,6 @@ def growth_errors(fresh: Solutions) -> np.ndarray:
     return np.array(errors)
 
 
-def _in(band: tuple[float, float]) -> np.ndarray:
-    return (band[0] <= POWER_K) & (band[1] > POWER_K)
-
-
 def draw(fresh: Solutions) -> None:
     """Errors of today's matter power at every fresh solution, and of Eisenstein & Hu's fit."""
     figure, axis = plt.subplots(figsize=(7, 4))
@@ -236,8 +232,10 @@ def main() -> None:
             (light, "early", "up to 0.06 eV: 95%, z = 4 to 100"),
             (none, "worst", "no mass: the worst, z <= 4"),
             (none, "early", "no mass: 95%, z = 4 to 100"),
+            (learned_record()["certificate_several"], "early",
+             "three massive states: 95%, z = 4 to 100"),
         )
-    ]
+    ]  # fmt: skip
     head, record = ("", *(f"{name} /Mpc" for name in BANDS)), learned_record()
     finish(
         "linear_power",

@@ -7,6 +7,8 @@ several massive neutrinos.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from common import Check, arguments, at_most, check_table, finish, table
@@ -32,13 +34,14 @@ MASSES = ([0.02, 0.1], [0.05, 0.25])
 """Of two states [eV]."""
 SEVERAL = 6e-3
 """As with three states (linear_power.md); CLASS's own error is some 2e-3 per state at high k."""
-OUTSIDE: dict[str, dict[str, float]] = {
+OUTSIDE: dict[str, dict[str, Any]] = {
     "omega_b = 0.014": {"omega_b": 0.014},
     "omega_b = 0.035": {"omega_b": 0.035},
     "omega_b = 0.045": {"omega_b": 0.045},
     "omega_cdm = 0.05": {"omega_cdm": 0.05},
     "omega_cdm = 0.25": {"omega_cdm": 0.25},
     "m_nu = 0.9": {"m_nu": 0.9},
+    "m_nu = 0.9, three states": {"m_nu": 0.9, "neutrino_hierarchy": "degenerate"},
     "h = 0.45": {"h": 0.45},
     "N_eff = 5.5": {"N_eff": 5.5},
     "omega_b = 0.035, m_nu = 0.9": {"omega_b": 0.035, "m_nu": 0.9},

@@ -145,8 +145,8 @@ def forecast(
         simulations: how many will make the covariance; the Hartlap factor is applied.
 
     Raises ParameterNamesError; LikelihoodOptionError for too few simulations, or where those of one
-    universe are to make a covariance that varies; DerivativeError where
-    a derivative is not finite; and what spectra and covariances raise.
+    universe are to make a covariance that varies; DerivativeError where a derivative is not finite;
+    and what spectra and covariances raise.
     """
     model = SurveyModel(survey, dict(universe), tuple(names), hierarchy)
     at = model.values

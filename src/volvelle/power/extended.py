@@ -15,7 +15,8 @@ from volvelle.compute import require_float64
 from volvelle.cosmology import Cosmology
 
 from .base import Model
-from .learned import PARAMETERS, LearnedPower, LearnedSpectrum, normalised
+from .learned import LearnedPower, LearnedSpectrum, normalised
+from .learned_features import PARAMETERS
 
 HELD = tuple(name for name in PARAMETERS if name[0] == "w" or name == "Omega_k")
 """Parameters beyond whose edges there is nothing to go by."""

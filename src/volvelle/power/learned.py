@@ -44,13 +44,19 @@ from .base import Model, Spectrum
 from .early import EarlyGrowth
 from .eisenstein_hu import A_MIN
 from .errors import DomainError
+from .learned_features import (
+    EARLY_WIDTH,
+    LATE_WIDTH,
+    PARAMETERS,
+    early_features,
+    excess_mass,
+    late_features,
+    massive_states,
+    pair_products,
+)
 from .table import Surface
 from .variance import eight
 
-PARAMETERS = ("omega_b", "omega_cdm", "h", "m_nu", "N_eff", "Omega_k", "w0", "wa")
-"""What the late rest depends on, in the order of the features."""
-EARLY_PARAMETERS = ("omega_b", "omega_cdm", "m_nu", "N_eff")
-"""What the early rest depends on most."""
 SPECIES = ("matter", "cb")
 SHIPPED = "linear"
 T_CMB = 2.7255
@@ -113,69 +119,6 @@ def normalised(
     made = make(trial)
     factor = (cosmology.sigma8 / eight(trial, made, jnp.ones(()), "matter")) ** 2
     return eqx.tree_at(lambda s: s.factor, made, made.factor * factor)
-
-
-def early_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " e"]:
-    """What the early rest is a smooth function of.
-
-    ``EARLY_PARAMETERS``, and curvature over matter, which is a small correction. ``mass`` [eV] of
-    the one massive neutrino stands in the place of the cosmology's own. Beyond the edges of the
-    training in all but curvature and dark energy it is that of the edge.
-    """
-    own = [_scaled(cosmology, name, mass) for name in EARLY_PARAMETERS]
-    curvature = jnp.asarray(cosmology.Omega_k / cosmology.Omega_m)
-    return jnp.stack([*own, _CURVATURE_SCALE * curvature])
-
-
-def late_features(cosmology: Cosmology, mass: Array | float) -> Float[Array, " l"]:
-    """What the late rest is a smooth function of.
-
-    The parameters that set the early universe and curvature, and dark energy by its pressure:
-    (1 + w) Omega_de at the times ``_DARK``. ``mass`` as in ``early_features``.
-    """
-    found = densities(cosmology)
-    a = jnp.asarray(_DARK)
-    equation = found.w0 + found.wa * (1.0 - a)
-    dark = (1.0 + equation) * found.dark(a) / found.total(a)
-    own = jnp.stack([_scaled(cosmology, name, mass) for name in _RANGES])
-    return jnp.concatenate([own, _DARK_SCALE * dark])
-
-
-def _scaled(cosmology: Cosmology, name: str, mass: Array | float) -> Array:
-    middle, half = _RANGES[name]
-    value = mass if name == "m_nu" else getattr(cosmology, name)
-    x = (jnp.asarray(value) - middle) / half
-    if name == "Omega_k":
-        return x
-    # no clip: its derivative at an edge, no mass say, is half of the function's
-    return jnp.where(x < -1.0, -1.0, jnp.where(x > 1.0, 1.0, x))
-
-
-def _states(cosmology: Cosmology) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Masses and how often each, of which the first is none: r = r(0) + sum_i [r(m_i) - r(0)]."""
-    masses = cosmology.neutrino_masses
-    if cosmology.neutrino_hierarchy == "degenerate":
-        return jnp.stack([jnp.zeros_like(masses[0]), masses[0]]), jnp.array([-2.0, 3.0])
-    number = masses.shape[0]
-    numbers = jnp.array([1.0 - number, *(1.0,) * number])
-    return jnp.concatenate([jnp.zeros(1), masses]), numbers
-
-
-def _pairs(
-    masses: Float[Array, " n"], numbers: Float[Array, " n"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The sum of the products of two states' masses, and the mass of one of three alike."""
-    total = jnp.sum(numbers * masses)
-    return 0.5 * (total**2 - jnp.sum(numbers * masses**2)), total / 3.0
-
-
-def _beyond(
-    masses: Float[Array, " n"], numbers: Float[Array, " n"]
-) -> tuple[float, Float[Array, ""]]:
-    """The heaviest mass that is learned, and how much more than that there is in all."""
-    middle, half = _RANGES["m_nu"]
-    last = middle + half
-    return last, jnp.sum(numbers * jnp.where(masses > last, masses - last, 0.0))
 
 
 @storable
@@ -265,7 +208,7 @@ class LearnedPower(Model, Validated):
         the masses)."""
         k, z = Nodes.of(self.log_k), Nodes.of(self.log_z)
         known, shape = Analytic.of(cosmology), (len(SPECIES), len(z.values), -1)
-        masses, numbers = _states(cosmology)
+        masses, numbers = massive_states(cosmology)
         light = jnp.sum((numbers * jnp.exp(-((masses / _LIGHT) ** 2)))[1:])
 
         def of_mass(mass: Array) -> tuple[Array, Array]:
@@ -278,12 +221,12 @@ class LearnedPower(Model, Validated):
         none = late[0, 1] - late[0, 0]
         early, late = (jnp.tensordot(numbers, each, 1) for each in (early, late))
         if "m_nu" not in names:
-            last, excess = _beyond(masses, numbers)
+            last, excess = excess_mass(masses, numbers)
             _, slopes = jax.jvp(of_mass, (jnp.asarray(last),), (jnp.asarray(1.0),))
             early, late = (each + excess * s for each, s in zip((early, late), slopes, strict=True))
         late = late.at[0].add((numbers[0] + light) * none)
         if self.pairs is not None and cosmology.neutrino_hierarchy != "single":
-            products, each = _pairs(masses, numbers)
+            products, each = pair_products(masses, numbers)
             found = self.pairs(late_features(cosmology, each))
             late = late + products * jnp.reshape(found, shape)
         finer, matrix = _between(self.log_k)
@@ -347,8 +290,8 @@ class LearnedPower(Model, Validated):
     def validate(self) -> None:
         rows = len(SPECIES) * len(self.log_z)
         for name, blocks, each, width in (
-            ("early", self.early, 1, len(EARLY_PARAMETERS) + 1),
-            ("late", self.late, rows, len(_RANGES) + len(_DARK)),
+            ("early", self.early, 1, EARLY_WIDTH),
+            ("late", self.late, rows, LATE_WIDTH),
         ):
             sizes, outputs = [block.basis.shape[1] for block in blocks], each * len(self.log_k)
             found = f"its {name} blocks have"
@@ -356,9 +299,9 @@ class LearnedPower(Model, Validated):
             require(all(size % each == 0 for size in sizes), f"{found} an end within a wavenumber")
             require(all(b.width == width for b in blocks), f"{found} not {width} features")
         if self.pairs is not None:
-            outputs, features = rows * len(self.log_k), len(_RANGES) + len(_DARK)
+            outputs = rows * len(self.log_k)
             require(self.pairs.basis.shape[1] == outputs, f"its pairs have not {outputs} numbers")
-            require(self.pairs.width == features, f"its pairs have not {features} features")
+            require(self.pairs.width == LATE_WIDTH, f"its pairs have not {LATE_WIDTH} features")
         d = len(PARAMETERS)
         require(len(self.lower) == len(self.upper) == d, f"it has no {d} parameters")
         require(bool(np.all(np.less(self.lower, self.upper))), "the domain has no inside")
@@ -367,22 +310,11 @@ class LearnedPower(Model, Validated):
         require(self.log_z[0] == 0.0, "its redshifts do not begin today")
 
 
-_RANGES = {
-    "omega_b": (0.0225, 0.0055),
-    "omega_cdm": (0.135, 0.065),
-    "h": (0.725, 0.225),
-    "m_nu": (0.3, 0.3),
-    "N_eff": (3.25, 1.25),
-    "Omega_k": (0.0, 0.1),
-}
-"""Middle and half width of parameters, for their features."""
 _LIGHT = 3e-3
 """Of neutrinos that are hardly matter until today [eV]. CLASS counts the massive ones as matter
 while they are relativistic, and never the massless: its P of matter jumps by 1e-3 at no mass, as
 r(0) of what was learned with mass differs between matter and cb. Below this mass they go from one
 to the other."""
-_CURVATURE_SCALE = 2.0
-_DARK, _DARK_SCALE = (1.0, 0.75, 0.5, 0.3), 3.0
 _ROUNDING = 1e-9
 
 

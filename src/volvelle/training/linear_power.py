@@ -25,14 +25,12 @@ from volvelle.learning.process_mean import mean_of
 from volvelle.power.analytic import Analytic, stretched
 from volvelle.power.learned import (
     DEGREE,
-    PARAMETERS,
     SPECIES,
     LearnedPower,
     LearnedSpectrum,
     WavenumberBlock,
-    early_features,
-    late_features,
 )
+from volvelle.power.learned_features import PARAMETERS, early_features, late_features
 from volvelle.training.linear_power_design import BOX, EARLY_LARGEST, Solutions, universe
 
 _LATE_Z = POWER_Z[::4]
@@ -59,8 +57,8 @@ TRUNCATION = 1e-4
 LONG_FIT: dict[str, Any] = {"tolerance": 5e-6, "truncation": 2e-5, "searched": None}
 """The three of the long waves' own solutions, which are as good as that."""
 PAIRS_FIT: dict[str, Any] = {"tolerance": 1e-3, "truncation": 1e-3, "searched": None}
-"""Those of what pairs add, per eV^2 of masses' products, of which there is 0.12 at most. Of 2e-4,
-1e-3 and 2e-3 the solutions that were left out liked the second and the third best."""
+"""Those of what pairs add, per eV^2 of masses' products, of which there is 0.12 at most; chosen by
+the errors of solutions that were left out."""
 BANDS = {"k < 1e-3": (0.0, 1e-3), "1e-3 to 0.01": (1e-3, 0.01), "0.01 to 0.1": (0.01, 0.1),
          "0.1 to 1": (0.1, 1.0), "1 to 10": (1.0, 20.0)}  # fmt: skip
 """Wavenumbers that are judged apart [1/Mpc]."""

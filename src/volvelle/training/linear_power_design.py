@@ -91,8 +91,8 @@ def universe(point: Mapping[str, float]) -> Cosmology:
 TRAINING_SEED, FRESH_SEED, LIGHT_SEED, FRESH_LIGHT_SEED = 1, 8, 3, 9
 SEVERAL_SEED, FRESH_SEVERAL_SEED = 4, 2
 """Of the sequences that train and that judge, of those with light neutrinos that do, and of those
-with three massive states. Nothing
-was chosen by those that judge: blocks, searches and settings were compared by others."""
+with three massive states. Blocks, searches and settings were compared by others than those that
+judge; the degree of the early rest's splines was by these, of what their own rests lose."""
 _LIGHT = 0.1
 """What the mass is multiplied by for light neutrinos: most universes that are asked for have them,
 and a tenth of the box is too few for what changes as they turn non-relativistic late."""
