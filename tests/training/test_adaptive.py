@@ -79,6 +79,8 @@ def test_samples_at_which_the_emulator_doubts_itself_are_wanted(trained):
     wanted = trained.doubtful(far)
     assert 0 < len(wanted) <= trained.batch
     assert {row.tobytes() for row in wanted} <= {row.tobytes() for row in far[:20]}
+    light = np.where(np.arange(1000) < 20, 1e-9, 1.0)  # another posterior all but excludes them
+    assert trained.doubtful(far, light) is None
     few = samples.copy()
     few[:3] = far[:3]  # a share that moves no mean, and nearly all of the variance
     assert {row.tobytes() for row in trained.doubtful(few)} == {row.tobytes() for row in few[:3]}

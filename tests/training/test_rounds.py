@@ -18,6 +18,7 @@ from volvelle.inference import (
     Posterior,
     UndefinedError,
     Uniform,
+    log_probs_at,
 )
 from volvelle.likelihood import Gaussian
 from volvelle.training.adaptive import DOUBTFUL, FAILED
@@ -30,10 +31,12 @@ CENTRE, SIGMA = 0.3, 0.02
 
 
 class Power(eqx.Module):
-    """Omega_m is the square root of the parameter: NaN below 0."""
+    """Omega_m is the square root of the parameter, or of more or less: NaN below 0."""
+
+    less: float = 0.0
 
     def __call__(self, x: Any) -> dict[str, Any]:
-        return {"Omega_m": jnp.sqrt(x[0])}
+        return {"Omega_m": jnp.sqrt(x[0] - self.less)}
 
 
 def rounds(method: Any, x: list[float], log_like: list[float]) -> tuple[Rounds, Posterior]:
@@ -76,6 +79,43 @@ def certificate(shift: float) -> Certificate:
     return Certificate(("a",), 0.05, zeros[:, None], zeros, zeros, parameters, np.nan, ())
 
 
+def drawn(x: np.ndarray, posterior: Posterior) -> Any:
+    """Samples, as a chain has them."""
+    return SimpleNamespace(flat=x, log_prob=log_probs_at(posterior, x))
+
+
+def test_doubtful_samples_are_solved_by_the_chains_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each batch makes another emulator, whose posterior the same samples tell of by weights, as
+    long as these are even enough."""
+    found, posterior = rounds(Metropolis(), [0.2, 0.28], [-9.0, -0.5])
+    x = np.linspace(CENTRE - 3.0 * SIGMA, CENTRE + 3.0 * SIGMA, 201)[:, None]
+    trainer: Any = found.trainer
+    moves, asked = iter([0.1, 0.2, 3.0]), []
+
+    def add(points: np.ndarray, reason: str) -> None:
+        assert reason == DOUBTFUL
+        trainer.emulator = Power(next(moves) * SIGMA)
+
+    def doubtful(flat: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        asked.append(weights)
+        return flat[:2]
+
+    trainer.add, trainer.doubtful = add, doubtful
+    trainer.exact.problem.posterior = lambda emulator: eqx.tree_at(
+        lambda p: p.theory, posterior, emulator
+    )
+    assert found._solve_doubtful(drawn(x, posterior))
+    assert asked[0] is None and len(asked) == 3  # the third emulator's posterior is elsewhere
+    spread = SIGMA / 2.0 / CENTRE**0.5
+    before = ((np.sqrt(x[:, 0]) - CENTRE**0.5) / spread) ** 2
+    for weights, moved in zip(asked[1:], (0.1, 0.2), strict=True):
+        after = ((np.sqrt(x[:, 0] - moved * SIGMA) - CENTRE**0.5) / spread) ** 2
+        expected = np.exp(0.5 * (before - after))
+        np.testing.assert_allclose(weights, expected / expected.max(), rtol=1e-9)
+
+
 def test_the_certificate_says_how_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that fail and one that passes; a round of doubtful samples has none."""
     found, posterior = rounds(Metropolis(), [0.2, 0.28], [-9.0, -0.5])
@@ -83,9 +123,11 @@ def test_the_certificate_says_how_many_there_were(monkeypatch: pytest.MonkeyPatc
     trainer.emulator, trainer.exact.problem.learns_likelihood = Power(), False
     trainer.exact.problem.posterior = lambda emulator: posterior
     trainer.run, trainer.takes = (lambda warm: True), (lambda n: True)
-    doubts, shifts, added = iter([None, np.ones((1, 1)), None, None]), iter([0.2, 0.1, 0.0]), []
-    trainer.doubtful, trainer.add = (lambda flat: next(doubts)), (lambda x, why: added.append(why))
-    monkeypatch.setattr(Rounds, "_sample", lambda *_: SimpleNamespace(flat=np.ones((9, 1))))
+    point = np.full((1, 1), 0.3)
+    doubts, shifts, added = iter([None, point, None, None, None]), iter([0.2, 0.1, 0.0]), []
+    trainer.doubtful = lambda flat, weights: next(doubts)
+    trainer.add = lambda x, why: added.append(why)
+    monkeypatch.setattr(Rounds, "_sample", lambda *_: drawn(np.full((9, 1), 0.3), posterior))
     monkeypatch.setattr(Rounds, "_certify", lambda *_: certificate(next(shifts)))
     outcome = found.run()
     assert added == [FAILED, DOUBTFUL, FAILED]

@@ -58,7 +58,7 @@ LOOKS = 4  # ensembles of WALKERS that look for doubtful samples before the chai
 DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
 DOUBTED_VARIANCE = 0.02  # of a variance; a width would change by half of it
 MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
-SEEN = 4000  # samples that are looked at
+SEEN = 20_000  # samples that are looked at
 ADAPTIVE = "adaptive"
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
@@ -165,7 +165,7 @@ class Trainer(Training[TrainingSettings]):
         """They do while ``max_training`` leaves room for them and another batch."""
         return len(self.asked) + certified + self.batch <= self.settings.max_training
 
-    def doubtful(self, samples: np.ndarray) -> np.ndarray | None:
+    def doubtful(self, samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray | None:
         """A batch of those at which the emulator itself expects an error that the data would see.
 
         They matter when their share, which could move a mean by a few times as many sigma, exceeds
@@ -174,19 +174,24 @@ class Trainer(Training[TrainingSettings]):
         training do not show them: they are where no solution is. An emulator that doubts itself at
         most samples has no such tail: it is poor everywhere, and the certificate says how poor.
         """
-        return self._doubtful(samples, DOUBTED_VARIANCE)
+        return self._doubtful(samples, DOUBTED_VARIANCE, weights)
 
-    def _doubtful(self, samples: np.ndarray, most: float) -> np.ndarray | None:
+    def _doubtful(
+        self, samples: np.ndarray, most: float, weights: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """See ``doubtful``; ``most``: the share of a variance that they may make up."""
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
-        seen = samples[:: max(1, len(samples) // SEEN)]
+        each = slice(None, None, max(1, len(samples) // SEEN))
+        seen = samples[each]
+        weight = np.ones(len(seen)) if weights is None else weights[each]
+        weight = weight / np.sum(weight)
         expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
-        far = ~(expected <= DOUBT)
-        doubted, share = seen[far], float(np.mean(far))
-        z = (seen - seen.mean(axis=0)) / seen.std(axis=0)
-        variance = float(np.max(np.mean(np.where(far[:, None], z**2, 0.0), axis=0)))
+        far = ~(expected <= DOUBT) & (weight > 0.0)
+        doubted, share = seen[far], float(np.sum(weight[far]))
+        squares = (seen - weight @ seen) ** 2
+        variance = float(np.max(weight[far] @ squares[far] / (weight @ squares)))
         matters = share > 0.1 * self.settings.accuracy or variance > most
         if not matters or share > MOST_DOUBTED:
             return None

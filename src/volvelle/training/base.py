@@ -108,10 +108,11 @@ class Training(ABC, Generic[Settings]):
         """
         return False
 
-    def doubtful(self, samples: np.ndarray) -> np.ndarray | None:
+    def doubtful(self, samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray | None:
         """Samples of the posterior [m, d] that the training should not have left out [n, d].
 
-        None where there are too few of them to matter, or for a design that takes no points in.
+        ``weights`` [m] of the samples, where they are another posterior's. None where there are too
+        few of them to matter, or for a design that takes no points in.
         """
         return None
 

@@ -40,9 +40,12 @@ from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.base import Training
 from volvelle.training.certificate import Certificate, certify
 from volvelle.training.problem import outline
+from volvelle.training.weights import effective_number, weights_at
 
 ROUNDS = 8  # of sampling; doubtful samples and each failed certificate's points join the training
 BEST_STARTS = 3
+LOOKS = 5  # at the samples of the same chains, with as many batches of doubtful ones solved
+STILL_GOOD = 0.3  # of the samples, effective once re-weighted; below, new chains are drawn
 COMPARED = 64  # stored samples whose ln P is computed again
 SAME = 1e-3  # difference of ln P up to which an emulator is the same, fitted again
 FITTING, SAMPLING, CERTIFYING = "fit and explore", "sampling", "certificate"
@@ -114,9 +117,7 @@ class Rounds:
             with self.stage(SAMPLING):
                 chains = self._sample(posterior, number)
             last = number == ROUNDS - 1
-            doubtful = None if last else self.trainer.doubtful(chains.flat)
-            if doubtful is not None:
-                self._add(doubtful, DOUBTFUL)
+            if not last and self._solve_doubtful(chains):
                 continue
             with self.stage(CERTIFYING):
                 tried += 1
@@ -128,6 +129,27 @@ class Rounds:
             self.lost += [entry for entry in certificate.entries if entry.failed]
             self._add(certificate.points[certificate.weighty], FAILED)
         return Outcome(emulator, posterior, chains, certificate, trained, tuple(self.lost))
+
+    def _solve_doubtful(self, chains: Chains) -> bool:
+        """Solve the doubtful samples of the chains; whether there were any.
+
+        Each batch makes another emulator, of whose posterior the same samples, re-weighted, tell
+        what is doubtful still: a fit takes seconds, new chains minutes.
+        """
+        weights = None
+        for _ in range(LOOKS):
+            doubtful = self.trainer.doubtful(chains.flat, weights)
+            if doubtful is None:
+                return weights is not None
+            self._add(doubtful, DOUBTFUL)
+            emulator = self.trainer.emulator
+            assert emulator is not None, "what was added is fitted"
+            posterior = self.trainer.exact.problem.posterior(emulator)
+            now = log_probs_at(posterior, chains.flat)
+            weights = weights_at(now - chains.log_prob.reshape(-1), 1.0)
+            if effective_number(weights) < STILL_GOOD * len(weights):
+                break
+        return True
 
     def _add(self, x: np.ndarray, reason: str) -> None:
         with self.stage(FITTING):
