@@ -300,11 +300,11 @@ def test_noise_combines_data_and_floor():
 
 
 def test_neutrino_masses_enter_by_their_energy():
-    """An even function of the mass below MASS_SCALE is a smooth one of the feature."""
+    """An even function of the mass below MASS_SCALE is a smooth one of the feature, sqrt(m)."""
     masses = Physical(None, (1,))
     x = jnp.array([0.3, 0.0])
-    assert masses(x)[1] == MASS_SCALE
-    np.testing.assert_allclose(masses(jnp.array([0.3, 1.0])), [0.3, 1.0], rtol=2e-4)
+    assert masses(x)[1] == pytest.approx(MASS_SCALE**0.5, rel=1e-14)
+    np.testing.assert_allclose(masses(jnp.array([0.3, 0.81])), [0.3, 0.9], rtol=2e-5)
     np.testing.assert_allclose(jax.jacobian(masses)(x), [[1.0, 0.0], [0.0, 0.0]], atol=1e-15)
     points = design(N, 0)
     points[:, 5] = np.abs(points[:, 5] - toy.TRUTH[5])  # reaches zero

@@ -106,6 +106,8 @@ def values(*plain: object) -> dict:
         (at("fixed", {"tuple": [values("m_nu")]}), "fixed.0 has 1 entries, expected 2"),
         (at("features.physical.masses", values(2)), "not among 2 parameters"),
         (at("features.physical.masses", values(0, 0)), "not among 2 parameters"),
+        (at("features.physical.mass_scale", value(0.0)), "the scale 0.0 and the power"),
+        (at("features.physical.mass_power", value(-1.0)), "the power -1.0"),
         (at("amplitude.definitions", {"tuple": [values("t", "9**9**b")]}), "'b'.*has no value"),
         (at("amplitude.definitions", {"tuple": [values("t", "f(1)")]}), "a function call"),
         (at("amplitude.definitions", {"tuple": [values("t", "1+" * 999)]}), "1998 characters"),

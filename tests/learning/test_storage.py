@@ -112,7 +112,7 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=99), "has format 99, this version reads 1 to 2"),
+        (lambda c: c.update(format=99), "has format 99, this version reads 1 to 3"),
         (lambda c: c.update(format="2"), "has format '2'"),
         (lambda c: c.update(format=True), "has format True"),
         (lambda c: c["model"].update({"class": "Popen"}), "'Popen', which this version does not"),
@@ -198,7 +198,7 @@ def test_one_altered_byte_is_refused_wherever_it_stands(tmp_path):
     original = json.loads(content)
     spaces = 0
     for at in range(len(content)):
-        for bits in (1, 2, 3, 4, 16, 128):  # 3 makes format 2 the first, which had no hash
+        for bits in (1, 2, 3, 4, 16, 128):  # 2 makes format 3 the first, which had no hash
             other = bytes([content[at] ^ bits])
             path.write_bytes(content[:at] + other + content[at + 1 :])
             if other in b" \t\n" and content[at] in b" \n":  # layout, if it stands between things
@@ -207,7 +207,7 @@ def test_one_altered_byte_is_refused_wherever_it_stands(tmp_path):
                 load_model(tmp_path)
         spaces += content[at] in b" \n"
     assert spaces > 50, "white space too: a flipped bit makes it something else"
-    for number in (1, 2):  # a file that has a hash of its content is checked by it
+    for number in (1, 2, 3):  # a file that has a hash of its content is checked by it
         path.write_text(json.dumps({**original, "format": number, "record": {"accuracy": 1}}))
         with pytest.raises(StorageError, match="does not have the SHA-256"):
             load_model(tmp_path)
@@ -299,12 +299,12 @@ def test_older_formats_are_upgraded_step_by_step(tmp_path, monkeypatch):
         model = {**content["model"], "fields": fields}
         return {**content, "model": model}, {**tensors, "residual": residual}
 
-    monkeypatch.setattr(storage, "UPGRADES", {**storage.UPGRADES, 2: rename, 3: add})
-    monkeypatch.setattr(storage, "FORMAT", 4)
+    monkeypatch.setattr(storage, "UPGRADES", {**storage.UPGRADES, 3: rename, 4: add})
+    monkeypatch.setattr(storage, "FORMAT", 5)
     loaded, _ = load_model(tmp_path)
     assert bits(loaded) == bits(model())
     save_model(loaded, tmp_path, {})
-    assert json.loads(path.read_text())["format"] == 4
+    assert json.loads(path.read_text())["format"] == 5
     assert bits(load_model(tmp_path)[0]) == bits(model())
 
 

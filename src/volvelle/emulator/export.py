@@ -25,7 +25,7 @@ from volvelle.emulator.block import AMPLITUDE_POWER, Block, Output
 from volvelle.emulator.domain import Domain
 from volvelle.emulator.emulator import Emulator
 from volvelle.emulator.errors import EmulatorError
-from volvelle.emulator.features import MASS_SCALE, Whitening
+from volvelle.emulator.features import Whitening
 from volvelle.emulator.foreign import ForeignNetwork
 from volvelle.emulator.nodes import Joined, Standardised
 from volvelle.emulator.reionisation import STEPPED
@@ -101,7 +101,7 @@ def export_emulator(
     around = [[writer.step("affine", _rows(matrix, d, int(isinstance(domain, Domain))), constant)]]
     if isinstance(domain, Domain):
         first = _whiten(writer, domain.whitening, 1, 1.0 / float(domain.radius))
-        around.append([first, *_root_of_squares(writer, d)])
+        around.append([first, *_power_of_squares(writer, d, 0.5)])
     physical = emulator.features.physical
     replaced: list[tuple[int, Steps]] = []
     if physical.angular_scale is not None:
@@ -112,8 +112,8 @@ def export_emulator(
     for i in physical.masses:
         pair = np.zeros((3 * d, 2))
         pair[i, 0] = 1.0
-        steps = [writer.step("affine", pair, [0.0, MASS_SCALE]), *_root_of_squares(writer, 2)]
-        replaced.append((d + i, steps))
+        both = writer.step("affine", pair, [0.0, physical.mass_scale])
+        replaced.append((d + i, [both, *_power_of_squares(writer, 2, physical.mass_power)]))
     features = _whiten(writer, emulator.features.whitening, 1)
     constants, *factors = _logarithms(emulator.amplitude, d)
     scalings = np.concatenate([factors[0], np.zeros((2, d)), factors[1]], axis=1), constants
@@ -157,12 +157,12 @@ def _whiten(writer: _Writer, whitening: Whitening, place: int, factor: float = 1
     return writer.step("affine", _rows(matrix, len(whitening.centre), place), constant)
 
 
-def _root_of_squares(writer: _Writer, n: int) -> Steps:
-    """The norm of a vector [n]."""
+def _power_of_squares(writer: _Writer, n: int, power: float) -> Steps:
+    """The sum of the squares of a vector [n], to a power: its norm for 1/2."""
     return [
         writer.step("monomials", 2.0 * np.eye(n)),
         writer.step("affine", np.ones((n, 1)), [0.0]),
-        writer.step("monomials", [[0.5]]),
+        writer.step("monomials", [[power]]),
     ]
 
 

@@ -41,18 +41,44 @@ from volvelle.learning.untrusted import (
 )
 from volvelle.learning.user_function import Probed, UserBuilder, UserFunction, recalled
 
-FORMAT = 2
-"""1: only the weights were hashed."""
+FORMAT = 3
+"""1: only the weights were hashed; 2: a neutrino mass had one change of variables, unsaid."""
 Content = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 Upgrade = Callable[[Content, Tensors], tuple[Content, Tensors]]
-UPGRADES: dict[int, Upgrade] = {1: lambda content, tensors: (content, tensors)}
-"""From each earlier format to the next. One for a field that is new gives it the value that stands
-for how things were; one for a class that is renamed, renames it; and so on."""
 MOST_NODES = 100_000  # of a model's tree; a network of a user's own may have some thousands
 WEIGHTS = re.compile(r"weights-[0-9a-f]{12}\.safetensors")
 _STORABLE: dict[str, type[eqx.Module]] = {}
 _Class = TypeVar("_Class", bound=type)
+
+
+def _with_fields(node: Any, name: str, more: Content, depth: int = 0) -> Any:
+    """A stored tree in which every module of a class has more fields; what is nested too deeply to
+    be a model is left for the reader to refuse."""
+    if depth > 3 * DEEPEST:
+        return node
+    if isinstance(node, list):
+        return [_with_fields(each, name, more, depth + 1) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _with_fields(each, name, more, depth + 1) for key, each in node.items()}
+    if found.get("class") == name and isinstance(found.get("fields"), dict):
+        found["fields"] |= {key: {"value": value} for key, value in more.items()}
+    return found
+
+
+def _with_mass_feature(content: Content, tensors: Tensors) -> tuple[Content, Tensors]:
+    """The change of variables that a neutrino mass had before it was stored."""
+    more = {"mass_scale": 0.015, "mass_power": 0.5}
+    return content | {"model": _with_fields(content["model"], "Physical", more)}, tensors
+
+
+UPGRADES: dict[int, Upgrade] = {
+    1: lambda content, tensors: (content, tensors),
+    2: _with_mass_feature,
+}
+"""From each earlier format to the next. One for a field that is new gives it the value that stands
+for how things were; one for a class that is renamed, renames it; and so on."""
 
 
 def storable(cls: _Class) -> _Class:

@@ -1,8 +1,8 @@
 """Emulators of the toy universe as one version of Volvelle writes them, with what they give.
 
-``python make.py FOLDER`` writes FOLDER/surrogates and FOLDER/network. What is committed here was
-written by the version that first had the format which the folder is named for; it is never made
-again, so that later versions are seen to open it.
+``python make.py FOLDER`` writes FOLDER/surrogates, FOLDER/network and FOLDER/masses. What is
+committed here was written by a version that had the format which the folder is named for; it is
+never made again, so that later versions are seen to open it.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 
 LMAX = 12
 NAMES = ("omega_cdm", "h", "ln10A_s")
+HEAVY = ("omega_cdm", "h", "m_nu")  # the last is ln10A_s less 2.8, to the toy
 CENTRE = np.array([0.12, 0.67, 3.045])
 WIDTH = np.array([0.004, 0.01, 0.03])
 POINTS = np.array([[0.0, 0.0, 0.0], [0.5, -0.3, 0.2], [-0.4, 0.6, -0.7]])
@@ -48,27 +49,34 @@ def main(folder: Path) -> None:
     fixed = {"omega_b": 0.0224, "n_s": 0.965, "tau_reio": 0.054}
     noise = {key: 0.01 * value + 1e-6 for key, value in theories[0].items()}
     network = NetworkSettings(depth=2, width=4, epochs=200, folds=0)
-    for name, kind in (("surrogates", "auto"), ("network", "network")):
+    shift = np.array([0.0, 0.0, 2.8])
+    cases = (
+        ("surrogates", "auto", NAMES),
+        ("network", "network", NAMES),
+        ("masses", "auto", HEAVY),
+    )
+    for name, kind, names in cases:
+        less = shift if names == HEAVY else np.zeros(3)
         emulator, report = build_emulator(
-            NAMES, fixed, x, theories, [noise], None, kind, network, folder / "checkpoints"
+            names, fixed, x - less, theories, [noise], None, kind, network, folder / "checkpoints"
         )
         record = {
             "solver": {"solver": "toy", "version": "1", "settings": "{}"},
-            "parameters": list(NAMES),
+            "parameters": list(names),
             "fixed": fixed,
-            "points": x.tolist(),
+            "points": (x - less).tolist(),
             "surrogates": report.surrogates,
         }
         emulator.save(folder / name, record)
         again, _ = load_emulator(folder / name)
         expected = [
             {
-                "parameters": dict(zip(NAMES, row, strict=True)),
+                "parameters": dict(zip(names, row, strict=True)),
                 "theory": {k: np.asarray(v).tolist() for k, v in again(jnp.asarray(row)).items()},
                 "delta_chi2": float(again.expected(row[None])[0]),
                 "distance": float(again.distances(row[None])[0]),
             }
-            for row in CENTRE + WIDTH * POINTS
+            for row in CENTRE - less + WIDTH * POINTS
         ]
         (folder / name / "expected.json").write_text(json.dumps(expected, indent=1))
         print(name, report.surrogates)
