@@ -21,8 +21,8 @@ pytest.importorskip("pyccl")
 
 NARROW = KernelDensity([0.5], 0.02)
 FAR = Smail(2.0, 1.5, 0.35, z_max=2.5)
-PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa")
-CENTRE = [0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 1.3, 0.3, 0.8, 0.004]
+PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa", "N_eff", "T_cmb")
+CENTRE = [0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 3.2, 2.7255, 1.3, 0.3, 0.8, 0.004]
 
 
 def everything(theta: jax.Array) -> jax.Array:
@@ -30,7 +30,7 @@ def everything(theta: jax.Array) -> jax.Array:
     _, _, lattice = ccl_universe()
     names = dict(zip(PARAMETERS, theta, strict=False))
     cosmology = COSMOLOGY.replace(**names, neutrino_hierarchy="degenerate")
-    bias, slope, amplitude, shift = theta[8:]
+    bias, slope, amplitude, shift = theta[10:]
     tracers = [
         NumberCounts(Shifted(NARROW, shift, 0.05), bias, rsd=True, magnification=slope),
         WeakLensing(FAR, Alignment(amplitude)),

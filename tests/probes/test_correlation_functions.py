@@ -193,8 +193,9 @@ def test_a_cosmology_outside_of_the_learned_domain_is_refused() -> None:
 
 
 PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa", "Omega_k")
-ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.02)
-AWKWARD = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.0, -1.0, 0.0, 0.0)
+PARAMETERS += ("N_eff", "T_cmb")
+ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.02, 3.044, 2.7255)
+AWKWARD = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.0, -1.0, 0.0, 0.0, 3.044, 2.7255)
 WIDE = np.array([60.0, 120.0, 240.0])
 """Angles that few multipoles do for [arcmin]."""
 
@@ -216,7 +217,7 @@ def test_gradients_in_the_cosmology() -> None:
     for centre in (ORDINARY, AWKWARD):
         theta = jnp.asarray(centre)
         exact = np.asarray(slopes(theta))
-        assert exact.shape == (4, 2, 9) and np.all(np.isfinite(exact))
+        assert exact.shape == (4, 2, 11) and np.all(np.isfinite(exact))
         for i, name in enumerate(PARAMETERS):
             if name == "m_nu" and theta[i] == 0.0:
                 numeric = one_sided(f, theta, i)

@@ -29,6 +29,7 @@ pytest.importorskip("pyccl")
 NARROW_Z = np.linspace(0.2, 0.9, 141)
 NARROW = Table(NARROW_Z, np.exp(-0.5 * ((NARROW_Z - 0.5) / 0.05) ** 2))
 PARAMETERS = ("omega_b", "omega_cdm", "h", "A_s", "n_s", "m_nu", "w0", "wa", "Omega_k")
+PARAMETERS += ("N_eff", "T_cmb")
 NUISANCE = ("b", "b2", "s", "A", "eta", "z0", "m", "shift", "c")
 
 
@@ -38,13 +39,13 @@ def everything(theta: jax.Array) -> jax.Array:
     model = Scaled(lattice, COSMOLOGY)
     names = dict(zip(PARAMETERS, theta, strict=False))
     cosmology = COSMOLOGY.replace(**names, neutrino_hierarchy="degenerate")
-    b, b2, s, amplitude, eta, z0, m, shift, centre = theta[9:18]
-    z = np.linspace(0.1, 1.2, theta.size - 18)
-    sample = Table(z, theta[18:])
+    b, b2, s, amplitude, eta, z0, m, shift, centre = theta[11:20]
+    z = np.linspace(0.1, 1.2, theta.size - 20)
+    sample = Table(z, theta[20:])
     tracers = [
         NumberCounts(sample, PowerLaw(b, b2), rsd=True, magnification=s),
         WeakLensing(Shifted(sample, shift), Alignment(amplitude, eta, z0), m),
-        NumberCounts(KernelDensity(z, 0.1, theta[18:], z_max=2.0), InverseGrowth(b)),
+        NumberCounts(KernelDensity(z, 0.1, theta[20:], z_max=2.0), InverseGrowth(b)),
         CMBLensing(1089.0),
         CustomTracer(lambda _, a: 1e-3 * jnp.exp(-(((1.0 / a - 1.0 - centre) / 0.2) ** 2)), 2.0),
     ]
@@ -52,8 +53,8 @@ def everything(theta: jax.Array) -> jax.Array:
     return jnp.log(angular_cl(cosmology, ell, tracers, model, limber="always").values)
 
 
-ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.0)
-AWKWARD = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.0, -1.0, 0.0, 0.0)
+ORDINARY = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.1, -0.95, 0.1, 0.0, 3.2, 2.7255)
+AWKWARD = (0.0224, 0.12, 0.67, 2.1e-9, 0.965, 0.0, -1.0, 0.0, 0.0, 3.2, 2.7255)
 LABELS = (*PARAMETERS, *NUISANCE, *(f"n{i}" for i in range(8)))
 
 
