@@ -17,7 +17,7 @@ from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.inference import log_likelihoods_at
 from volvelle.learning import NetworkSettings
-from volvelle.training import Exact, Trainer, TrainingError, TrainingSettings, adaptive
+from volvelle.training import Exact, Problem, Trainer, TrainingError, TrainingSettings, adaptive
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.history import load_iterations
 
@@ -27,6 +27,7 @@ FEW = 80  # solutions for six parameters from a box five sigma wide either way; 
 DISPLACED = 96  # the box displaced by its half width, five sigma; 64 are measured
 TEN_TIMES = 90  # three parameters, the box ten times too wide; 44 are measured
 THREE = ("omega_cdm", "theta_star_100", "ln10A_s")
+DECADE = toy.SIGMA[0]
 TRUE_SCATTER = 3.0  # factor between the scatter at fresh points and the left-out estimate's limit
 
 
@@ -96,6 +97,14 @@ def test_one_doubtful_sample_in_thousands_matters_where_it_is_far_out(trained, m
         # the toy is learned well beyond its posterior
         monkeypatch.setattr(adaptive, "DOUBT", 0.5 * trained.emulator.expected(samples[:1])[0])
         assert (trained.doubtful(samples) is not None) == wanted
+        # of what follows from the parameters, as a rate from its logarithm, either is nearly all
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Problem,
+                "defined",
+                lambda _, x: {"rate": 10.0 ** ((x[:, 0] - toy.TRUTH[0]) / DECADE)},
+            )
+            assert trained.doubtful(samples) is not None
 
 
 def test_the_emulators_own_posterior_is_looked_at_before_the_training_ends(tmp_path, monkeypatch):
@@ -281,7 +290,7 @@ import toy
 from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.learning import NetworkSettings
-from volvelle.training import Exact, Trainer, TrainingSettings
+from volvelle.training import Exact, Problem, Trainer, TrainingSettings
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 folder.joinpath("calls").mkdir(parents=True, exist_ok=True)
 solver = toy.ToySolver(calls=str(folder / "calls"), kill_at=kill_at)

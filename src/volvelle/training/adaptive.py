@@ -170,7 +170,8 @@ class Trainer(Training[TrainingSettings]):
 
         They matter when their share, which could move a mean by a few times as many sigma, exceeds
         a tenth of the accuracy, or when they make up more than ``DOUBTED_VARIANCE`` of a variance:
-        a few samples far out in a long tail decide over its width. The left-out errors of the
+        a few samples far out in a long tail decide over its width, be it of a parameter that
+        follows from the sampled ones, as a rate from its logarithm. The left-out errors of the
         training do not show them: they are where no solution is. An emulator that doubts itself at
         most samples has no such tail: it is poor everywhere, and the certificate says how poor.
         """
@@ -190,8 +191,10 @@ class Trainer(Training[TrainingSettings]):
         expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
         far = ~(expected <= DOUBT) & (weight > 0.0)
         doubted, share = seen[far], float(np.sum(weight[far]))
-        squares = (seen - weight @ seen) ** 2
-        variance = float(np.max(weight[far] @ squares[far] / (weight @ squares)))
+        certified = np.column_stack([seen, *self.exact.problem.defined(seen).values()])
+        squares = (certified - weight @ certified) ** 2
+        whole = np.maximum(weight @ squares, np.finfo(float).tiny)  # 0 of what does not vary
+        variance = float(np.max(weight[far] @ squares[far] / whole))
         matters = share > 0.1 * self.settings.accuracy or variance > most
         if not matters or share > MOST_DOUBTED:
             return None
