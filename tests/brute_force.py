@@ -26,6 +26,15 @@ def panels(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (edges[:-1, None] + width * _NODES).ravel(), (width * _WEIGHTS).ravel()
 
 
+def angular_factors(ell: int) -> dict[int, float]:
+    """Of derivatives on the sphere: none, those of a convergence, those of a shear."""
+    return {
+        0: 1.0,
+        1: ell * (ell + 1.0),
+        2: float(np.sqrt((ell + 2.0) * (ell + 1) * ell * (ell - 1))),
+    }
+
+
 @dataclass
 class Sky:
     """A universe on fine nodes in z."""
@@ -82,11 +91,7 @@ class Sky:
         self, ell: int, fields: list[list], k: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         """[fields, fields] of one multipole."""
-        outer = {
-            0: 1.0,
-            1: ell * (ell + 1.0),
-            2: np.sqrt((ell + 2.0) * (ell + 1) * ell * (ell - 1)),
-        }
+        outer = angular_factors(ell)
         delta = np.zeros((k.size, len(fields)))
         for block in np.array_split(np.arange(k.size), max(k.size // 100, 1)):
             x = k[block, None] * self.chi
@@ -104,8 +109,7 @@ class Sky:
         """[fields, fields] of Limber's approximation above k, of what is smooth there."""
         nu = ell + 0.5
         chi, weights = panels(np.linspace(self.chi[0], nu / k, 60))
-        outer = {0: 1.0, 1: ell * (ell + 1) / nu**2}
-        outer[2] = np.sqrt((ell + 2.0) * (ell + 1) * ell * (ell - 1)) / nu**2
+        outer = {a: factor / nu**2 if a else factor for a, factor in angular_factors(ell).items()}
         sums = [
             sum((outer[a] * w for a, bessel, w in field if bessel < 1), np.zeros(self.chi.size))
             for field in fields

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import spherical_jn
 
+from brute_force import angular_factors
 from volvelle.cosmology import Cosmology, comoving_distance, growth_factor, growth_rate, hubble
 from volvelle.cosmology.constants import LIGHT_SPEED
 
@@ -67,7 +68,7 @@ class Curved:
 
     def lensed(self, n: Callable, factor: float = 1.0) -> Kernel:
         """By matter before sources of n(z), over k^2 and without what is due to derivatives on the
-        sphere; by the double integral, on a hundredth as many steps."""
+        sphere; by the double integral, on fewer steps."""
         few = np.linspace(self.chi[0], self.chi[-1], 3000)
         z = np.interp(few, self.chi, self.z)
         sources = np.asarray(n(z)) * np.interp(few, self.chi, self.rate) * (few[1] - few[0])
@@ -107,11 +108,7 @@ class Curved:
     ) -> np.ndarray:
         """[fields, fields] of one multipole; fields are sums of (angular, inverse squares of k,
         kernel), ``power`` is P(k) today."""
-        outer = {
-            0: 1.0,
-            1: ell * (ell + 1.0),
-            2: np.sqrt((ell + 2.0) * (ell + 1) * ell * (ell - 1)),
-        }
+        outer = angular_factors(ell)
         terms = [(n, *term) for n, field in enumerate(fields) for term in field]
         found = self.projections(ell, k, np.stack([term[-1] for term in terms]))
         delta = np.zeros((len(fields), k.size))

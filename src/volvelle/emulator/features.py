@@ -6,7 +6,7 @@ samples H0 or h, the feature is therefore theta_*, itself a smooth function of t
 A neutrino's mass m acts through its energy sqrt(p^2 + m^2): as m^2 where it is below the momenta,
 as m above. It also sets the scale below which neutrinos do not cluster, which moves as sqrt(m). The
 feature is (m^2 + m_0^2)^(1/4): spectra are smooth through m = 0 in it, and P(k) of matter about
-that scale is learned three times better than in sqrt(m^2 + m_0^2).
+that scale changes evenly (docs/validation/outputs.md has the errors).
 """
 
 from __future__ import annotations
