@@ -20,7 +20,7 @@ from volvelle.inference import (
     run_chains,
     sample,
 )
-from volvelle.inference.batches import BATCH, BLOCK, log_probs_real_at
+from volvelle.inference.batches import BATCH, BLOCK, FEW, log_probs_real_at
 from volvelle.inference.coordinates import Whitened, gradients_at, traced_once
 from volvelle.inference.variational import Variational
 
@@ -125,7 +125,8 @@ def test_chains_one_by_one_are_those_at_once(sampler: NUTS | Metropolis) -> None
     mode = laplace(counted(False)[0], np.zeros((1, 2)), np.ones(2))
     for projects in (False, True):
         posterior, _, _ = counted(projects)
-        found.append(run_chains(posterior, mode, sampler, chains=2, draws=20, seed=1))
+        chains = FEW + 1  # of fewer, none is evaluated at once
+        found.append(run_chains(posterior, mode, sampler, chains=chains, draws=20, seed=1))
     np.testing.assert_allclose(found[1].samples, found[0].samples, rtol=1e-8, atol=1e-8)
     assert found[1].evaluations == found[0].evaluations
     assert found[1].gradients == found[0].gradients

@@ -27,6 +27,8 @@ BLOCK = 256
 """Points of one call on one device."""
 BATCH = 64
 """Of them evaluated at once, where that is faster."""
+FEW = 4
+"""Points that a processor evaluates one after another in no more time than at once."""
 
 
 def one_by_one(posterior: Posterior) -> bool:
@@ -42,9 +44,15 @@ def over(posterior: Posterior, function: Callable[..., Any]) -> Callable[..., An
 
     One by one, a loop in the function ends with its own point, not with the longest of all.
     """
-    if not one_by_one(posterior):
-        return jax.vmap(function)
-    return lambda *items: jax.lax.map(lambda each: function(*each), items)
+    at_once = jax.vmap(function)
+
+    def evaluate(*items: Any) -> Any:
+        few = jax.default_backend() == "cpu" and len(jax.tree.leaves(items)[0]) <= FEW
+        if few or one_by_one(posterior):
+            return jax.lax.map(lambda each: function(*each), items)
+        return at_once(*items)
+
+    return evaluate
 
 
 def log_likelihoods_at(posterior: Posterior, x: np.ndarray) -> np.ndarray:
