@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from volvelle.learning import LearningError, fit_gaussian_process
-from volvelle.learning.gaussian_process import _condition
+from volvelle.learning.gaussian_process import (
+    LOG_LENGTH_PRIOR,
+    LOG_NUGGET_PRIOR,
+    _condition,
+    _misfit,
+)
 from volvelle.learning.polynomial import design_matrix
 
 CALIBRATION = 3.0  # factor within which the mean squared error agrees with its prediction
@@ -44,6 +49,31 @@ def test_left_out_residuals_are_those_of_refits():
         kernel = np.exp(-0.5 * np.sum(((x[kept] - x[i]) * np.exp(-theta[:-1])) ** 2, axis=1))
         predicted = h[i] @ part["beta"] + kernel @ part["weights"]
         assert left_out[i] == pytest.approx(y[i] - predicted, abs=1e-9)
+
+
+@pytest.mark.parametrize("theta", [(0.5, 1.0, -3.0), (2.0, 1.5, -9.0), (0.1, 3.0, -16.0)])
+def test_hyperparameters_are_judged_by_the_restricted_likelihood(theta: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(15, 2)), rng.normal(size=15)
+    h = design_matrix(x, 1)
+    contrasts = np.linalg.qr(h, mode="complete")[0][:, h.shape[1] :]  # blind for the mean
+    means = np.array([LOG_LENGTH_PRIOR[0]] * 2 + [LOG_NUGGET_PRIOR[0]])
+    widths = np.array([LOG_LENGTH_PRIOR[1]] * 2 + [LOG_NUGGET_PRIOR[1]])
+
+    def brute_force(theta: jax.Array) -> jax.Array:
+        scaled = x * jnp.exp(-theta[:-1])
+        square = jnp.sum((scaled[:, None] - scaled) ** 2, axis=-1)
+        kernel = jnp.exp(-0.5 * square) + jnp.exp(theta[-1]) * jnp.eye(15)
+        seen, left = contrasts.T @ kernel @ contrasts, contrasts.T @ y
+        chi2 = left @ jnp.linalg.solve(seen, left) / len(left)
+        value = 0.5 * len(left) * jnp.log(chi2) + 0.5 * jnp.linalg.slogdet(seen)[1]
+        return value + 0.5 * jnp.sum(((theta - means) / widths) ** 2)
+
+    constant = 0.5 * np.linalg.slogdet(h.T @ h)[1]
+    value, gradient = _misfit(jnp.array(theta), y, x, h)
+    expected, slope = jax.value_and_grad(brute_force)(jnp.array(theta))
+    assert float(value) == pytest.approx(float(expected) + constant, rel=1e-9)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-6, atol=1e-6)
 
 
 def test_gradient_is_a_finite_difference(fitted):
