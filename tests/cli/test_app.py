@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from volvelle import __version__
 from volvelle.cli import Configuration, data_app, verbs
 from volvelle.cli.app import app
+from volvelle.compute import available_cores
 from volvelle.errors import VolvelleError
 
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -220,6 +223,29 @@ def test_the_verbs_compute_in_float64(write) -> None:
         "print(jax.config.jax_enable_x64)"
     )
     assert python(code) == "True"
+
+
+OWN = {"external": {"python": "some.module:Likelihood"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "all_cores"),
+    [
+        ({"theory": {"class": {}}, "likelihood": ["desi_dr2_bao"]}, True),
+        ({"theory": {"class": {}}, "likelihood": {"desi_dr2_bao": {}}}, True),
+        ({"theory": {"class": {}}, "likelihood": OWN}, False),
+        ({"theory": {"volvelle": {}}, "likelihood": OWN}, True),
+        ({"theory": 5, "likelihood": 7}, True),
+    ],
+)
+def test_chains_run_on_every_core_but_where_they_call_what_may_not_bear_it(
+    given: dict[str, Any], all_cores: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, said = tmp_path / "run.yaml", []
+    path.write_text(yaml.safe_dump(given), encoding="utf-8")
+    monkeypatch.setattr(jax.config, "update", lambda *option: said.append(option))
+    verbs.use_cores(path)
+    assert said == ([("jax_num_cpu_devices", available_cores())] if all_cores else [])
 
 
 def test_every_public_name_is_there() -> None:

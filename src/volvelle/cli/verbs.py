@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,24 @@ def enable_float64() -> None:
 
 
 def use_cores(path: str | Path) -> None:
-    """Where nothing but the package's own theory is computed, every core runs chains of its own.
+    """Every core runs chains of its own, where nothing is called that may not bear it.
 
-    It has to be said before JAX begins, hence from the file as it stands; what is wrong with it is
-    told by those who check it.
+    That is a likelihood of the user's own, which may leave Python for a library; with the package's
+    own theory it runs on every core all the same, as that takes most of the time. It has to be said
+    before JAX begins, hence from the file as it stands; what is wrong with it is told by those who
+    check it.
     """
     import jax
 
+    from ..compute import available_cores
     from .document import Document
 
-    theory = Document.load(Path(path)).data.get("theory")
-    if isinstance(theory, dict) and "volvelle" in theory:
+    given = Document.load(Path(path)).data
+    theory, likelihood = (given.get(key) for key in ("theory", "likelihood"))
+    own = isinstance(theory, dict) and "volvelle" in theory
+    if own or not (isinstance(likelihood, dict) and "external" in likelihood):
         with contextlib.suppress(RuntimeError):  # JAX has begun: then on what it has
-            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+            jax.config.update("jax_num_cpu_devices", available_cores())
 
 
 def load(
