@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,10 @@ from volvelle.likelihood import (
     SellentinHeavensLikelihood,
     get_likelihood,
     hartlap_factor,
+    options_of,
     sellentin_heavens,
 )
+from volvelle.likelihood.around import innermost
 
 N_DATA, N_SIMULATIONS, TRIALS = 8, 24, 20_000
 MODEL = np.stack([np.ones(N_DATA), np.linspace(-1.0, 1.0, N_DATA)], axis=1)
@@ -138,6 +141,50 @@ def test_as_likelihoods() -> None:
 def test_too_few_simulations(make: Callable[[], object]) -> None:
     with pytest.raises(LikelihoodOptionError, match=f"simulations for {N_DATA} data.*{N_DATA + 3}"):
         make()
+
+
+def from_file(**options: object) -> Any:
+    return get_likelihood(
+        "gaussian",
+        mean=np.zeros(N_DATA),
+        covariance=trials()[1][0],
+        outputs=f"lensed_tt[0:{N_DATA}]",
+        **options,
+    )
+
+
+def test_by_the_options_of_a_file() -> None:
+    theory = {"lensed_tt": jnp.asarray(MODEL @ [1.0, 0.5])}
+    whole = base(trials()[1][0])
+    for options, kind in (
+        ({}, SellentinHeavensLikelihood),
+        ({"correction": "sellentin_heavens"}, SellentinHeavensLikelihood),
+        ({"correction": "hartlap"}, HartlapLikelihood),
+    ):
+        made = from_file(simulations=N_SIMULATIONS, **options)
+        expected = kind(whole, N_SIMULATIONS)
+        assert type(made) is kind
+        assert float(made.log_prob(theory, {})) == float(expected.log_prob(theory, {}))
+        assert isinstance(innermost(made), Gaussian)
+    assert type(from_file()) is Gaussian
+    assert {"simulations", "correction"} <= set(options_of("two_point"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"correction": "hartlap"}, "a correction without simulations; say how many"),
+        ({"simulations": 100, "correction": "Wishart"}, "choose sellentin_heavens or hartlap"),
+        ({"simulations": 100.5}, "simulations is 100.5; expected how many"),
+        ({"simulations": True}, "simulations is True; expected how many"),
+        ({"simulations": N_DATA}, f"{N_DATA} simulations for {N_DATA} data.*{N_DATA + 3}"),
+    ],
+)
+def test_options_that_say_nothing_of_an_estimate(options: dict[str, object], words: str) -> None:
+    with pytest.raises(LikelihoodOptionError, match=words):
+        from_file(**options)
+    with pytest.raises(LikelihoodOptionError, match="simulations"):
+        get_likelihood("desi_dr2_bao", simulations=100)
 
 
 def test_no_gaussian_likelihood() -> None:

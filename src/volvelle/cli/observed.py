@@ -17,6 +17,7 @@ from ..likelihood import (
     Supernovae,
     TwoPoint,
 )
+from ..likelihood.around import innermost
 from ..likelihood.bandpowers import L_MAX
 from ..likelihood.bao import QUANTITIES
 
@@ -26,7 +27,7 @@ def bandpowers(
 ) -> dict[str, dict[str, Any]]:
     """D_l = l(l+1)C_l/2pi [muK^2] of every binned spectrum: l, data, sigma, best-fit model."""
     result: dict[str, dict[str, Any]] = {}
-    for likelihood in likelihoods:
+    for likelihood in map(innermost, likelihoods):
         if isinstance(likelihood, PlikLite | SimulatedCmb):
             result.update(_high_l(likelihood, theory, nuisance))
         elif isinstance(likelihood, LowL):
@@ -86,7 +87,7 @@ def two_point_functions(
     ``theory`` holds the cosmology of the best fit.
     """
     result: dict[str, dict[str, Any]] = {}
-    for likelihood in likelihoods:
+    for likelihood in map(innermost, likelihoods):
         if isinstance(likelihood, TwoPoint):
             result[likelihood.name] = {
                 "statistic": [kind.name for kind in likelihood.kinds],
@@ -103,7 +104,7 @@ def two_point_functions(
 def data_sizes(likelihoods: Sequence[Likelihood]) -> dict[str, int]:
     """Number of data of every likelihood that has a data vector or bins."""
     sizes: dict[str, int] = {}
-    for likelihood in likelihoods:
+    for likelihood in map(innermost, likelihoods):
         if isinstance(likelihood, PlikLite | SimulatedCmb):
             sizes[likelihood.name] = likelihood.bandpowers.data.size
         elif isinstance(likelihood, LowL):
@@ -118,7 +119,7 @@ def distances(
 ) -> dict[str, dict[str, Any]]:
     """BAO ratios and supernova magnitudes with the best-fit model, the free offset taken out."""
     result: dict[str, dict[str, Any]] = {}
-    for likelihood in likelihoods:
+    for likelihood in map(innermost, likelihoods):
         if isinstance(likelihood, Bao):
             result[likelihood.name] = {
                 "z": np.asarray(likelihood.z).tolist(),

@@ -66,3 +66,10 @@ class AroundGaussian(Likelihood):
     def noise(self) -> dict[str, np.ndarray]:
         """That of the base: a metric for surrogates of the theory, which is read as it is."""
         return self.base.noise()
+
+
+def innermost(likelihood: Likelihood) -> Likelihood:
+    """The likelihood that has the data, whatever is around it."""
+    while isinstance(likelihood, AroundGaussian):
+        likelihood = likelihood.base
+    return likelihood

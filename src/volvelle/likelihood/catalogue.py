@@ -15,6 +15,7 @@ from .base import Likelihood
 from .des_y1 import DATA_SET as DES_Y1
 from .des_y1 import des_y1_3x2pt
 from .errors import LikelihoodOptionError, UnknownLikelihoodError
+from .estimated_covariance import corrected
 from .external import load_external
 from .gaussian import Gaussian
 from .low_l import LowL
@@ -39,6 +40,11 @@ LIKELIHOODS: Mapping[str, Callable[..., Likelihood]] = MappingProxyType(
 )
 """What makes each likelihood from its options, by name."""
 
+ESTIMATED = ("two_point", "gaussian")
+"""Likelihoods whose covariance may have been estimated; they take the options
+``OF_AN_ESTIMATE``."""
+OF_AN_ESTIMATE = ("simulations", "correction")
+
 DATA_SETS: Mapping[str, str] = MappingProxyType(
     {
         "planck_2018_plik_lite": "planck-2018-plik-lite",
@@ -57,23 +63,33 @@ def options_of(name: str) -> tuple[str, ...]:
     Raises UnknownLikelihoodError.
     """
     parameters = inspect.signature(_maker(name)).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    own = tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    return own + (OF_AN_ESTIMATE if name in ESTIMATED else ())
 
 
 def get_likelihood(name: str, **options: Any) -> Likelihood:
     """Make the likelihood of this name; its options are those of the maker in `LIKELIHOODS`.
 
+    ``simulations``: how many made the covariance, of those in `ESTIMATED`, and ``correction``: what
+    is made of it, ``sellentin_heavens`` (marginalised over the true one) or ``hartlap``.
+
     Raises UnknownLikelihoodError with the nearest names, LikelihoodOptionError for options that
     do not fit, and whatever the likelihood's maker raises.
     """
     maker = _maker(name)
+    estimate = {o: options.pop(o) for o in OF_AN_ESTIMATE if name in ESTIMATED and o in options}
+    if "correction" in estimate and "simulations" not in estimate:
+        raise LikelihoodOptionError(
+            f"{name}: a correction without simulations; say how many made the covariance"
+        )
     try:
         inspect.signature(maker).bind(**options)
     except TypeError as error:
         raise LikelihoodOptionError(
             f"{name}: {error}; its options are {', '.join(options_of(name)) or 'none'}"
         ) from error
-    return maker(**options)
+    made: Any = maker(**options)
+    return corrected(made, **estimate) if estimate else made
 
 
 def _maker(name: str) -> Callable[..., Likelihood]:

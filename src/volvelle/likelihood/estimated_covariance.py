@@ -92,6 +92,30 @@ class SellentinHeavensLikelihood(AroundGaussian):
         return sellentin_heavens(jnp.sum(residual**2), self.simulations, residual.size)
 
 
+CORRECTIONS = {"sellentin_heavens": SellentinHeavensLikelihood, "hartlap": HartlapLikelihood}
+"""By name; the first is the default, as it is exact."""
+
+
+def corrected(
+    base: GaussianLikelihood, simulations: object, correction: str = "sellentin_heavens"
+) -> HartlapLikelihood | SellentinHeavensLikelihood:
+    """A likelihood whose covariance so many simulations made, by the name of the correction.
+
+    Raises LikelihoodOptionError for another name, for what is no number of simulations, and for too
+    few of them.
+    """
+    if correction not in CORRECTIONS:
+        raise LikelihoodOptionError(
+            f"{base.name}: correction is {correction!r}; choose {' or '.join(CORRECTIONS)}"
+        )
+    if isinstance(simulations, bool) or not isinstance(simulations, int):
+        raise LikelihoodOptionError(
+            f"{base.name}: simulations is {simulations!r}; expected how many made the covariance, "
+            "a whole number"
+        )
+    return CORRECTIONS[correction](base, simulations)
+
+
 def _check_size(base: GaussianLikelihood, simulations: int) -> None:
     if not isinstance(base, GaussianLikelihood):
         raise LikelihoodOptionError(

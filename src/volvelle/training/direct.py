@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 from volvelle.boltzmann import Request
 from volvelle.cosmology import Universe
 from volvelle.learning import write_atomically
-from volvelle.likelihood import AroundGaussian, TwoPoint
+from volvelle.likelihood import TwoPoint
+from volvelle.likelihood.around import innermost
 from volvelle.power import Model, sigma8
 from volvelle.training.base import SurrogateSettings, Training, problem_record
 from volvelle.training.errors import TrainingError
@@ -47,9 +48,7 @@ class DirectTheory(eqx.Module):
                 f"{', '.join(solved)} read what only a solver computes; write theory: {{class: }} "
                 "(or camb), which is learned; the other likelihoods take their cosmology from it"
             )
-        first = problem.likelihoods[0]
-        while isinstance(first, AroundGaussian):
-            first = first.base
+        first = innermost(problem.likelihoods[0])
         if not isinstance(first, TwoPoint):
             raise TrainingError(f"{first.name} has no power spectrum, which sigma8 is of")
         return cls(problem.universe, first.power.linear)
