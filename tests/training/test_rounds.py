@@ -42,7 +42,8 @@ class Power(eqx.Module):
 def rounds(method: Any, x: list[float], log_like: list[float]) -> tuple[Rounds, Posterior]:
     problem = SimpleNamespace(ref_scale=np.array([0.05]), foreign=None)
     exact = SimpleNamespace(problem=problem)
-    trainer: Any = SimpleNamespace(x=np.array(x)[:, None], log_like=np.array(log_like), exact=exact)
+    known = {"x": np.array(x)[:, None], "log_like": np.array(log_like)}
+    trainer: Any = SimpleNamespace(exact=exact, judged=np.ones(len(x), bool), **known)
     settings = Settings(method, 2, 100, (), 0.05, 20, 40, 1)
     like = Gaussian.from_values([CENTRE**0.5], [(SIGMA / 2 / CENTRE**0.5) ** 2], ["Omega_m"])
     posterior = Posterior(("a",), (Uniform(-1.0, 1.0),), (like,), Power(), 1)
@@ -57,6 +58,8 @@ def test_methods_without_gradients_start_from_an_ensemble_or_as_they_are() -> No
     assert width == pytest.approx(SIGMA, rel=0.5)  # of 64 walkers
     found, posterior = rounds(Nested(), [0.2, 0.28, 0.9], [-9.0, -0.5, np.nan])
     assert found._start(posterior).x[0] == 0.28
+    found.trainer.judged[1] = False  # at the end of a prior, from where there is no way
+    assert found._start(posterior).x[0] == 0.2
 
 
 def test_a_start_where_ln_l_is_nan_is_named() -> None:

@@ -15,6 +15,7 @@ from volvelle.boltzmann import LedgerEntry
 from volvelle.emulator import BuildReport, Emulator
 from volvelle.inference import UndefinedError
 from volvelle.learning import Epochs, NetworkSettings
+from volvelle.training.edges import can_be_left_out, edges_of
 from volvelle.training.errors import TrainingError
 from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration
@@ -194,6 +195,11 @@ class Training(ABC, Generic[Settings]):
         self._residual = np.where(np.isfinite(predicted), predicted - self.log_like, -np.inf)
         self.scatter = self._scatter_at(1.0)
 
+    @property
+    def judged(self) -> np.ndarray:
+        """Which solutions say how good the emulator is [n]: those that no copies foretell."""
+        return can_be_left_out(edges_of(self.exact.problem, self.settings.kind), self.x)
+
     def _scatter_at(self, temperature: float) -> float:
         """Scatter of the left-out error of ln L over the posterior at a temperature."""
         weights = self._weights(temperature)
@@ -202,11 +208,14 @@ class Training(ABC, Generic[Settings]):
         return weighted_std(np.where(np.isfinite(self._residual), self._residual, 0.0), weights)
 
     def _weights(self, temperature: float) -> np.ndarray:
-        """Weights of the solutions at a temperature, or a higher one if too few count there."""
+        """Weights of the solutions at a temperature, or a higher one if too few count there; none
+        of those on an edge, which their copies foretell."""
         d = len(self.exact.problem.names)
-        weights = weights_at(self.log_like, temperature)
+        judged = self.judged
+        log_like = np.where(judged, self.log_like, -np.inf)
+        weights = weights_at(log_like, temperature)
         if effective_number(weights) < d:
-            weights = tempered_weights(self.log_like, minimum=float(min(d, len(self.x))))
+            weights = tempered_weights(log_like, minimum=float(min(d, np.sum(judged))))
         return weights
 
     def widths(self) -> np.ndarray:

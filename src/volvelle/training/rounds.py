@@ -191,7 +191,8 @@ class Rounds:
 
         Raises UndefinedError where ln L is NaN at the likeliest of them.
         """
-        likely = np.where(np.isnan(self.trainer.log_like), -np.inf, self.trainer.log_like)
+        known = self.trainer.judged & ~np.isnan(self.trainer.log_like)  # inside of the priors
+        likely = np.where(known, self.trainer.log_like, -np.inf)
         x = self.trainer.x[np.argsort(likely)[-BEST_STARTS:]]
         check_defined(posterior, x[-1])
         settings, scale = self.settings, self.trainer.exact.problem.ref_scale
