@@ -92,9 +92,8 @@ def _misfit(
     """
     lengths, nugget = theta[:-1], jnp.exp(theta[-1])
     scaled = x * jnp.exp(-lengths)
-    square = jnp.sum(scaled**2, axis=1)
-    distance = square[:, None] + square - 2.0 * scaled @ scaled.T
-    smooth = jnp.exp(-0.5 * jnp.maximum(distance, 0.0))
+    squares = (scaled[:, None] - scaled) ** 2  # not expanded: what multiplies it is 1 / nugget
+    smooth = jnp.exp(-0.5 * jnp.sum(squares, axis=-1))
     factor = jnp.linalg.cholesky(smooth + nugget * jnp.eye(len(x)))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(len(x)), lower=True)
     q, r = jnp.linalg.qr(inverse @ h)
@@ -105,11 +104,11 @@ def _misfit(
     alpha = rest.T @ left
     by_kernel = 0.5 * rest.T @ rest - 0.5 * freedom / size * jnp.outer(alpha, alpha)
     product = by_kernel * smooth
-    by_length = jnp.sum(product, axis=1) @ scaled**2 - jnp.sum(scaled * (product @ scaled), axis=0)
+    by_length = jnp.einsum("ij,ijd->d", product, squares)
     mean, width = (np.array(each) for each in zip(LOG_LENGTH_PRIOR, LOG_NUGGET_PRIOR, strict=True))
     which = np.append(np.zeros(x.shape[1], int), 1)
     away = (theta - mean[which]) / width[which]
-    gradient = jnp.append(2.0 * by_length, nugget * jnp.trace(by_kernel)) + away / width[which]
+    gradient = jnp.append(by_length, nugget * jnp.trace(by_kernel)) + away / width[which]
     value = 0.5 * freedom * jnp.log(size / freedom) + volume + 0.5 * jnp.sum(away**2)
     return value, gradient
 
