@@ -175,6 +175,7 @@ def test_by_the_options_of_a_file() -> None:
     [
         ({"correction": "hartlap"}, "a correction without simulations; say how many"),
         ({"simulations": 100, "correction": "Wishart"}, "choose sellentin_heavens or hartlap"),
+        ({"simulations": 100, "correction": ["hartlap"]}, "choose sellentin_heavens or hartlap"),
         ({"simulations": 100.5}, "simulations is 100.5; expected how many"),
         ({"simulations": True}, "simulations is True; expected how many"),
         ({"simulations": N_DATA}, f"{N_DATA} simulations for {N_DATA} data.*{N_DATA + 3}"),

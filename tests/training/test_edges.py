@@ -21,7 +21,7 @@ from volvelle.training.edges import Edge, can_be_left_out, copies, edges_of, mov
 NAMES = ("omega_cdm", "ln10A_s", "amount", "log10_rate")
 AMOUNT, RATE = 2, 3
 MOST = 0.01
-GAIN = 3.0  # of the error on the line, at least, by copies; 4 to 13 by the seed of the points
+GAIN = 3.0  # of the error on the line, at least, by copies
 
 
 @dataclass(frozen=True)

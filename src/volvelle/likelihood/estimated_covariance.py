@@ -97,14 +97,14 @@ CORRECTIONS = {"sellentin_heavens": SellentinHeavensLikelihood, "hartlap": Hartl
 
 
 def corrected(
-    base: GaussianLikelihood, simulations: object, correction: str = "sellentin_heavens"
+    base: GaussianLikelihood, simulations: object, correction: object = "sellentin_heavens"
 ) -> HartlapLikelihood | SellentinHeavensLikelihood:
     """A likelihood whose covariance so many simulations made, by the name of the correction.
 
     Raises LikelihoodOptionError for another name, for what is no number of simulations, and for too
     few of them.
     """
-    if correction not in CORRECTIONS:
+    if not isinstance(correction, str) or correction not in CORRECTIONS:
         raise LikelihoodOptionError(
             f"{base.name}: correction is {correction!r}; choose {' or '.join(CORRECTIONS)}"
         )

@@ -27,7 +27,7 @@ from volvelle.training.design import (
     spread_out,
     suffices,
 )
-from volvelle.training.edges import Edge, edges_of, moved_onto
+from volvelle.training.edges import moved_onto
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
 from volvelle.training.settling import PATIENCE, movement, stalled
@@ -258,7 +258,7 @@ class Trainer(Training[TrainingSettings]):
                 return Iteration(0, 1.0, warm, np.empty((0, warm.shape[1])), WARM)
             check_size(self.initial, problem.n_emulated, "initial", settings.folds, settings.kind)
             x = initial_design(problem, self.initial, settings.width, seed)
-            x = moved_onto(self._edges, x, x)
+            x = moved_onto(self.edges, x, x)
             if warm is not None:
                 check_budget(new + len(x), settings.max_training, f"{NEW}, with the start,")
                 x = np.concatenate([warm, x])
@@ -270,12 +270,8 @@ class Trainer(Training[TrainingSettings]):
         self.say(f"exploring the emulator's posterior at temperature {temperature:.3g}")
         walkers = self._explore(temperature, seed, self.reach)
         chosen = self._choose(walkers, min(self.batch, room))
-        points = moved_onto(self._edges, walkers[chosen], walkers)
+        points = moved_onto(self.edges, walkers[chosen], walkers)
         return Iteration(number, temperature, points, walkers, ADAPTIVE)
-
-    @property
-    def _edges(self) -> tuple[Edge, ...]:
-        return edges_of(self.exact.problem, self.settings.kind)
 
     def _new(self, warm: np.ndarray) -> int:
         """How many points of a warm start the ledger does not serve, which is said."""

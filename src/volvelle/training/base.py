@@ -15,7 +15,7 @@ from volvelle.boltzmann import LedgerEntry
 from volvelle.emulator import BuildReport, Emulator
 from volvelle.inference import UndefinedError
 from volvelle.learning import Epochs, NetworkSettings
-from volvelle.training.edges import can_be_left_out, edges_of
+from volvelle.training.edges import Edge, can_be_left_out, edges_of
 from volvelle.training.errors import TrainingError
 from volvelle.training.fit import fit_emulator
 from volvelle.training.history import Iteration
@@ -196,9 +196,14 @@ class Training(ABC, Generic[Settings]):
         self.scatter = self._scatter_at(1.0)
 
     @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Where one solution is that of a whole line."""
+        return edges_of(self.exact.problem, self.settings.kind)
+
+    @property
     def judged(self) -> np.ndarray:
         """Which solutions say how good the emulator is [n]: those that no copies foretell."""
-        return can_be_left_out(edges_of(self.exact.problem, self.settings.kind), self.x)
+        return can_be_left_out(self.edges, self.x)
 
     def _scatter_at(self, temperature: float) -> float:
         """Scatter of the left-out error of ln L over the posterior at a temperature."""
