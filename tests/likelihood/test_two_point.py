@@ -212,8 +212,8 @@ def without(attribute: str) -> Callable[[sacc.Sacc], None]:
 
 def foreign(made: sacc.Sacc) -> None:
     made.covariance = None
-    made.add_tracer("Map", "cmb", quantity="cmb_convergence", spin=0, ell=[1, 2], beam=[1, 1])
-    made.add_data_point("cmbGalaxy_convergenceDensity_cl", ("cmb", "near"), 1.0, ell=10.0)
+    made.add_tracer("Map", "cmb", quantity="cmb_temperature", spin=0, ell=[1, 2], beam=[1, 1])
+    made.add_data_point("cmbGalaxy_temperatureDensity_cl", ("cmb", "near"), 1.0, ell=10.0)
     made.add_covariance(np.full(13, 1e-14), overwrite=True)
 
 
@@ -257,8 +257,8 @@ def nowhere(made: sacc.Sacc) -> None:
     ("spoil", "error", "words"),
     [
         (without("covariance"), DataFormatError, "has no covariance; add one"),
-        (foreign, DataFormatError, "holds cmbGalaxy_convergenceDensity_cl; understood are"),
-        (undirected, DataFormatError, "nothing says whether far is counts or shear"),
+        (foreign, DataFormatError, "holds cmbGalaxy_temperatureDensity_cl; understood are"),
+        (undirected, DataFormatError, "nothing says whether far is counts, shear or kappa"),
         (angles, LikelihoodOptionError, "correlation functions and angular spectra in one data"),
         (negative, DataFormatError, "covariance of made is not positive definite"),
         (lopsided, DataFormatError, "made is not symmetric: .* is 0.9 above the diagonal, 0.1"),
@@ -304,7 +304,7 @@ def test_wrong_options(tmp_path: Path) -> None:
         ({"linear": "camb"}, "linear is 'camb'; expected one of learned, extended, eisenstein_hu"),
         ({"nonlinear": "none"}, "nonlinear is 'none', but galaxies are seen"),
         ({"statistics": ["xi_plus"]}, "there is no 'xi_plus' in the data; there are cl_counts"),
-        ({"rds": True}, "unknown option 'rds'; there are linear, .*, sky, margin, .*, rsd"),
+        ({"rds": True}, "unknown option 'rds'; there are linear, .*, smoothed, margin, .*, rsd"),
         ({"sky": "flat"}, "sky is 'flat'; expected curved or flat, and flat for correlation"),
         ({"sky": "round"}, "sky is 'round'; expected curved or flat"),
     ):

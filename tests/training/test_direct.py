@@ -21,7 +21,6 @@ from volvelle.likelihood.two_point_data import Kind
 from volvelle.power import EisensteinHu, Halofit, linear_power, sigma8
 from volvelle.probes import Table
 from volvelle.training import (
-    CERTIFYING,
     DIRECT_SCALARS,
     DirectTheory,
     Exact,
@@ -29,6 +28,7 @@ from volvelle.training import (
     SurrogateSettings,
     TrainingError,
     Untrained,
+    certifying,
 )
 
 Z = np.linspace(0.2, 1.4, 40)
@@ -54,6 +54,7 @@ def shear(**settings: Any) -> TwoPoint:
 
 
 def problem(*likelihoods: Any, **changes: Any) -> Problem:
+    likelihoods = likelihoods or (shear(),)
     given: dict[str, Any] = {
         "names": ("omega_cdm", "ln10A_s"),
         "n_theory": 2,
@@ -62,9 +63,9 @@ def problem(*likelihoods: Any, **changes: Any) -> Problem:
         "ref_scale": np.array([0.01, 0.1]),
         "fixed": FIXED,
         "neutrino_hierarchy": "single",
-        "likelihoods": likelihoods or (shear(),),
+        "likelihoods": likelihoods,
         "solver": get_solver("class"),
-        "request": CERTIFYING,
+        "request": certifying(likelihoods),
         "fixed_nuisance": NUISANCE,
         "parametrisation": Parametrisation(),
     }
@@ -99,8 +100,10 @@ def test_a_solvers_power_takes_the_place_of_the_packages_own() -> None:
 def test_what_follows_cold_matter_gets_its_power_too() -> None:
     """Where neutrinos have mass, that of all matter would certify something else."""
     made, table = problem(shear(tracing="cb")), np.ones((len(POWER_Z), len(POWER_K)))
-    assert {"matter_power", "cb_power"} <= set(CERTIFYING.names())
-    with pytest.raises(TheoryError, match=r"tracing: cb .* without cb_power; ask for both"):
+    assert {"matter_power", "cb_power"} <= set(certifying([shear()]).names())
+    with pytest.raises(
+        TheoryError, match=r"matter_power without cb_power, .*outputs: \[matter_power, cb_power\]"
+    ):
         made.log_likelihood(np.asarray(X), {"matter_power": table})
     both = {"matter_power": table, "cb_power": table}
     assert np.isfinite(made.log_likelihood(np.asarray(X), both))

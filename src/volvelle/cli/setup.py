@@ -34,7 +34,6 @@ from ..learning import (
 from ..likelihood import Gaussian, Likelihood, SimulatedCmb, get_likelihood
 from ..likelihood.simulated_cmb import F_SKY, NOISE_P, NOISE_T, noise_spectrum
 from ..training import (
-    CERTIFYING,
     Exact,
     Filter,
     Halt,
@@ -48,6 +47,7 @@ from ..training import (
     Training,
     TrainingSettings,
     Untrained,
+    certifying,
     default_start,
     request_of,
     suffices,
@@ -217,7 +217,7 @@ def make_problem(
         neutrino_hierarchy=configuration.neutrino_hierarchy,
         likelihoods=likelihoods,
         solver=solver,
-        request=CERTIFYING
+        request=certifying(likelihoods)
         if configuration.direct
         else request_of(likelihoods, configuration.emulator.outputs, configuration.emulator.lmax),
         fixed_nuisance=dict(configuration.fixed_nuisance),

@@ -1,4 +1,5 @@
-"""3x2pt: the Gaussian likelihood of galaxy clustering, galaxy-galaxy lensing and cosmic shear.
+"""3x2pt: the Gaussian likelihood of galaxy clustering, galaxy-galaxy lensing and cosmic shear; and
+6x2pt, with the lensing of the cosmic microwave background (kappa).
 
     t = M C,   C_l^ij of ``probes.angular_cl`` at some multipoles,
 
@@ -19,13 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..boltzmann import Request
+from ..boltzmann import POWER_Z, Request
 from ..compute import require_float64
 from ..cosmology import Cosmology
-from ..power import ModelError, NonLinearModel, TabulatedPower, power_model
+from ..power import ContinuedPower, Model, ModelError, NonLinearModel, TabulatedPower, power_model
 from ..probes import (
     Alignment,
     AngularSpectra,
+    CMBLensing,
     NumberCounts,
     Shifted,
     Table,
@@ -36,12 +38,14 @@ from ..probes import (
 from .base import GaussianLikelihood, Nuisance, NuisanceParameter, Theory, read_nuisance
 from .errors import LikelihoodOptionError, TheoryError
 from .gaussian_algebra import BlockWhitening, check_finite
-from .two_point_data import COUNTS, SHEAR, Kind, TwoPointData, read_sacc
+from .two_point_data import COUNTS, KAPPA, SHEAR, Kind, TwoPointData, read_sacc
 from .two_point_nuisance import PIVOT, Prior, explained, nuisance_parameters, widest_shift
 from .two_point_projection import SHEAR_BEGINS, projection
 
 COSMOLOGY = "cosmology"
 """Name of the theory's output that is read."""
+Z_STAR = 1089.92
+"""Of the cosmic microwave background's source plane: Planck 2018 VI, table 2."""
 
 
 def made_power(who: str, linear: str, nonlinear: str) -> NonLinearModel:
@@ -91,6 +95,8 @@ class TwoPoint(GaussianLikelihood):
     rsd: bool = eqx.field(static=True, default=False)
     tracing: str = eqx.field(static=True, default="matter")
     pivot: float = eqx.field(static=True, default=PIVOT)
+    z_source: float = eqx.field(static=True, default=Z_STAR)
+    """Of the cosmic microwave background."""
     simulated: bool = eqx.field(static=True, default=False)
 
     @classmethod
@@ -104,6 +110,7 @@ class TwoPoint(GaussianLikelihood):
         statistics: Sequence[str] | None = None,
         edges: Sequence[float] | None = None,
         sky: str = "curved",
+        smoothed: bool | None = None,
         **settings: Any,
     ) -> TwoPoint:
         """From a SACC file.
@@ -114,11 +121,16 @@ class TwoPoint(GaussianLikelihood):
                 it too, to some per cent) or ``eisenstein_hu``.
             nonlinear: ``halofit`` or ``hmcode``.
             statistics: those that are used (``w_theta``, ``gamma_t``, ``xi_plus``, ``xi_minus``,
-                ``cl_counts``, ``cl_counts_shear``, ``cl_shear``); all of the file unless given.
+                ``w_theta_kappa``, ``gamma_t_kappa``; ``cl_counts``, ``cl_counts_shear``,
+                ``cl_shear``, ``cl_counts_kappa``, ``cl_shear_kappa``, ``cl_kappa``); all of the
+                file unless given.
             edges: of the bins of angle [arcmin], to average the prediction over; without them it
                 is evaluated at the angles of the file.
             sky: ``curved``, or ``flat`` as in older analyses (Bessel functions for Wigner's).
-            settings: ``margin``, ``limber``, ``tolerance``, ``rsd``, ``tracing``, ``pivot``.
+            smoothed: whether the data have the beam that the file gives for a map of kappa; to be
+                given where there is one.
+            settings: ``margin``, ``limber``, ``tolerance``, ``rsd``, ``tracing``, ``pivot``,
+                ``z_source`` of kappa.
 
         Raises PrecisionError, LikelihoodOptionError and DataFormatError.
         """
@@ -129,6 +141,7 @@ class TwoPoint(GaussianLikelihood):
             statistics=statistics,
             edges=edges,
             sky=sky,
+            smoothed=smoothed,
             **settings,
         )
 
@@ -141,6 +154,7 @@ class TwoPoint(GaussianLikelihood):
         statistics: Sequence[str] | None = None,
         edges: Sequence[float] | None = None,
         sky: str = "curved",
+        smoothed: bool | None = None,
         priors: Mapping[str, tuple[Prior, float]] | None = None,
         hashes: Sequence[tuple[str, str]] | None = None,
         cites: Sequence[str] = (),
@@ -154,6 +168,9 @@ class TwoPoint(GaussianLikelihood):
         _check_settings(data.name, settings)
         if statistics is not None:
             data = data.selected(_chosen(data, statistics))
+        _check_kappa(data, smoothed, settings)
+        if not smoothed:
+            data = replace(data, beams={})
         check_finite(data.mean, "the data vector", data.name)
         for window in filter(None, data.windows):
             check_finite(np.concatenate(window), "a bandpower window", data.name)
@@ -204,17 +221,19 @@ class TwoPoint(GaussianLikelihood):
 
     def sky(self, nuisance: Nuisance) -> dict[str, Tracer]:
         """The samples as tracers, with the nuisance parameters in place."""
-        fields = dict(self.fields)
 
         def value(parameter: str) -> Array:
             return read_nuisance(nuisance, parameter, self.name)
 
         found: dict[str, Tracer] = {}
-        for name, table in self.tracers.items():
+        for name, field in self.fields:
+            if field == KAPPA:
+                found[name] = CMBLensing(self.z_source)
+                continue
             moved = Shifted(  # pyright: ignore[reportCallIssue]  (properties for variables)
-                table, value(f"dz_{name}"), self.margin
+                self.tracers[name], value(f"dz_{name}"), self.margin
             )
-            if fields[name] == COUNTS:
+            if field == COUNTS:
                 bias = value(f"bias_{name}")
                 found[name] = NumberCounts(moved, bias, rsd=self.rsd, tracing=self.tracing)
             else:
@@ -243,9 +262,9 @@ class TwoPoint(GaussianLikelihood):
         if not few or SHEAR not in dict(self.fields).values():
             return found(ell, self.pairs)
         fields = dict(self.fields)
-        counts = [pair for pair in self.pairs if {fields[n] for n in pair} == {COUNTS}]
-        rows = np.asarray([self.pairs.index(pair) for pair in counts], dtype=int)
-        return _before(found(ell[:few], counts), rows, found(ell[few:], self.pairs))
+        others = [pair for pair in self.pairs if SHEAR not in {fields[n] for n in pair}]
+        rows = np.asarray([self.pairs.index(pair) for pair in others], dtype=int)
+        return _before(found(ell[:few], others), rows, found(ell[few:], self.pairs))
 
     def model(self, theory: Theory, nuisance: Nuisance) -> Float[Array, " n"]:
         """The prediction, in the order of ``data``."""
@@ -261,21 +280,39 @@ class TwoPoint(GaussianLikelihood):
         drawn = self.whiten.scattered(self.model(theory, nuisance), key)
         return replace(self, data=drawn, simulated=True)
 
+    @property
+    def reads_early_power(self) -> bool:
+        """Whether it looks beyond z = 4, where solvers' power spectra are outputs of their own."""
+        latest = float(POWER_Z[-1])
+        deep = any(table.z[-1] > latest for table in self.tracers.values())
+        return deep or KAPPA in dict(self.fields).values()
+
     def lacks(self, outputs: Collection[str]) -> tuple[str, ...]:
-        """The power of what counts trace, where that of all matter is the solver's."""
-        alone = "matter_power" in outputs and "cb_power" not in outputs
-        return ("cb_power",) if self.tracing == "cb" and alone else ()
+        """The power of what counts trace, and of what lies beyond z = 4, where that of all matter
+        is the solver's."""
+        if "matter_power" not in outputs:
+            return ()
+        names = [n for n in ("matter_power", "cb_power") if n in outputs or self._reads(n)]
+        early = [f"{name}_early" for name in names] if self.reads_early_power else []
+        return tuple(name for name in (*names, *early) if name not in outputs)
+
+    def _reads(self, name: str) -> bool:
+        return name == "cb_power" and self.tracing == "cb"
 
     def _model(self, theory: Theory) -> NonLinearModel:
         """The model, of the linear power that the theory brings, if it does."""
         if "matter_power" not in theory:
             return self.power
-        if self.lacks(tuple(theory)):
+        lacking = self.lacks(tuple(theory))
+        if lacking:
             raise TheoryError(
-                f"{self.name} has tracing: cb and got the solver's matter_power without cb_power; "
-                "ask for both (emulator: {outputs: [matter_power, cb_power]})"
+                f"{self.name} got the solver's matter_power without {' and '.join(lacking)}, which "
+                "it needs with it; ask for them too (emulator: {outputs: [matter_power, "
+                f"{', '.join(lacking)}]}})"
             )
-        linear = TabulatedPower.of_theory(theory)
+        linear: Model = TabulatedPower.of_theory(theory)
+        if KAPPA in dict(self.fields).values():  # beyond the last redshift of solvers' tables
+            linear = ContinuedPower(linear, power_model("extended", "none"))
         return eqx.tree_at(lambda m: m.linear, self.power, linear)
 
     def _cosmology(self, theory: Theory) -> Cosmology:
@@ -288,8 +325,8 @@ class TwoPoint(GaussianLikelihood):
         return found
 
 
-_SETTINGS = ("margin", "limber", "tolerance", "rsd", "tracing", "pivot")
-_NAMED = ("linear", "nonlinear", "statistics", "sky")
+_SETTINGS = ("margin", "limber", "tolerance", "rsd", "tracing", "pivot", "z_source")
+_NAMED = ("linear", "nonlinear", "statistics", "sky", "smoothed")
 """Other options of all that are made of a file."""
 
 
@@ -298,6 +335,33 @@ def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
     if unknown:
         raise LikelihoodOptionError(
             f"{name}: unknown option {unknown[0]!r}; there are {', '.join((*_NAMED, *_SETTINGS))}"
+        )
+
+
+def _check_kappa(data: TwoPointData, smoothed: bool | None, settings: Mapping[str, Any]) -> None:
+    """Raise LikelihoodOptionError for options of maps that are not there, for a beam of which
+    nothing says whether the data have it, and for a source that no power spectrum reaches."""
+    maps = ", ".join(data.of(KAPPA))
+    given = {"smoothed": smoothed is not None, "z_source": "z_source" in settings}
+    for option in (each for each, there in given.items() if there and not maps):
+        raise LikelihoodOptionError(
+            f"{data.name}: {option} is of a map of kappa, which the data do not have; leave it out"
+        )
+    if smoothed is None and data.beams:
+        raise LikelihoodOptionError(
+            f"{data.name}: the file has a beam of {', '.join(data.beams)} and nothing says whether "
+            "the data have it too; give smoothed: true, or false if it was divided out"
+        )
+    if smoothed and not data.beams:
+        raise LikelihoodOptionError(
+            f"{data.name}: smoothed is true, but the file has no beam of {maps} (or it is 1); save "
+            "it in the tracer, or leave smoothed out"
+        )
+    z = settings.get("z_source", Z_STAR)
+    if not isinstance(z, int | float) or not 1000.0 <= z <= 1200.0:
+        raise LikelihoodOptionError(
+            f"{data.name}: z_source is {z!r}; expected the redshift of last scattering, 1000 to "
+            f"1200 ({Z_STAR} if it is left out)"
         )
 
 

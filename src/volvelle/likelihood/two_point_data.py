@@ -1,10 +1,13 @@
-"""Two-point functions from a SACC file: numbers, covariance, n(z), and who is correlated how."""
+"""Two-point functions from a SACC file: numbers, covariance, n(z), and who is correlated how.
+
+Of galaxies, and of the lensing convergence of the cosmic microwave background (kappa).
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,9 @@ import numpy as np
 from ..probes import DistributionError, Table
 from ..probes.survey import COUNTS, SHEAR
 from .errors import DataFormatError, LikelihoodOptionError
+
+KAPPA = "kappa"
+"""Convergence of the cosmic microwave background."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,11 @@ class Kind:
     fields: tuple[str, str]
     axis: str
 
+    @property
+    def function(self) -> str:
+        """The correlation function that it is, in `probes.angular_transform`."""
+        return self.name.removesuffix("_kappa")
+
 
 KINDS: Mapping[str, Kind] = {
     "galaxy_density_xi": Kind("w_theta", (COUNTS, COUNTS), "theta"),
@@ -32,8 +43,14 @@ KINDS: Mapping[str, Kind] = {
     "galaxy_density_cl": Kind("cl_counts", (COUNTS, COUNTS), "ell"),
     "galaxy_shearDensity_cl_e": Kind("cl_counts_shear", (COUNTS, SHEAR), "ell"),
     "galaxy_shear_cl_ee": Kind("cl_shear", (SHEAR, SHEAR), "ell"),
+    "cmbGalaxy_convergenceDensity_xi": Kind("w_theta_kappa", (COUNTS, KAPPA), "theta"),
+    "cmbGalaxy_convergenceShear_xi_t": Kind("gamma_t_kappa", (KAPPA, SHEAR), "theta"),
+    "cmbGalaxy_convergenceDensity_cl": Kind("cl_counts_kappa", (COUNTS, KAPPA), "ell"),
+    "cmbGalaxy_convergenceShear_cl_e": Kind("cl_shear_kappa", (KAPPA, SHEAR), "ell"),
+    "cmb_convergence_cl": Kind("cl_kappa", (KAPPA, KAPPA), "ell"),
 }
 """Statistics that are understood, by SACC's names of them."""
+_QUANTITIES = {"galaxy_density": COUNTS, "galaxy_shear": SHEAR, "cmb_convergence": KAPPA}
 
 
 @dataclass(frozen=True)
@@ -41,8 +58,9 @@ class TwoPointData:
     """A data vector with all that its prediction needs.
 
     ``at`` [n] is the angle [arcmin] or multipole of every element, ``windows`` its bandpower window
-    (multipoles and weights) or None; ``tracers`` are samples by name with their n(z), ``fields``
-    what is observed of each, ``pairs`` [n] names, counts first.
+    (multipoles and weights) or None; ``tracers`` are samples of galaxies by name with their n(z),
+    ``fields`` what is observed of each and of maps of kappa, ``pairs`` [n] names in the order of
+    the statistic's fields, ``beams`` multipoles and factors of those maps that have one.
     """
 
     name: str
@@ -55,10 +73,11 @@ class TwoPointData:
     tracers: Mapping[str, Table]
     fields: Mapping[str, str]
     sha256: str = ""
+    beams: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
-    def of(self, field: str) -> tuple[str, ...]:
+    def of(self, what: str) -> tuple[str, ...]:
         """Names of the samples of which that is observed, in their order."""
-        return tuple(name for name in self.tracers if self.fields[name] == field)
+        return tuple(name for name, observed in self.fields.items() if observed == what)
 
     def selected(self, chosen: np.ndarray) -> TwoPointData:
         """Some elements [n] of bool; raises LikelihoodOptionError if none is left."""
@@ -68,7 +87,11 @@ class TwoPointData:
                 f"{self.name}: no element of the data is left; widen what is kept"
             )
         pairs = tuple(self.pairs[i] for i in where)
-        kept = {name: t for name, t in self.tracers.items() if any(name in p for p in pairs)}
+        kept = {tracer for pair in pairs for tracer in pair}
+
+        def those(given: Mapping[str, Any]) -> dict[str, Any]:
+            return {tracer: value for tracer, value in given.items() if tracer in kept}
+
         return replace(
             self,
             mean=self.mean[where],
@@ -77,13 +100,15 @@ class TwoPointData:
             pairs=pairs,
             at=self.at[where],
             windows=tuple(self.windows[i] for i in where),
-            tracers=kept,
-            fields={name: self.fields[name] for name in kept},
+            tracers=those(self.tracers),
+            fields=those(self.fields),
+            beams=those(self.beams),
         )
 
 
 def read_sacc(path: str | Path, name: str) -> TwoPointData:
-    """Read a SACC file (.fits or .hdf5), its galaxy clustering and lensing; all else is refused.
+    """Read a SACC file (.fits or .hdf5): galaxy clustering, lensing of galaxies and of the cosmic
+    microwave background; all else is refused.
 
     Raises LikelihoodOptionError for a file that is not there, DataFormatError for one that is no
     SACC file, without covariance or n(z), or with statistics that are not in `KINDS`.
@@ -113,9 +138,10 @@ def read_sacc(path: str | Path, name: str) -> TwoPointData:
         ),
         at=np.array([_place(p, kind, name) for p, kind in zip(points, kinds, strict=True)]),
         windows=tuple(_window(p, name) for p in points),
-        tracers={n: _distribution(found, n, name) for n in fields},
+        tracers={n: _distribution(found, n, name) for n, f in fields.items() if f != KAPPA},
         fields=fields,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        beams=_beams(found, [n for n, f in fields.items() if f == KAPPA], name),
     )
 
 
@@ -145,7 +171,8 @@ def _covariance(found: Any, size: int, name: str) -> np.ndarray:
 
 
 def _fields(found: Any, points: Sequence[Any], kinds: Sequence[Kind], name: str) -> dict[str, str]:
-    """What is observed of every tracer: from statistics of one kind, else from its ``quantity``."""
+    """What is observed of every tracer: from statistics of one kind, else from its ``quantity``,
+    else from that of its partners."""
     known: dict[str, str] = {}
     for point, kind in zip(points, kinds, strict=True):
         if kind.fields[0] != kind.fields[1]:
@@ -156,7 +183,6 @@ def _fields(found: Any, points: Sequence[Any], kinds: Sequence[Kind], name: str)
                     f"{name}: {tracer} is both {known[tracer]} and {kind.fields[0]}; give two "
                     "tracers names of their own"
                 )
-    quantities = {"galaxy_density": COUNTS, "galaxy_shear": SHEAR}
     used = dict.fromkeys(tracer for point in points for tracer in point.tracers)
     for tracer in used:
         if tracer not in found.tracers:
@@ -164,19 +190,23 @@ def _fields(found: Any, points: Sequence[Any], kinds: Sequence[Kind], name: str)
                 f"{name}: the data speak of the tracer {tracer}, which the file does not have; it "
                 f"has {', '.join(found.tracers) or 'none'}"
             )
+        quantity = str(getattr(found.tracers[tracer], "quantity", ""))
+        if tracer not in known and quantity in _QUANTITIES:
+            known[tracer] = _QUANTITIES[quantity]
+    for tracer in used:
         if tracer not in known:
-            quantity = str(getattr(found.tracers[tracer], "quantity", ""))
-            if quantity not in quantities:
-                partners = {t for p in points if tracer in p.tracers for t in p.tracers}
-                other = {known.get(t) for t in partners - {tracer}} - {None}
-                if len(other) != 1:
-                    raise DataFormatError(
-                        f"{name}: nothing says whether {tracer} is counts or shear; set its "
-                        "quantity to galaxy_density or galaxy_shear"
-                    )
-                known[tracer] = SHEAR if other == {COUNTS} else COUNTS
-            else:
-                known[tracer] = quantities[quantity]
+            pairs = (
+                (kind.fields, set(point.tracers) - {tracer})
+                for point, kind in zip(points, kinds, strict=True)
+                if tracer in point.tracers
+            )
+            others = {f for fields, (partner,) in pairs for f in fields if f != known.get(partner)}
+            if len(others) != 1:
+                raise DataFormatError(
+                    f"{name}: nothing says whether {tracer} is counts, shear or kappa; set its "
+                    f"quantity to {', '.join(_QUANTITIES)}"
+                )
+            known[tracer] = others.pop()
     return {tracer: known[tracer] for tracer in found.tracers if tracer in used}
 
 
@@ -222,6 +252,26 @@ def _window(point: Any, name: str) -> tuple[np.ndarray, np.ndarray] | None:
             "row of weights for each multipole"
         )
     return at, weights[:, int(number)]
+
+
+def _beams(found: Any, maps: Sequence[str], name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Multipoles and factors of maps of kappa that are smoothed."""
+    beams: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for tracer in maps:
+        entry = found.tracers[tracer]
+        at, factors = getattr(entry, "ell", None), getattr(entry, "beam", None)
+        if at is None or factors is None:
+            continue
+        ell, values = np.asarray(at, dtype=float), np.asarray(factors, dtype=float)
+        increasing = ell.shape == values.shape and ell.ndim == 1 and np.all(np.diff(ell) > 0.0)
+        if not increasing or not np.all(np.isfinite(values)):
+            raise DataFormatError(
+                f"{name}: the beam of {tracer} has multipoles of shape {ell.shape} and factors of "
+                f"shape {values.shape}; expected increasing multipoles with a finite factor each"
+            )
+        if np.any(values != 1.0):
+            beams[tracer] = ell, values
+    return beams
 
 
 def _distribution(found: Any, tracer: str, name: str) -> Table:

@@ -8,7 +8,13 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.linalg import block_diag
 
-from ..probes import SKIES, angular_transform, correlation_multipoles, sufficient_multipole
+from ..probes import (
+    SKIES,
+    angular_transform,
+    beam_at,
+    correlation_multipoles,
+    sufficient_multipole,
+)
 from .errors import DataFormatError, LikelihoodOptionError
 from .two_point_data import SHEAR, Kind, TwoPointData
 
@@ -24,7 +30,8 @@ def projection(
     """Multipoles [l] and the matrix [n, l] from C_l there to every element.
 
     ``edges``: of the bins of angles [arcmin], over which correlation functions are averaged; None
-    takes them at the angles. ``sky``: ``curved`` or ``flat``, of correlation functions. Raises
+    takes them at the angles. ``sky``: ``curved`` or ``flat``, of correlation functions. Spectra
+    with a map that has one of ``data.beams`` are multiplied by it. Raises
     LikelihoodOptionError for data of both kinds, angles outside of the edges and another sky,
     DataFormatError for windows without weight.
     """
@@ -55,13 +62,18 @@ def _correlations(
     ell = correlation_multipoles(sufficient_multipole(data.at.min()))
     matrix = np.empty((len(data.at), ell.size))
     ends = None if edges is None else np.asarray(edges, dtype=float)
-    for kind in dict.fromkeys(data.kinds):
-        where = np.array([each == kind for each in data.kinds])
+    maps = [next(iter(_smoothed(data, pair)), "") for pair in data.pairs]  # one has a beam at most
+    kinds = list(zip(data.kinds, maps, strict=True))
+    for kind, smoothed in dict.fromkeys(kinds):
+        where = np.array([each == (kind, smoothed) for each in kinds])
+        beam = data.beams.get(smoothed)
         if ends is None:
-            transform = angular_transform(kind.name, ell, theta=data.at[where], sky=sky)
+            transform = angular_transform(
+                kind.function, ell, theta=data.at[where], sky=sky, beam=beam
+            )
             matrix[where] = transform.matrix
         else:
-            transform = angular_transform(kind.name, ell, edges=ends, sky=sky)
+            transform = angular_transform(kind.function, ell, edges=ends, sky=sky, beam=beam)
             matrix[where] = transform.matrix[_bins(data, kind, data.at[where], ends)]
     return ell, matrix
 
@@ -76,10 +88,17 @@ def _bins(data: TwoPointData, kind: Kind, at: np.ndarray, edges: np.ndarray) -> 
     return np.searchsorted(edges, at) - 1
 
 
+def _smoothed(data: TwoPointData, pair: tuple[str, str]) -> list[str]:
+    """Those of a pair that are maps with a beam."""
+    return [tracer for tracer in pair if tracer in data.beams]
+
+
 def _bandpowers(data: TwoPointData) -> tuple[np.ndarray, np.ndarray]:
     windows = []
-    for kind, at, window in zip(data.kinds, data.at, data.windows, strict=True):
+    for kind, at, window, pair in zip(data.kinds, data.at, data.windows, data.pairs, strict=True):
         ell, weight = (np.array([at]), np.ones(1)) if window is None else window
+        for tracer in _smoothed(data, pair):
+            weight = weight * beam_at(ell, *data.beams[tracer])
         used = (weight != 0.0) & (ell >= (SHEAR_BEGINS if SHEAR in kind.fields else 0.0))
         if not used.any():
             raise DataFormatError(

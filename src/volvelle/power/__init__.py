@@ -18,9 +18,11 @@ from .halofit import Halofit
 from .hmcode import HMcode2020
 from .learned import LearnedPower, learned_power, learned_record
 from .nonlinear import NonLinearModel
-from .table import TabulatedPower, TabulatedSpectrum
+from .table import ContinuedPower, ContinuedSpectrum, TabulatedPower, TabulatedSpectrum
 
 __all__ = [
+    "ContinuedPower",
+    "ContinuedSpectrum",
     "DomainError",
     "EisensteinHu",
     "ExtendedPower",

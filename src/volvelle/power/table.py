@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volvelle.boltzmann import POWER_K, POWER_Z
+from volvelle.boltzmann import EARLY_Z, POWER_K, POWER_Z
 from volvelle.cosmology import Cosmology
 from volvelle.cosmology.interpolation import Nodes, hermite
 from volvelle.cosmology.neutrinos import is_traced
@@ -166,17 +166,74 @@ class TabulatedPower(Model):
     def of_theory(cls, theory: Mapping[str, Any]) -> "TabulatedPower":
         """The table of a solver's or emulator's ``matter_power`` and, where there, ``cb_power``.
 
-        Raises TableError without ``matter_power``.
+        With ``matter_power_early`` (and ``cb_power_early``) it goes on from z = 4 to 100. Raises
+        TableError without ``matter_power``, and with one of the two powers alone before z = 4.
         """
         if "matter_power" not in theory:
             raise TableError("the theory has no matter_power; ask the solver for it")
-        return cls(POWER_K, POWER_Z, theory["matter_power"], theory.get("cb_power"))
+        names = tuple(name for name in ("matter_power", "cb_power") if name in theory)
+        early = [f"{name}_early" for name in names]
+        missing = [name for name in early if name not in theory]
+        tables = [theory[name] for name in names]
+        if len(missing) == len(early):
+            return cls(POWER_K, POWER_Z, *tables)
+        if missing:
+            raise TableError(f"the theory has no {missing[0]}; ask the solver for it beside others")
+        z = np.concatenate([POWER_Z, EARLY_Z])
+        pairs = zip(tables, early, strict=True)
+        whole = [jnp.concatenate([late, jnp.asarray(theory[name])]) for late, name in pairs]
+        return cls(POWER_K, z, *whole)
 
     def spectrum(self, cosmology: Cosmology) -> TabulatedSpectrum:
         """The table; ``cosmology`` is not looked at."""
         matter = jnp.log(self.matter)
         cb = matter if self.cb is None else jnp.log(self.cb)
         return TabulatedSpectrum.through(self.k, self.z, matter, cb)
+
+
+class ContinuedSpectrum(Spectrum):
+    """A table, and before its first time what it is there times another spectrum's growth."""
+
+    k_min: float = eqx.field(static=True)
+    k_max: float = eqx.field(static=True)
+    a_min: float = eqx.field(static=True)
+    table: TabulatedSpectrum
+    before: Spectrum
+
+    def matter(self, k: Points, a: Points) -> Points:
+        """P of all matter."""
+        return self._continued(k, a, "matter")
+
+    def cb(self, k: Points, a: Points) -> Points:
+        """P of baryons and cold dark matter."""
+        return self._continued(k, a, "cb")
+
+    def _continued(self, k: Points, a: Points | np.ndarray, species: str) -> Points:
+        known = isinstance(a, np.ndarray)
+        first, at = self.table.a_min, np if known else jnp
+        late = at.where(a < first, first, a)
+        found = getattr(self.table, species)(k, late)
+        if known and np.all(a >= first):
+            return found
+        early = at.where(a < first, a, first)
+        inside = jnp.clip(k, self.before.lowest, self.before.k_max)
+        then, there = (self.before(inside, each, species) for each in (early, first + 0.0 * early))
+        return found * (then / there)
+
+
+class ContinuedPower(Model):
+    """A table of P(k, z) and, before its first time, the growth of another model.
+
+    P(k, z) = P_table(k, z_1) P_other(k, z) / P_other(k, z_1) where z > z_1, the table's last.
+    """
+
+    table: TabulatedPower
+    before: Model
+
+    def spectrum(self, cosmology: Cosmology) -> ContinuedSpectrum:
+        """Both; errors are those of the other model."""
+        table, before = self.table.spectrum(cosmology), self.before.spectrum(cosmology)
+        return ContinuedSpectrum(table.k_min, table.k_max, before.a_min, table, before)
 
 
 def _nodes(name: str, given: Any, scale: Callable[..., Any], above: float) -> Nodes:

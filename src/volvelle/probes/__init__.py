@@ -4,6 +4,7 @@ from .correlation import (
     SKIES,
     AngularTransform,
     angular_transform,
+    beam_at,
     correlation_multipoles,
     sufficient_multipole,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "angular_cl",
     "angular_transform",
     "bands",
+    "beam_at",
     "cap_window",
     "correlation_multipoles",
     "equal_counts",

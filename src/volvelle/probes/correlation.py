@@ -104,6 +104,7 @@ def angular_transform(
     edges: ArrayLike | None = None,
     theta: ArrayLike | None = None,
     sky: str = "curved",
+    beam: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> AngularTransform:
     """The matrix of a correlation function, made once with NumPy and kept.
 
@@ -114,6 +115,8 @@ def angular_transform(
         edges: [bins + 1] increasing angles [arcmin], between which the function is averaged; or
         theta: [n] angles [arcmin] at which it is evaluated.
         sky: ``curved``, or ``flat`` as in the older analyses; see the module.
+        beam: multipoles, increasing, and what C_l is multiplied by there: linear in between and 0
+            beyond them.
 
     Raises AngleError and MultipoleError.
     """
@@ -126,12 +129,18 @@ def angular_transform(
     if (edges is None) == (theta is None):
         raise AngleError("give either the edges of bins or angles theta, in arcmin")
     ends = _checked_angles(theta, "theta", 1) if edges is None else checked_edges(edges)
-    return _made(kind, tuple(nodes), tuple(ends), edges is not None, sky)
+    smoothed = None if beam is None else _checked_beam(*beam)
+    return _made(kind, tuple(nodes), tuple(ends), edges is not None, sky, smoothed)
 
 
 @lru_cache(maxsize=64)
 def _made(
-    kind: str, ell: tuple[float, ...], angles: tuple[float, ...], averaged: bool, sky: str
+    kind: str,
+    ell: tuple[float, ...],
+    angles: tuple[float, ...],
+    averaged: bool,
+    sky: str,
+    beam: tuple[tuple[float, ...], tuple[float, ...]] | None,
 ) -> AngularTransform:
     """The same for known arguments; kept, as are its arrays, which nobody may change."""
     spins, nodes = SPINS[kind], np.asarray(ell)
@@ -142,11 +151,30 @@ def _made(
     spline = CubicSpline(np.log(nodes + 0.5), np.diag((nodes + 0.5) ** 2))
     weights = spline(np.log(every + 0.5)) / (every[:, None] + 0.5) ** 2
     weights *= number[:, None] / (4.0 * np.pi)
+    if beam is not None:
+        weights *= beam_at(every, *np.asarray(beam))[:, None]
     part = every <= last / _SHORTER
     matrix, shorter = functions @ weights, functions[:, part] @ weights[part]
     for each in (matrix, shorter):
         each.flags.writeable = False
     return AngularTransform(matrix=matrix, shorter=shorter, kind=kind)
+
+
+def beam_at(ell: np.ndarray, at: ArrayLike, factors: ArrayLike) -> np.ndarray:
+    """A beam at multipoles: linear between those of its table, 0 beyond them."""
+    return np.interp(ell, np.asarray(at), np.asarray(factors), left=0.0, right=0.0)
+
+
+def _checked_beam(at: ArrayLike, factors: ArrayLike) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    ell, values = np.asarray(at, dtype=float), np.asarray(factors, dtype=float)
+    if ell.ndim != 1 or ell.shape != values.shape or ell.size < 2 or not np.all(np.diff(ell) > 0.0):
+        raise MultipoleError(
+            f"the beam has multipoles of shape {ell.shape} and factors of shape {values.shape}; "
+            "expected two or more increasing multipoles with a factor each"
+        )
+    if not np.all(np.isfinite(values)):
+        raise MultipoleError("the beam has factors that are not finite; expected numbers")
+    return tuple(ell), tuple(values)
 
 
 def checked_edges(edges: ArrayLike) -> np.ndarray:

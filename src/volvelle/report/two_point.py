@@ -25,6 +25,11 @@ SYMBOLS = {
     "cl_counts": r"C_\ell",
     "cl_counts_shear": r"C_\ell",
     "cl_shear": r"C_\ell",
+    "w_theta_kappa": "w",
+    "gamma_t_kappa": r"\gamma_\mathrm{t}",
+    "cl_counts_kappa": r"C_\ell",
+    "cl_shear_kappa": r"C_\ell",
+    "cl_kappa": r"C_\ell",
 }
 
 

@@ -23,8 +23,8 @@ from volvelle.training.design import (
     spread_out,
     suffices,
 )
-from volvelle.training.direct import CERTIFYING, DirectTheory, Untrained
 from volvelle.training.direct import SCALARS as DIRECT_SCALARS
+from volvelle.training.direct import DirectTheory, Untrained, certifying
 from volvelle.training.errors import TrainingError
 from volvelle.training.exact_profile import ExactProfile, Profiler, ProfileSettings
 from volvelle.training.fit import fit_emulator
@@ -36,7 +36,6 @@ from volvelle.training.reweighting import ParameterShift
 from volvelle.training.space_filling import SpaceFilling, SpaceFillingSettings
 
 __all__ = [
-    "CERTIFYING",
     "DIRECT_SCALARS",
     "DOUBTFUL",
     "FAILED",
@@ -71,6 +70,7 @@ __all__ = [
     "Untrained",
     "black_box_problem",
     "certify",
+    "certifying",
     "check_budget",
     "check_request",
     "check_size",

@@ -27,6 +27,7 @@ from volvelle.training.design import (
     spread_out,
     suffices,
 )
+from volvelle.training.doubts import DOUBTED_VARIANCE, doubted
 from volvelle.training.edges import moved_onto
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
@@ -56,10 +57,6 @@ FAILED = "failed certificate"
 DOUBTFUL = "doubtful samples"
 LAST_LOOK = "last look"
 LOOKS = 4  # ensembles of WALKERS that look for doubtful samples before the chains do
-DOUBT = 1.0  # expected Delta chi2 from which a sample is doubtful
-DOUBTED_VARIANCE = 0.02  # of a variance; a width would change by half of it
-MOST_DOUBTED = 0.5  # of the samples; beyond, it is no matter of tails
-SEEN = 20_000  # samples that are looked at
 ADAPTIVE = "adaptive"
 FILTER_MINIMUM = 0.5  # of a batch; a filter that leaves less is relaxed, farthest points first
 
@@ -167,15 +164,8 @@ class Trainer(Training[TrainingSettings]):
         return len(self.asked) + certified + self.batch <= self.settings.max_training
 
     def doubtful(self, samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray | None:
-        """A batch of those at which the emulator itself expects an error that the data would see.
-
-        They matter when their share, which could move a mean by a few times as many sigma, exceeds
-        a tenth of the accuracy, or when they make up more than ``DOUBTED_VARIANCE`` of a variance:
-        a few samples far out in a long tail decide over its width, be it of a parameter that
-        follows from the sampled ones, as a rate from its logarithm. The left-out errors of the
-        training do not show them: they are where no solution is. An emulator that doubts itself at
-        most samples has no such tail: it is poor everywhere, and the certificate says how poor.
-        """
+        """A batch of those at which the emulator itself expects an error that the data would see,
+        where they matter (`doubts`)."""
         return self._doubtful(samples, DOUBTED_VARIANCE, weights)
 
     def _doubtful(
@@ -185,25 +175,12 @@ class Trainer(Training[TrainingSettings]):
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
-        each = slice(None, None, max(1, len(samples) // SEEN))
-        seen = samples[each]
-        weight = np.ones(len(seen)) if weights is None else weights[each]
-        weight = weight / np.sum(weight)
-        expected = self.emulator.expected(seen[:, : self.exact.problem.n_emulated])
-        far = ~(expected <= DOUBT) & (weight > 0.0)
-        doubted, share = seen[far], float(np.sum(weight[far]))
-        certified = np.column_stack([seen, *self.exact.problem.defined(seen).values()])
-        squares = (certified - weight @ certified) ** 2
-        whole = np.maximum(weight @ squares, np.finfo(float).tiny)  # 0 of what does not vary
-        variance = float(np.max(weight[far] @ squares[far] / whole))
-        matters = share > 0.1 * self.settings.accuracy or variance > most
-        if not matters or share > MOST_DOUBTED:
+        found = doubted(self.exact.problem, self.emulator, samples, weights)
+        if not found.matter(self.settings.accuracy, most):
             return None
-        self.say(
-            f"the emulator doubts itself at {share:.1%} of the samples (expected Delta chi2 above "
-            f"{DOUBT:g}), {variance:.1%} of a variance: some are solved before the certificate"
-        )
-        return doubted[self._choose(doubted, min(self.batch, len(doubted)))]
+        self.say(f"{found}: some are solved before the certificate")
+        chosen = self._choose(found.samples, min(self.batch, len(found.samples)))
+        return found.samples[chosen]
 
     def add(self, x: np.ndarray, reason: str) -> None:
         """Take points in and refit; on repetition those that were taken in then.

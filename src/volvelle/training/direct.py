@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,21 @@ from jaxtyping import Array, Float
 from volvelle.boltzmann import Request
 from volvelle.cosmology import Universe
 from volvelle.learning import write_atomically
-from volvelle.likelihood import TwoPoint
+from volvelle.likelihood import Likelihood, TwoPoint
 from volvelle.likelihood.around import innermost
 from volvelle.power import Model, sigma8
 from volvelle.training.base import SurrogateSettings, Training, problem_record
 from volvelle.training.errors import TrainingError
 from volvelle.training.problem import Problem
 
-CERTIFYING = Request.of(("matter_power", "cb_power"))
-"""What the exact solver brings in the place of the package's own linear power."""
 SCALARS = ("H0", "Omega_m", "sigma8", "S8")
 """What is reported beside the sampled parameters."""
+
+
+def certifying(likelihoods: Sequence[Likelihood]) -> Request:
+    """What the exact solver brings in the place of the package's own linear power."""
+    late = ("matter_power", "cb_power")
+    return Request.of((*late, *dict.fromkeys(n for each in likelihoods for n in each.lacks(late))))
 
 
 class DirectTheory(eqx.Module):
