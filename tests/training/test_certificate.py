@@ -15,8 +15,8 @@ from volvelle.compute import SerialExecutor
 from volvelle.emulator import build_emulator
 from volvelle.inference import Chains, pareto_smooth
 from volvelle.training import Exact, TrainingError, certificate, certify, smooth_log_weights
-from volvelle.training.certificate import fresh_points
-from volvelle.training.reweighting import shifts
+from volvelle.training.certificate import WIDTH_LIMIT, fresh_points
+from volvelle.training.reweighting import ParameterShift, shifts
 
 DRAWS = 1000
 DERIVED = ("sigma8", "H0")
@@ -136,14 +136,30 @@ def test_a_wrong_derived_parameter_is_caught(exact, emulator):
     assert found.parameters["n_s"].within(0.05, 0.05)
 
 
-def test_points_are_added_until_the_error_is_a_fifth_of_the_limit(exact, emulator):
-    _, found = certificate_of(exact, emulator, 0.1, rough=True, limit=0.25, points=20)
-    error = max(p.mean_shift_error for p in found.parameters.values())
+def test_points_are_added_until_the_errors_tell(exact, emulator):
+    _, found = certificate_of(exact, emulator, 0.1, rough=True, limit=0.1, points=20)
     assert 20 < found.n < 400
-    assert error <= 0.2 * 0.25
+    assert all(p.excess(0.1, WIDTH_LIMIT) <= 1.0 for p in found.parameters.values())
+    assert found.passed
     assert len(found.entries) == found.n
     assert len(list(exact.ledger.status().solvers)) == 1
     assert exact.ledger.status().solvers[0].solutions == found.n, "every call is in the ledger"
+
+
+@pytest.mark.parametrize(
+    ("shift", "error", "width", "width_error", "excess"),
+    [
+        (0.0, 0.05, 1.0, 0.025, 1.0),  # just within
+        (0.05, 0.02, 1.01, 0.01, 0.8),
+        (0.0, 0.1, 1.0, 0.0, 2.5),
+        (0.0, 0.0, 0.97, 0.03, 3.0),  # a width that a mean says nothing of
+        (0.09, 0.02, 1.0, 0.0, 1.0),  # a fifth of the limit: close to it, and known well enough
+        (0.0, np.nan, 1.0, 0.0, np.nan),
+    ],
+)
+def test_how_many_times_too_large_an_error_is(shift, error, width, width_error, excess):
+    found = ParameterShift(shift, error, width, width_error).excess(0.1, 0.05)
+    assert found == pytest.approx(excess, nan_ok=True)
 
 
 def test_points_end_at_their_maximum(exact, emulator):

@@ -93,7 +93,7 @@ def certify_chain(
 
     Args:
         limit: of |shift| + 2 errors [sigma]; points: exact evaluations at first; max_points: at
-        most, until every shift is known to a fifth of the limit.
+        most, until it is known whether every mean and width is within its limit.
 
     Raises:
         ForeignError: see ``check_reproduced``; TrainingError: more than a fifth of the evaluations

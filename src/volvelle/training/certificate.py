@@ -18,7 +18,6 @@ from volvelle.inference import Chains, Posterior, log_likelihoods_at, pareto_smo
 from volvelle.training.problem import Exact, refuse_many_failures
 from volvelle.training.reweighting import SAMPLES, ParameterShift, Whitening, shifts, slopes
 
-ERROR_FRACTION = 0.2  # of the limit: points are added until every shift's error is below it
 WIDTH_LIMIT = 0.05  # largest change of a width, two errors included
 HEAVY_TAIL = 0.5  # Pareto k above which the largest weights are smoothed
 USELESS_TAIL = 0.7  # Pareto k above which no number of points certifies
@@ -302,7 +301,7 @@ def reweigh(
     seed: int,
     say: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Evaluate points of a chain until the errors of all shifts are small, or it is hopeless.
+    """Evaluate points of a chain until they tell whether all changes are within their limits.
 
     Args:
         solve: points [n, d] exactly; evaluate: points with their solutions or refusals; the others
@@ -362,13 +361,14 @@ def solved(entries: Sequence[LedgerEntry]) -> np.ndarray:
 
 
 def _wanted(certificate: Certificate, solved: int) -> int | None:
-    """Points after which every shift's error is small enough; None when more would not help."""
-    error = float(np.max([p.mean_shift_error for p in certificate.parameters.values()]))
-    enough = ERROR_FRACTION * certificate.limit
-    # an error that is not finite: the exact likelihood is undefined somewhere, never certified
-    if not np.isfinite(error) or error <= enough or _hopeless(certificate):
+    """Points after which the errors tell whether every change of a mean and of a width is within
+    its limit; None when these do, or more would not help."""
+    changes = certificate.parameters.values()
+    excess = float(np.max([p.excess(certificate.limit, WIDTH_LIMIT) for p in changes]))
+    # not finite: the exact likelihood is undefined somewhere, never certified
+    if not np.isfinite(excess) or excess <= 1.0 or _hopeless(certificate):
         return None
-    return int(np.ceil(solved * (error / enough) ** 2))
+    return int(np.ceil(solved * excess**2))
 
 
 def _hopeless(certificate: Certificate) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 BOOTSTRAP = 1000
+FINEST = 0.2  # of a limit: an error as small as that needs no more points, whatever the change
+MARGIN = 0.8  # of the error at which a change is just within its limit: it moves with more points
 SAMPLES = 2000  # of the chains, as many as carry the smooth part
 
 
@@ -32,12 +34,26 @@ class ParameterShift:
             and abs(self.width_ratio - 1.0) + 2.0 * self.width_ratio_error <= width_limit
         )
 
+    def excess(self, limit: float, width_limit: float) -> float:
+        """The larger error over the one at which it would show whether the change is within its
+        limit; at most 1 where more points are not needed, NaN where it is undefined."""
+        return max(
+            _excess(abs(self.mean_shift_sigma), self.mean_shift_error, limit),
+            _excess(abs(self.width_ratio - 1.0), self.width_ratio_error, width_limit),
+            key=lambda x: np.inf if np.isnan(x) else x,
+        )
+
     def beyond(self, limit: float, width_limit: float) -> bool:
         """|shift| - 2 errors beyond the limit, or the width beyond its own likewise."""
         return bool(
             abs(self.mean_shift_sigma) - 2.0 * self.mean_shift_error > limit
             or abs(self.width_ratio - 1.0) - 2.0 * self.width_ratio_error > width_limit
         )
+
+
+def _excess(change: float, error: float, limit: float) -> float:
+    room = 0.5 * (limit - change)  # the error with which it is just within
+    return error / max(FINEST * limit, room if error <= room else MARGIN * room)
 
 
 @dataclass(frozen=True)
