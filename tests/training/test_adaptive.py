@@ -17,7 +17,7 @@ from volvelle.boltzmann import Ledger
 from volvelle.compute import SerialExecutor
 from volvelle.inference import log_likelihoods_at
 from volvelle.learning import NetworkSettings
-from volvelle.training import Exact, Problem, Trainer, TrainingError, TrainingSettings, adaptive
+from volvelle.training import Exact, Problem, Trainer, TrainingError, TrainingSettings, doubts
 from volvelle.training.adaptive import DOUBTFUL, FAILED
 from volvelle.training.history import load_iterations
 
@@ -95,7 +95,7 @@ def test_one_doubtful_sample_in_thousands_matters_where_it_is_far_out(trained, m
     for sigmas, wanted in ((8.0, False), (12.0, True)):
         samples[0] = toy.TRUTH + sigmas * toy.SIGMA
         # the toy is learned well beyond its posterior
-        monkeypatch.setattr(adaptive, "DOUBT", 0.5 * trained.emulator.expected(samples[:1])[0])
+        monkeypatch.setattr(doubts, "DOUBT", 0.5 * trained.emulator.expected(samples[:1])[0])
         assert (trained.doubtful(samples) is not None) == wanted
         # of what follows from the parameters, as a rate from its logarithm, either is nearly all
         with monkeypatch.context() as patch:
