@@ -107,6 +107,32 @@ def test_one_doubtful_sample_in_thousands_matters_where_it_is_far_out(trained, m
             assert trained.doubtful(samples) is not None
 
 
+def test_a_tail_that_decides_over_a_width_gets_solutions(trained, monkeypatch):
+    """Whatever the emulator expects of itself there: as many as a batch."""
+    samples = np.random.default_rng(7).multivariate_normal(toy.TRUTH, toy.covariance(), 4000)
+    monkeypatch.setattr(doubts, "DOUBT", np.inf)
+    assert trained.doubtful(samples) is None
+
+    def rate(x):
+        return 10.0 ** (0.5 * (x[:, 0] - toy.TRUTH[0]) / DECADE)
+
+    monkeypatch.setattr(Problem, "defined", lambda _, x: {"rate": rate(x)})
+    wanted, problem = trained.doubtful(samples), trained.exact.problem
+    solved = trained.x, trained.log_like
+    tail = doubts.thin_tail(problem, trained.emulator, solved, samples)
+    assert tail.name == "rate" and 0 < len(tail.samples) < 0.05 * len(samples)
+    parts = [(rate(x) - rate(samples).mean()) ** 2 for x in (tail.samples, samples)]
+    assert 0.5 <= parts[0].sum() / parts[1].sum() < 0.6
+    assert len(wanted) == min(trained.batch - tail.solved, len(tail.samples)) > 0
+    assert {row.tobytes() for row in wanted} <= {row.tobytes() for row in tail.samples}
+    unlikely = trained.log_like.min() - 100.0  # too far from the posterior to say anything of it
+    for log_like, number in ((trained.log_like.max(), len(wanted)), (unlikely, 0)):
+        more = np.concatenate([trained.log_like, np.full(len(wanted), log_like)])
+        again = np.concatenate([trained.x, wanted]), more
+        found = doubts.thin_tail(problem, trained.emulator, again, samples)
+        assert found.solved == tail.solved + number
+
+
 def test_the_emulators_own_posterior_is_looked_at_before_the_training_ends(tmp_path, monkeypatch):
     """A twentieth of it where nothing was solved: solved before any chain, and the same again."""
     explored = Trainer._explore

@@ -27,7 +27,7 @@ from volvelle.training.design import (
     spread_out,
     suffices,
 )
-from volvelle.training.doubts import DOUBTED_VARIANCE, doubted
+from volvelle.training.doubts import DOUBTED_VARIANCE, Doubted, Tail, doubted, thin_tail
 from volvelle.training.edges import moved_onto
 from volvelle.training.errors import TrainingError
 from volvelle.training.history import Iteration, load_iterations, save_iteration
@@ -165,7 +165,8 @@ class Trainer(Training[TrainingSettings]):
 
     def doubtful(self, samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray | None:
         """A batch of those at which the emulator itself expects an error that the data would see,
-        where they matter (`doubts`)."""
+        where they matter, or of a tail that decides over a width and has fewer solutions than a
+        batch (`doubts`)."""
         return self._doubtful(samples, DOUBTED_VARIANCE, weights)
 
     def _doubtful(
@@ -175,12 +176,17 @@ class Trainer(Training[TrainingSettings]):
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
-        found = doubted(self.exact.problem, self.emulator, samples, weights)
+        problem, wanted = self.exact.problem, self.batch
+        found: Doubted | Tail = doubted(problem, self.emulator, samples, weights)
         if not found.matter(self.settings.accuracy, most):
-            return None
+            known = self.judged & ~np.isnan(self.log_like)
+            solved = self.x[known], self.log_like[known]
+            tail = thin_tail(problem, self.emulator, solved, samples, weights)
+            if tail is None or tail.solved >= self.batch:
+                return None
+            found, wanted = tail, self.batch - tail.solved
         self.say(f"{found}: some are solved before the certificate")
-        chosen = self._choose(found.samples, min(self.batch, len(found.samples)))
-        return found.samples[chosen]
+        return found.samples[self._choose(found.samples, min(wanted, len(found.samples)))]
 
     def add(self, x: np.ndarray, reason: str) -> None:
         """Take points in and refit; on repetition those that were taken in then.
