@@ -292,12 +292,10 @@ class TwoPoint(GaussianLikelihood):
         is the solver's."""
         if "matter_power" not in outputs:
             return ()
-        names = [n for n in ("matter_power", "cb_power") if n in outputs or self._reads(n)]
+        cold = self.tracing == "cb" or "cb_power" in outputs
+        names = ["matter_power", "cb_power"] if cold else ["matter_power"]
         early = [f"{name}_early" for name in names] if self.reads_early_power else []
         return tuple(name for name in (*names, *early) if name not in outputs)
-
-    def _reads(self, name: str) -> bool:
-        return name == "cb_power" and self.tracing == "cb"
 
     def _model(self, theory: Theory) -> NonLinearModel:
         """The model, of the linear power that the theory brings, if it does."""

@@ -167,26 +167,30 @@ class Trainer(Training[TrainingSettings]):
         """A batch of those at which the emulator itself expects an error that the data would see,
         where they matter, or of a tail that decides over a width and has fewer solutions than a
         batch (`doubts`)."""
-        return self._doubtful(samples, DOUBTED_VARIANCE, weights)
+        found = self._doubtful(samples, DOUBTED_VARIANCE, weights)
+        if found is not None or not self.takes(0):
+            return found
+        assert self.emulator is not None, "samples come after a fit"
+        known = self.judged & ~np.isnan(self.log_like)
+        solved = self.x[known], self.log_like[known]
+        tail = thin_tail(self.exact.problem, self.emulator, solved, samples, weights)
+        if tail is None or tail.solved >= self.batch:
+            return None
+        return self._some(tail, self.batch - tail.solved)
 
     def _doubtful(
         self, samples: np.ndarray, most: float, weights: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """See ``doubtful``; ``most``: the share of a variance that they may make up."""
+        """Where the emulator doubts itself; ``most``: the share of a variance that may be so."""
         assert self.emulator is not None, "samples come after a fit"
         if not self.takes(0):
             return None
-        problem, wanted = self.exact.problem, self.batch
-        found: Doubted | Tail = doubted(problem, self.emulator, samples, weights)
-        if not found.matter(self.settings.accuracy, most):
-            known = self.judged & ~np.isnan(self.log_like)
-            solved = self.x[known], self.log_like[known]
-            tail = thin_tail(problem, self.emulator, solved, samples, weights)
-            if tail is None or tail.solved >= self.batch:
-                return None
-            found, wanted = tail, self.batch - tail.solved
+        found = doubted(self.exact.problem, self.emulator, samples, weights)
+        return self._some(found, self.batch) if found.matter(self.settings.accuracy, most) else None
+
+    def _some(self, found: Doubted | Tail, most: int) -> np.ndarray:
         self.say(f"{found}: some are solved before the certificate")
-        return found.samples[self._choose(found.samples, min(wanted, len(found.samples)))]
+        return found.samples[self._choose(found.samples, min(most, len(found.samples)))]
 
     def add(self, x: np.ndarray, reason: str) -> None:
         """Take points in and refit; on repetition those that were taken in then.
